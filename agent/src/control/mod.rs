@@ -1,0 +1,80 @@
+//! The controls: what each wants, what was seen, and the difference. No operating system here.
+
+use jiff::Timestamp;
+use nestwarden_policy_schema::control::ControlName;
+use nestwarden_policy_schema::policy::{DatedException, Policy};
+
+/// Everything a control's wish depends on apart from its own policy, at one instant.
+#[derive(Clone, Debug)]
+pub struct Situation {
+    pub now: Timestamp,
+    pub in_contact_hours: bool,
+    /// Minutes to the nearest contact hours in either direction; 0 within them, `None` when none is planned.
+    pub minutes_from_contact: Option<u32>,
+    pub session_open: bool,
+    /// The lease is over or the clock is in doubt: the camera is off.
+    pub capture_suspended: bool,
+    /// Exceptions active now.
+    pub exceptions: Vec<DatedException>,
+    /// The bundle's policy with those exceptions applied.
+    pub policy: Policy,
+    /// A manager or an event asked for the passcode to change at or after this time; `None`: nobody did.
+    pub passcode_change_asked_at: Option<Timestamp>,
+}
+
+/// One part of the tablet, as a pure comparison of what is wanted with what was seen.
+pub trait Control {
+    const NAME: ControlName;
+    type Desired;
+    type Observed;
+    /// Prints as a manager would say it: "switch Bluetooth off".
+    type Change: std::fmt::Display;
+
+    /// What the situation asks for; `None` when the policy does not manage this control.
+    fn desired(situation: &Situation) -> Option<Self::Desired>;
+
+    /// What has to change, tightening first. Empty when observed is as desired.
+    fn diff(desired: &Self::Desired, observed: &Self::Observed) -> Vec<Self::Change>;
+}
+
+/// How one operating system reads and changes a control. Calls block; the reconciler runs them off the event loop.
+pub trait Enforcer<C: Control>: Send {
+    fn observe(&mut self) -> Result<C::Observed, EnforceError>;
+
+    fn apply(&mut self, change: &C::Change) -> Result<(), EnforceError>;
+
+    /// Sets up watching where that needs more than a reading, in observe mode and before enforcing.
+    fn watch(&mut self, _desired: &C::Desired) -> Result<(), EnforceError> {
+        Ok(())
+    }
+
+    /// Removes our files and restores the previous values.
+    fn release(&mut self) -> Result<(), EnforceError>;
+}
+
+/// Why a control could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EnforceError {
+    /// This machine lacks what the control needs; the text says what, and what to do.
+    #[error("{0}")]
+    Unsupported(String),
+    /// It could not be read or changed this time.
+    #[error("failed to {act}")]
+    Failed {
+        act: String,
+        #[source]
+        source: std::io::Error,
+    },
+    /// What was read makes no sense.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+impl EnforceError {
+    pub fn failed(act: impl Into<String>, source: std::io::Error) -> Self {
+        Self::Failed {
+            act: act.into(),
+            source,
+        }
+    }
+}

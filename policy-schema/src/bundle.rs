@@ -1,0 +1,94 @@
+//! What a tablet is told: everything it needs to enforce on its own until the next bundle.
+
+use crate::bytes::{Digest, Secret};
+use crate::calendar::Calendar;
+use crate::command::ApprovedCommand;
+use crate::consent::{RegisterSnapshot, RoomName};
+use crate::control::ControlName;
+use crate::envelope::{Signable, Signed};
+use crate::generation::Generation;
+use crate::hold::HoldList;
+use crate::id::{DeviceId, SettingId, StaffId};
+use crate::policy::{DatedException, Policy};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Something a control needs the agent to be able to do. Names are added, never reused.
+pub type Feature = String;
+
+/// Features this version of the schema can express; an agent built with it understands all of them.
+pub const FEATURES: [&str; 7] = [
+    "passcode.1",
+    "apps.1",
+    "radios.1",
+    "storage.1",
+    "camera.1",
+    "hours.1",
+    "photos.1",
+];
+
+/// A registered person who may use the tablet. No name: tablets show the code staff know.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RosterEntry {
+    pub staff: StaffId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    pub setting: SettingId,
+    pub device: DeviceId,
+    pub generation: Generation,
+    pub issued_at: Timestamp,
+    /// After this the bundle stays enforced and the tablet alarms.
+    pub expires_at: Timestamp,
+    /// The tablet's name as staff know it.
+    pub device_name: String,
+    /// The rooms the tablet is used in; empty: the whole setting.
+    pub rooms: BTreeSet<RoomName>,
+    pub profile: String,
+    pub calendar: Calendar,
+    /// The profile and its overrides, merged; exceptions apply on top, on the tablet's own clock.
+    pub policy: Policy,
+    #[serde(default)]
+    pub exceptions: Vec<DatedException>,
+    /// What each control needs of the agent. One that lacks any reads `unsupported: agent too old`.
+    #[serde(default)]
+    pub requires: BTreeMap<ControlName, BTreeSet<Feature>>,
+    pub register: RegisterSnapshot,
+    pub holds: HoldList,
+    #[serde(default)]
+    pub roster: BTreeSet<RosterEntry>,
+    #[serde(default)]
+    pub commands: Vec<ApprovedCommand>,
+    /// Keys the hash by which copies of a photo are recognised; 32 bytes.
+    pub photo_hash_key: Secret,
+    /// age recipients a photo is sealed to: the server's release key and the setting's offline recovery key.
+    pub release_recipient: String,
+    pub recovery_recipient: String,
+    /// Newer anchors, signed by what the tablet already trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchors: Option<Signed>,
+}
+
+impl Signable for Bundle {
+    const DOMAIN: &'static str = "nestwarden/bundle/v1";
+}
+
+/// What the server vouches for in every answer, the empty one too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeStatement {
+    pub time: Timestamp,
+    pub setting: SettingId,
+    pub device: DeviceId,
+    /// The newest generation issued for this device.
+    pub generation: Generation,
+    /// Of the hold list in that generation; equal digests prove the tablet's list current.
+    pub holds_digest: Digest,
+    /// As the request gave it, so that an old answer cannot be replayed.
+    pub request_nonce: String,
+}
+
+impl Signable for TimeStatement {
+    const DOMAIN: &'static str = "nestwarden/time/v1";
+}

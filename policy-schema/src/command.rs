@@ -1,0 +1,127 @@
+//! Commands to one tablet. Destructive ones carry approvals that the server cannot make by itself.
+
+use crate::envelope::{Signable, Signed, SignedError, verify_ed25519};
+use crate::id::{ApproverId, CommandId, DeviceId};
+use crate::trust::Anchors;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum CommandKind {
+    /// Measure and report everything now.
+    Refresh,
+    Lock,
+    Message {
+        text: String,
+    },
+    /// The passcode must change at the next sign-in.
+    RotatePasscode,
+    /// Locks and seals; one person, reversible.
+    Lost,
+    Found,
+    /// Hands the tablet back: our files go, previous values return.
+    Unenrol,
+    /// Erases the tablet.
+    Wipe,
+}
+
+impl CommandKind {
+    pub const fn is_destructive(&self) -> bool {
+        match self {
+            Self::Wipe => true,
+            Self::Refresh
+            | Self::Lock
+            | Self::Message { .. }
+            | Self::RotatePasscode
+            | Self::Lost
+            | Self::Found
+            | Self::Unenrol => false,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    pub id: CommandId,
+    pub device: DeviceId,
+    #[serde(flatten)]
+    pub kind: CommandKind,
+    pub issued_at: Timestamp,
+    /// Not carried out from here on.
+    pub expires_at: Timestamp,
+}
+
+impl Signable for Command {
+    const DOMAIN: &'static str = "nestwarden/command/v1";
+}
+
+/// A command and the statements of those who approve it, each over the whole command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovedCommand {
+    pub command: Command,
+    #[serde(default)]
+    pub approvals: Vec<Signed>,
+}
+
+/// Approvals a destructive command needs, of different people.
+pub const APPROVALS_NEEDED: usize = 2;
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CommandError {
+    #[error("the command is for device {theirs}, this is {ours}")]
+    OtherDevice { ours: DeviceId, theirs: DeviceId },
+    #[error("the command expired at {0}")]
+    Expired(Timestamp),
+    #[error("an approval does not verify: {0}")]
+    Approval(#[from] SignedError),
+    #[error("an approval is for another command")]
+    OtherCommand,
+    #[error("{given} of {APPROVALS_NEEDED} approvals: a destructive command needs two people")]
+    TooFewApprovals { given: usize },
+}
+
+impl ApprovedCommand {
+    /// The command, if it may be carried out on `device` at `now`.
+    ///
+    /// A setting that named no approvers cannot have anything destructive carried out at all.
+    pub fn verified(
+        &self,
+        anchors: &Anchors,
+        device: DeviceId,
+        now: Timestamp,
+    ) -> Result<&Command, CommandError> {
+        if self.command.device != device {
+            return Err(CommandError::OtherDevice {
+                ours: device,
+                theirs: self.command.device,
+            });
+        }
+        if self.command.expires_at <= now {
+            return Err(CommandError::Expired(self.command.expires_at));
+        }
+        if !self.command.kind.is_destructive() {
+            return Ok(&self.command);
+        }
+        let mut people: BTreeSet<ApproverId> = BTreeSet::new();
+        for approval in &self.approvals {
+            let approver = anchors
+                .approvers
+                .iter()
+                .find(|a| a.key.key_id() == approval.key_id)
+                .ok_or(SignedError::UnknownKey(approval.key_id))?;
+            let approved: Command = verify_ed25519(approval, &[&approver.key])?;
+            if approved != self.command {
+                return Err(CommandError::OtherCommand);
+            }
+            people.insert(approver.id);
+        }
+        if people.len() < APPROVALS_NEEDED {
+            return Err(CommandError::TooFewApprovals {
+                given: people.len(),
+            });
+        }
+        Ok(&self.command)
+    }
+}

@@ -1,0 +1,176 @@
+//! The requests a tablet makes, and the answers. Version 1.
+//!
+//! Identity comes from the client certificate, never from a body. Unknown fields are ignored on the wire.
+
+use crate::bytes::Base64;
+use crate::consent::Stage;
+use crate::control::ControlReport;
+use crate::envelope::Signed;
+use crate::event::Event;
+use crate::generation::Generation;
+use crate::id::{DeviceId, RequestId, SettingId};
+use crate::trust::Anchors;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+pub const ENROL_PATH: &str = "/device/v1/enrol";
+/// `?after=GENERATION&nonce=TEXT&wait_s=SECONDS`; hangs until there is a newer bundle or the wait is over.
+pub const BUNDLE_PATH: &str = "/device/v1/bundle";
+pub const EVENTS_PATH: &str = "/device/v1/events";
+pub const INVENTORY_PATH: &str = "/device/v1/inventory";
+/// With the certificate in use.
+pub const RENEW_PATH: &str = "/device/v1/renew";
+/// Without a client certificate, for a tablet that slept past its expiry; first a nonce, then the request.
+pub const RENEW_NONCE_PATH: &str = "/device/v1/renew-nonce";
+pub const RENEW_EXPIRED_PATH: &str = "/device/v1/renew-expired";
+
+/// Longest hang of a bundle fetch, in seconds.
+pub const MAX_WAIT_S: u32 = 1800;
+/// Most events in a batch.
+pub const MAX_BATCH_EVENTS: usize = 500;
+/// Largest request body in bytes.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// Longest request nonce in characters.
+pub const MAX_NONCE_CHARS: usize = 64;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EnrolRequest {
+    pub token: String,
+    /// PKCS#10 in DER, signed by the tablet's new P-256 key.
+    pub csr: Base64,
+    pub agent_version: String,
+    /// `linux`, with distribution and version: `linux/debian 12`.
+    pub platform: String,
+    pub time_zone_data: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EnrolAnswer {
+    pub device: DeviceId,
+    pub setting: SettingId,
+    pub device_name: String,
+    /// X.509 in DER.
+    pub certificate: Base64,
+    /// The setting's device CA, X.509 in DER.
+    pub ca_certificate: Base64,
+    pub anchors: Anchors,
+    /// Server time, for the tablet's first trusted reading; authenticated by the pin of this connection.
+    pub time: Timestamp,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BundleAnswer {
+    /// A signed `TimeStatement`.
+    pub statement: Signed,
+    /// Absent when there is nothing newer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Signed>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EventBatch {
+    /// In order, without gaps, at most [`MAX_BATCH_EVENTS`]. Empty: only asks how far the server has got.
+    pub events: Vec<Event>,
+    /// A signed `ChainHead` of the last event; absent only when there are no events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Signed>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventsAck {
+    /// The highest sequence number the server has on disk; 0 for none.
+    pub on_disk: u64,
+}
+
+/// How a tablet stands now; replaces the one before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    pub at: Timestamp,
+    pub generation: Generation,
+    pub agent_version: String,
+    pub time_zone_data: String,
+    pub controls: Vec<ControlReport>,
+    /// Photos by stage.
+    pub photos: BTreeMap<Stage, u64>,
+    /// Photos found at enrolment, by month (`2026-03`).
+    #[serde(default)]
+    pub found_at_enrolment: BTreeMap<String, u64>,
+    /// Events not yet acknowledged.
+    pub events_waiting: u64,
+    pub clock_doubtful: bool,
+    pub disk_free_bytes: Option<u64>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RenewRequest {
+    /// PKCS#10 in DER for a new P-256 key.
+    pub csr: Base64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RenewAnswer {
+    pub certificate: Base64,
+    pub ca_certificate: Base64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RenewNonce {
+    /// Used once, within five minutes.
+    pub nonce: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RenewExpiredRequest {
+    pub device: DeviceId,
+    pub csr: Base64,
+    pub nonce: String,
+    /// ECDSA P-256/SHA-256 (ASN.1) by the key of the expired certificate over [`renewal_message`].
+    pub signature: Base64,
+}
+
+/// What the old key signs to renew after expiry: domain, zero byte, nonce, zero byte, CSR.
+pub fn renewal_message(nonce: &str, csr: &[u8]) -> Vec<u8> {
+    [
+        b"nestwarden/renew-expired/v1\0".as_slice(),
+        nonce.as_bytes(),
+        &[0],
+        csr,
+    ]
+    .concat()
+}
+
+/// The body of every answer that is not a success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    pub request_id: RequestId,
+    /// Stable; see [`code`].
+    pub code: String,
+    /// For the person who reads it.
+    pub message: String,
+}
+
+/// Stable error codes of the device API.
+pub mod code {
+    pub const TOKEN_UNKNOWN: &str = "token_unknown";
+    pub const TOKEN_USED: &str = "token_used";
+    pub const TOKEN_EXPIRED: &str = "token_expired";
+    pub const CSR_INVALID: &str = "csr_invalid";
+    pub const CERTIFICATE_REQUIRED: &str = "certificate_required";
+    pub const DEVICE_UNKNOWN: &str = "device_unknown";
+    pub const DEVICE_REVOKED: &str = "device_revoked";
+    pub const EVENT_GAP: &str = "event_gap";
+    pub const EVENT_CHAIN: &str = "event_chain";
+    pub const EVENT_CONFLICT: &str = "event_conflict";
+    pub const EVENT_HEAD: &str = "event_head";
+    pub const BATCH_TOO_LARGE: &str = "batch_too_large";
+    pub const BODY_INVALID: &str = "body_invalid";
+    pub const BODY_TOO_LARGE: &str = "body_too_large";
+    pub const QUERY_INVALID: &str = "query_invalid";
+    pub const NONCE_INVALID: &str = "nonce_invalid";
+    pub const SIGNATURE_INVALID: &str = "signature_invalid";
+    pub const TOO_MANY_REQUESTS: &str = "too_many_requests";
+    pub const SIGNER_UNAVAILABLE: &str = "signer_unavailable";
+    pub const NOT_FOUND: &str = "not_found";
+    pub const INTERNAL: &str = "internal";
+}

@@ -1,0 +1,1 @@
+//! What the demo, the figures and the end-to-end tests share.
