@@ -3,3 +3,4 @@
 pub mod control;
 pub mod door;
 pub mod paths;
+pub mod platform;

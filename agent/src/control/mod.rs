@@ -35,6 +35,65 @@ pub trait Control {
 
     /// What has to change, tightening first. Empty when observed is as desired.
     fn diff(desired: &Self::Desired, observed: &Self::Observed) -> Vec<Self::Change>;
+
+    /// Why nothing is known about the rule behind `change`; `None` when it was read and is not as wanted. What remains
+    /// after applying reads unsupported or unknown, and not drifted, when all of it is unread.
+    fn unread(_change: &Self::Change) -> Option<&Unread> {
+        None
+    }
+}
+
+/// What was read of one rule of a control, where its other rules may still be readable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reading<T> {
+    Seen(T),
+    Unread(Unread),
+}
+
+/// Why one rule of a control could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// This machine lacks what the rule needs.
+    Unsupported(String),
+    /// It could not be read this time.
+    Unknown(String),
+}
+
+impl Unread {
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Unsupported(reason) | Self::Unknown(reason) => reason,
+        }
+    }
+}
+
+impl From<EnforceError> for Unread {
+    fn from(error: EnforceError) -> Self {
+        match error {
+            EnforceError::Unsupported(reason) => Self::Unsupported(reason),
+            EnforceError::Failed { .. } | EnforceError::Unreadable(_) => {
+                Self::Unknown(error.whole_text())
+            }
+        }
+    }
+}
+
+impl From<&Unread> for EnforceError {
+    fn from(unread: &Unread) -> Self {
+        match unread {
+            Unread::Unsupported(reason) => Self::Unsupported(reason.clone()),
+            Unread::Unknown(reason) => Self::Unreadable(reason.clone()),
+        }
+    }
+}
+
+impl<T> From<Result<T, EnforceError>> for Reading<T> {
+    fn from(read: Result<T, EnforceError>) -> Self {
+        match read {
+            Ok(seen) => Self::Seen(seen),
+            Err(error) => Self::Unread(error.into()),
+        }
+    }
 }
 
 /// How one operating system reads and changes a control. Calls block; the reconciler runs them off the event loop.
@@ -43,7 +102,8 @@ pub trait Enforcer<C: Control>: Send {
 
     fn apply(&mut self, change: &C::Change) -> Result<(), EnforceError>;
 
-    /// Sets up watching where that needs more than a reading, in observe mode and before enforcing.
+    /// Told before every observation what is wanted, in observe mode too, for what a reading alone cannot know: what to
+    /// watch, and the trusted time.
     fn watch(&mut self, _desired: &C::Desired) -> Result<(), EnforceError> {
         Ok(())
     }
@@ -71,6 +131,14 @@ pub enum EnforceError {
 }
 
 impl EnforceError {
+    /// The error with everything that caused it, in one line.
+    pub fn whole_text(&self) -> String {
+        match self {
+            Self::Failed { source, .. } => format!("{self}: {source}"),
+            Self::Unsupported(_) | Self::Unreadable(_) => self.to_string(),
+        }
+    }
+
     pub fn failed(act: impl Into<String>, source: std::io::Error) -> Self {
         Self::Failed {
             act: act.into(),

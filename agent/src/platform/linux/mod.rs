@@ -1,0 +1,7 @@
+//! Linux: PAM and shadow, rfkill, D-Bus services, udev and polkit rules, dconf.
+//!
+//! Beneath a confined root only files are read and written; whatever belongs to the machine itself (its services, its
+//! radios, its mounts, its sessions) reads as unsupported there.
+
+mod previous;
+mod tablet;
