@@ -1,1 +1,7 @@
 //! Holds per-device profiles and consents for a nursery setting and produces what its safeguarding lead signs.
+
+pub mod domain;
+pub mod door;
+pub mod jobs;
+pub mod settings;
+pub mod storage;

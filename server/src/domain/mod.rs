@@ -1,0 +1,1 @@
+//! What the server decides. Knows no HTTP and no SQL.

@@ -1,0 +1,3 @@
+//! Background work of the serving process. Every job may be run again at any time without harm.
+
+pub mod wake;

@@ -1,0 +1,173 @@
+//! The data directory and the settings file in it, read and validated once.
+
+use nestwarden_policy_schema::id::SettingId;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Where the server keeps everything. Nothing else builds these paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataDir(PathBuf);
+
+impl DataDir {
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self(dir.into())
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn database_path(&self) -> PathBuf {
+        self.0.join("nestwarden.db")
+    }
+
+    pub fn settings_path(&self) -> PathBuf {
+        self.0.join("server.toml")
+    }
+
+    /// Keys of the serving process, 0700.
+    pub fn keys_dir(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// What belongs to the signer process and its own user.
+    pub fn signer_dir(&self) -> PathBuf {
+        self.0.join("signer")
+    }
+
+    pub fn signer_socket_path(&self) -> PathBuf {
+        self.signer_dir().join("signer.sock")
+    }
+
+    /// Unix datagrams that make `serve` look for changes at once.
+    pub fn wake_socket_path(&self) -> PathBuf {
+        self.0.join("wake.sock")
+    }
+}
+
+/// `server.toml`, as an operator may edit it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Written by `init`; never changes.
+    pub setting: SettingId,
+    /// What people call the nursery.
+    pub name: String,
+    pub tablets: TabletsListener,
+    pub console: ConsoleListener,
+}
+
+/// The listener that tablets use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TabletsListener {
+    pub listen: SocketAddr,
+    /// Host name or address and port by which tablets reach it; goes into enrolment links.
+    pub address: String,
+}
+
+/// The listener that people use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsoleListener {
+    pub listen: SocketAddr,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error(
+        "failed to read `{path}`; run `nestwarden-server init` first, or name the right directory with --data"
+    )]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("`{path}` cannot be used: {problem}")]
+    Invalid { path: PathBuf, problem: String },
+}
+
+impl Settings {
+    pub fn load(data: &DataDir) -> Result<Self, SettingsError> {
+        let path = data.settings_path();
+        let text = std::fs::read_to_string(&path).map_err(|source| SettingsError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        Self::from_toml(&text).map_err(|problem| SettingsError::Invalid { path, problem })
+    }
+
+    /// Reads and validates; the error names key, value and remedy.
+    pub fn from_toml(text: &str) -> Result<Self, String> {
+        let settings: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        settings.validate()?;
+        Ok(settings)
+    }
+
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string_pretty(self)
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        if self.name.trim().is_empty() {
+            return Err("`name` is empty; write what people call the nursery".to_owned());
+        }
+        let (host, port) = self
+            .tablets
+            .address
+            .rsplit_once(':')
+            .unwrap_or((self.tablets.address.as_str(), ""));
+        if host.is_empty() || port.parse::<u16>().is_err() {
+            return Err(format!(
+                "`tablets.address` is \"{}\"; write the name or address by which tablets reach this machine, with the port, such as \"192.168.1.20:7443\"",
+                self.tablets.address
+            ));
+        }
+        if self.tablets.listen == self.console.listen && self.tablets.listen.port() != 0 {
+            return Err(format!(
+                "`console.listen` is {}, which is also `tablets.listen`; give each its own port",
+                self.console.listen
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        setting = "0192e4a1-7c3b-7d10-8f2e-5a6b7c8d9e0f"
+        name = "Little Acorns"
+        [tablets]
+        listen = "0.0.0.0:7443"
+        address = "nursery.local:7443"
+        [console]
+        listen = "127.0.0.1:7444"
+    "#;
+
+    #[test]
+    fn settings_survive_being_written_and_read() {
+        let settings = Settings::from_toml(GOOD).unwrap();
+        assert_eq!(
+            Settings::from_toml(&settings.to_toml().unwrap()).unwrap(),
+            settings
+        );
+    }
+
+    #[test]
+    fn a_mistake_in_the_settings_names_key_value_and_remedy() {
+        for (from, to, says) in [
+            ("nursery.local:7443", "nursery.local", "tablets.address"),
+            ("127.0.0.1:7444", "0.0.0.0:7443", "give each its own port"),
+            ("Little Acorns", " ", "`name` is empty"),
+            ("listen = \"127", "lisen = \"127", "lisen"),
+        ] {
+            let refused = Settings::from_toml(&GOOD.replace(from, to)).unwrap_err();
+            assert!(refused.contains(says), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What the server remembers, by capability. Everything else speaks to these traits; only [`sql`] knows a database.
+//!
+//! A [`Storage`] belongs to one setting: no method can reach another setting's rows.
+
+pub mod audit;
+pub mod bundle;
+#[cfg(test)]
+mod conformance;
+pub mod consent;
+pub mod device;
+pub mod event;
+pub mod hold;
+pub mod inventory;
+pub mod nonce;
+pub mod operator;
+pub mod profile;
+pub mod sql;
+pub mod token;
+
+pub use audit::{AuditEntry, AuditStore};
+pub use bundle::{BundleStore, IssuedBundle};
+pub use consent::{Child, ConsentStore, RegisterChange};
+pub use device::{Device, DeviceKey, DeviceStore, Revocation};
+pub use event::{AppendOutcome, EventStore, NewBatch, StoredEvent, StoredHead};
+pub use hold::{HoldRow, HoldStore};
+pub use inventory::{InventoryStore, StoredInventory};
+pub use nonce::NonceStore;
+pub use operator::{Operator, OperatorStore, Role};
+pub use profile::{ProfileStore, ProfileVersion};
+pub use token::{EnrolOutcome, EnrolToken, TokenStore};
+
+use nestwarden_policy_schema::id::SettingId;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// What a store answers with, in its own time.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StorageError>> + Send + 'a>>;
+
+/// Every capability together, for one setting.
+pub type Storage = Arc<dyn Store>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    #[error("the database failed to {act}")]
+    Database {
+        act: &'static str,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("the database could not be brought to this version's shape")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+    #[error("the database holds {what} that cannot be read: {problem}")]
+    Corrupt { what: &'static str, problem: String },
+    #[error("the database holds no setting; run `nestwarden-server init` first")]
+    NoSetting,
+    #[error("the writer of events has stopped")]
+    WriterStopped,
+}
+
+/// Whether a change was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    Yes,
+    /// It was so already; nothing was written.
+    Already,
+    /// There is no such row.
+    Missing,
+}
+
+pub trait Store:
+    DeviceStore
+    + TokenStore
+    + EventStore
+    + BundleStore
+    + InventoryStore
+    + NonceStore
+    + ProfileStore
+    + ConsentStore
+    + HoldStore
+    + OperatorStore
+    + AuditStore
+{
+    fn setting(&self) -> SettingId;
+
+    /// Grows with every change that may show in a bundle, whoever made it.
+    fn inputs_version(&self) -> Answer<'_, i64>;
+
+    /// What the database itself finds wrong with its file; empty when nothing.
+    fn problems(&self) -> Answer<'_, Vec<String>>;
+}

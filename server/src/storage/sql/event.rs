@@ -1,0 +1,145 @@
+//! Events and heads, as read back; writing them is [`super::ingest`]'s.
+
+use super::value::{bytes, number, optional_text, optional_time, parsed, stored, text, time};
+use super::{SqlStorage, failed};
+use crate::storage::event::Erasure;
+use crate::storage::{
+    Answer, AppendOutcome, EventStore, NewBatch, StorageError, StoredEvent, StoredHead,
+};
+use nestwarden_policy_schema::bytes::Base64;
+use nestwarden_policy_schema::envelope::Signed;
+use nestwarden_policy_schema::event::{ChainPosition, Event};
+use nestwarden_policy_schema::id::DeviceId;
+use nestwarden_policy_schema::trust::KeyId;
+use sqlx::sqlite::SqliteRow;
+
+const WHAT: &str = "an event";
+
+fn event(row: &SqliteRow) -> Result<StoredEvent, StorageError> {
+    let salt = match optional_text(row, "salt", WHAT)? {
+        Some(_) => Some(Base64(bytes(row, "salt", WHAT)?)),
+        None => None,
+    };
+    let why = optional_text(row, "erased_why", WHAT)?.unwrap_or_default();
+    Ok(StoredEvent {
+        event: Event {
+            seq: number(row, "seq", WHAT)?,
+            at: parsed(row, "at", WHAT)?,
+            body: optional_text(row, "body", WHAT)?,
+            salt,
+            body_digest: parsed(row, "body_digest", WHAT)?,
+            previous: parsed(row, "previous", WHAT)?,
+            hash: parsed(row, "hash", WHAT)?,
+        },
+        kind: text(row, "kind", WHAT)?,
+        received_at: time(row, "received_at", WHAT)?,
+        erased: optional_time(row, "erased_at", WHAT)?.map(|at| Erasure { at, why }),
+    })
+}
+
+fn head(row: &SqliteRow) -> Result<StoredHead, StorageError> {
+    Ok(StoredHead {
+        seq: number(row, "seq", WHAT)?,
+        head: Signed {
+            payload: text(row, "payload", WHAT)?,
+            key_id: KeyId(parsed(row, "key_id", WHAT)?),
+            signature: Base64(bytes(row, "signature", WHAT)?),
+        },
+        public_key: bytes(row, "public_key", WHAT)?,
+    })
+}
+
+/// Where the stored chain of a device ends.
+pub(super) async fn position(
+    on: impl sqlx::Executor<'_, Database = sqlx::Sqlite>,
+    setting: &str,
+    device: DeviceId,
+) -> Result<ChainPosition, StorageError> {
+    let found = sqlx::query(
+        "SELECT seq, hash FROM events WHERE setting_id = $1 AND device_id = $2 \
+         ORDER BY seq DESC LIMIT 1",
+    )
+    .bind(setting)
+    .bind(device.to_string())
+    .fetch_optional(on)
+    .await
+    .map_err(failed("find the end of a chain"))?;
+    let Some(row) = found.as_ref() else {
+        return Ok(ChainPosition::START);
+    };
+    Ok(ChainPosition {
+        seq: number(row, "seq", WHAT)?,
+        hash: parsed(row, "hash", WHAT)?,
+    })
+}
+
+impl EventStore for SqlStorage {
+    fn event_append(&self, batch: NewBatch) -> Answer<'_, AppendOutcome> {
+        Box::pin(self.ingest.append(batch))
+    }
+
+    fn event_position(&self, device: DeviceId) -> Answer<'_, ChainPosition> {
+        Box::pin(position(&self.readers, &self.setting_text, device))
+    }
+
+    fn event_list(&self, device: DeviceId, after: u64, limit: u32) -> Answer<'_, Vec<StoredEvent>> {
+        Box::pin(async move {
+            sqlx::query(
+                "SELECT * FROM events WHERE setting_id = $1 AND device_id = $2 AND seq > $3 \
+                 ORDER BY seq LIMIT $4",
+            )
+            .bind(&self.setting_text)
+            .bind(device.to_string())
+            .bind(stored(after))
+            .bind(stored(limit.into()))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("list events"))?
+            .iter()
+            .map(event)
+            .collect()
+        })
+    }
+
+    fn head_list(&self, device: DeviceId, after: u64, limit: u32) -> Answer<'_, Vec<StoredHead>> {
+        Box::pin(async move {
+            sqlx::query(
+                "SELECT * FROM event_heads WHERE setting_id = $1 AND device_id = $2 AND seq > $3 \
+                 ORDER BY seq LIMIT $4",
+            )
+            .bind(&self.setting_text)
+            .bind(device.to_string())
+            .bind(stored(after))
+            .bind(stored(limit.into()))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("list batch heads"))?
+            .iter()
+            .map(head)
+            .collect()
+        })
+    }
+
+    fn event_erase<'a>(
+        &'a self,
+        device: DeviceId,
+        seq: u64,
+        erasure: &'a Erasure,
+    ) -> Answer<'a, bool> {
+        Box::pin(async move {
+            sqlx::query(
+                "UPDATE events SET body = NULL, salt = NULL, erased_at = $4, erased_why = $5 \
+                 WHERE setting_id = $1 AND device_id = $2 AND seq = $3 AND body IS NOT NULL",
+            )
+            .bind(&self.setting_text)
+            .bind(device.to_string())
+            .bind(stored(seq))
+            .bind(erasure.at.as_microsecond())
+            .bind(&erasure.why)
+            .execute(&self.writer)
+            .await
+            .map(|done| done.rows_affected() == 1)
+            .map_err(failed("erase the body of an event"))
+        })
+    }
+}

@@ -1,0 +1,207 @@
+//! The stores on SQLite. SQL keeps to what PostgreSQL shares; what is SQLite's own is in this file.
+//!
+//! One connection writes, so that writers of this process never wait for each other's locks by sleeping; others read.
+
+mod audit;
+mod bundle;
+mod consent;
+mod device;
+mod event;
+mod hold;
+mod ingest;
+mod inventory;
+mod nonce;
+mod operator;
+mod profile;
+mod token;
+mod value;
+
+use super::{Answer, AuditEntry, Storage, StorageError, Store};
+use jiff::Timestamp;
+use nestwarden_policy_schema::id::SettingId;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{Row as _, Sqlite, Transaction};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const READERS: u32 = 4;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+pub(crate) struct SqlStorage {
+    setting: SettingId,
+    /// As bound to every statement.
+    setting_text: String,
+    readers: SqlitePool,
+    writer: SqlitePool,
+    ingest: ingest::Ingest,
+}
+
+/// Creates the database of a new setting; the file must not exist.
+pub async fn create(
+    path: &Path,
+    setting: SettingId,
+    name: &str,
+    now: Timestamp,
+) -> Result<Storage, StorageError> {
+    let writer = writer(path, true).await?;
+    let done = async {
+        migrate(&writer).await?;
+        sqlx::query("INSERT INTO settings (setting_id, name, created_at) VALUES ($1, $2, $3)")
+            .bind(setting.to_string())
+            .bind(name)
+            .bind(now.as_microsecond())
+            .execute(&writer)
+            .await
+            .map_err(failed("add the setting"))
+    };
+    done.await?;
+    finish(path, writer, setting).await
+}
+
+/// Opens the database and brings it to this version's shape.
+pub async fn open(path: &Path) -> Result<Storage, StorageError> {
+    let writer = writer(path, false).await?;
+    migrate(&writer).await?;
+    let row = sqlx::query("SELECT setting_id FROM settings ORDER BY setting_id LIMIT 1")
+        .fetch_optional(&writer)
+        .await
+        .map_err(failed("find its setting"))?
+        .ok_or(StorageError::NoSetting)?;
+    let setting = value::parsed(&row, "setting_id", "a setting id")?;
+    finish(path, writer, setting).await
+}
+
+async fn finish(
+    path: &Path,
+    writer: SqlitePool,
+    setting: SettingId,
+) -> Result<Storage, StorageError> {
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .connect_with(options(path).read_only(true))
+        .await
+        .map_err(failed("open for reading"))?;
+    let setting_text = setting.to_string();
+    Ok(Arc::new(SqlStorage {
+        setting,
+        ingest: ingest::Ingest::start(writer.clone(), setting_text.clone()),
+        setting_text,
+        readers,
+        writer,
+    }))
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .optimize_on_close(false, None)
+}
+
+async fn writer(path: &Path, create: bool) -> Result<SqlitePool, StorageError> {
+    SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options(path).create_if_missing(create))
+        .await
+        .map_err(failed("open for writing"))
+}
+
+async fn migrate(writer: &SqlitePool) -> Result<(), StorageError> {
+    MIGRATIONS
+        .run(writer)
+        .await
+        .map_err(StorageError::Migration)
+}
+
+/// Wraps what the database said with what was being done.
+fn failed(act: &'static str) -> impl FnOnce(sqlx::Error) -> StorageError {
+    move |source| StorageError::Database { act, source }
+}
+
+impl SqlStorage {
+    /// A transaction that holds the write lock from its beginning, so that what it reads stays true until it commits.
+    async fn write(&self) -> Result<Transaction<'static, Sqlite>, StorageError> {
+        begin(&self.writer).await
+    }
+
+    /// Notes that something changed which may show in a bundle.
+    async fn touch_inputs(&self, tx: &mut SqliteConnection) -> Result<(), StorageError> {
+        sqlx::query("UPDATE settings SET inputs = inputs + 1 WHERE setting_id = $1")
+            .bind(&self.setting_text)
+            .execute(tx)
+            .await
+            .map(drop)
+            .map_err(failed("note a change"))
+    }
+
+    async fn add_audit(
+        &self,
+        tx: &mut SqliteConnection,
+        entry: &AuditEntry,
+    ) -> Result<(), StorageError> {
+        audit::add(tx, &self.setting_text, entry).await
+    }
+}
+
+async fn begin(writer: &SqlitePool) -> Result<Transaction<'static, Sqlite>, StorageError> {
+    writer
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .map_err(failed("begin a change"))
+}
+
+async fn commit(tx: Transaction<'_, Sqlite>) -> Result<(), StorageError> {
+    tx.commit().await.map_err(failed("commit a change"))
+}
+
+impl Store for SqlStorage {
+    fn setting(&self) -> SettingId {
+        self.setting
+    }
+
+    fn inputs_version(&self) -> Answer<'_, i64> {
+        Box::pin(async move {
+            sqlx::query("SELECT inputs FROM settings WHERE setting_id = $1")
+                .bind(&self.setting_text)
+                .fetch_one(&self.readers)
+                .await
+                .and_then(|row| row.try_get("inputs"))
+                .map_err(failed("read the version of its inputs"))
+        })
+    }
+
+    fn problems(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(async move {
+            let rows = sqlx::query("PRAGMA integrity_check(20)")
+                .fetch_all(&self.readers)
+                .await
+                .map_err(failed("check itself"))?;
+            let mut problems = Vec::new();
+            for row in rows {
+                let said: String = row.try_get(0).map_err(failed("check itself"))?;
+                if said != "ok" {
+                    problems.push(said);
+                }
+            }
+            let broken = sqlx::query("PRAGMA foreign_key_check")
+                .fetch_all(&self.readers)
+                .await
+                .map_err(failed("check its references"))?;
+            if !broken.is_empty() {
+                problems.push(format!("{} rows refer to rows that are gone", broken.len()));
+            }
+            Ok(problems)
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! Operators.
+
+use super::value::{json, parsed, text, time, to_json};
+use super::{SqlStorage, commit, failed};
+use crate::storage::{Answer, AuditEntry, Changed, Operator, OperatorStore, StorageError};
+use sqlx::sqlite::SqliteRow;
+
+const WHAT: &str = "an operator";
+
+fn operator(row: &SqliteRow) -> Result<Operator, StorageError> {
+    Ok(Operator {
+        id: parsed(row, "operator_id", WHAT)?,
+        name: text(row, "name", WHAT)?,
+        roles: json(row, "roles", WHAT)?,
+        created_at: time(row, "created_at", WHAT)?,
+    })
+}
+
+async fn by_name(
+    on: impl sqlx::Executor<'_, Database = sqlx::Sqlite>,
+    setting: &str,
+    name: &str,
+) -> Result<Option<Operator>, StorageError> {
+    sqlx::query("SELECT * FROM operators WHERE setting_id = $1 AND name = $2")
+        .bind(setting)
+        .bind(name)
+        .fetch_optional(on)
+        .await
+        .map_err(failed("find an operator"))?
+        .as_ref()
+        .map(operator)
+        .transpose()
+}
+
+impl OperatorStore for SqlStorage {
+    fn operator_list(&self) -> Answer<'_, Vec<Operator>> {
+        Box::pin(async move {
+            sqlx::query("SELECT * FROM operators WHERE setting_id = $1 ORDER BY name")
+                .bind(&self.setting_text)
+                .fetch_all(&self.readers)
+                .await
+                .map_err(failed("list operators"))?
+                .iter()
+                .map(operator)
+                .collect()
+        })
+    }
+
+    fn operator_by_name<'a>(&'a self, name: &'a str) -> Answer<'a, Option<Operator>> {
+        Box::pin(by_name(&self.readers, &self.setting_text, name))
+    }
+
+    fn operator_add<'a>(
+        &'a self,
+        operator: &'a Operator,
+        audit: &'a AuditEntry,
+    ) -> Answer<'a, Changed> {
+        Box::pin(async move {
+            let mut tx = self.write().await?;
+            if by_name(&mut *tx, &self.setting_text, &operator.name)
+                .await?
+                .is_some()
+            {
+                return Ok(Changed::Already);
+            }
+            sqlx::query(
+                "INSERT INTO operators (setting_id, operator_id, name, roles, created_at) \
+                 VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(&self.setting_text)
+            .bind(operator.id.to_string())
+            .bind(&operator.name)
+            .bind(to_json(&operator.roles, WHAT)?)
+            .bind(operator.created_at.as_microsecond())
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("add an operator"))?;
+            self.add_audit(&mut tx, audit).await?;
+            commit(tx).await?;
+            Ok(Changed::Yes)
+        })
+    }
+}
