@@ -9,6 +9,7 @@ use jiff::{Span, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// Days of the week, written `monday` … `sunday`.
 #[derive(
@@ -49,6 +50,20 @@ impl Day {
     }
 }
 
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Monday => "monday",
+            Self::Tuesday => "tuesday",
+            Self::Wednesday => "wednesday",
+            Self::Thursday => "thursday",
+            Self::Friday => "friday",
+            Self::Saturday => "saturday",
+            Self::Sunday => "sunday",
+        })
+    }
+}
+
 /// A stretch of one local day, `from` included, `to` excluded.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -86,9 +101,13 @@ pub enum CalendarError {
     )]
     UnknownTimeZone(String),
     #[error(
-        "`calendar.contact_hours.{day:?}`: {from} to {to} ends before it begins; put the earlier time first"
+        "`calendar.contact_hours.{day}`: {from} to {to} ends before it begins; put the earlier time first"
     )]
     BackwardRange { day: Day, from: Time, to: Time },
+    #[error(
+        "`calendar.contact_hours.{day}`: two stretches both cover {at}; join them into one or let the later begin when the earlier ends"
+    )]
+    OverlappingRanges { day: Day, at: Time },
     #[error(
         "`calendar.closures`: {from} to {to} ends before it begins; put the earlier date first"
     )]
@@ -97,6 +116,20 @@ pub enum CalendarError {
         "`calendar.contact_hours` names no day; without an opening day nothing could ever be counted in opening days"
     )]
     NeverOpen,
+}
+
+impl CalendarError {
+    /// The key at fault, from the top of a profile.
+    pub fn key(&self) -> String {
+        match self {
+            Self::UnknownTimeZone(_) => "calendar.time_zone".to_owned(),
+            Self::BackwardRange { day, .. } | Self::OverlappingRanges { day, .. } => {
+                format!("calendar.contact_hours.{day}")
+            }
+            Self::BackwardClosure { .. } => "calendar.closures".to_owned(),
+            Self::NeverOpen => "calendar.contact_hours".to_owned(),
+        }
+    }
 }
 
 /// The furthest that opening days are searched; a setting closed for longer is treated as opening then.
@@ -114,6 +147,14 @@ impl Calendar {
                     day: *day,
                     from: r.from,
                     to: r.to,
+                });
+            }
+            let mut in_order = ranges.clone();
+            in_order.sort_unstable();
+            if let Some(pair) = in_order.windows(2).find(|pair| pair[1].from < pair[0].to) {
+                return Err(CalendarError::OverlappingRanges {
+                    day: *day,
+                    at: pair[1].from,
                 });
             }
         }
@@ -203,7 +244,8 @@ impl Calendar {
 
     /// The end of the `days`-th opening day after the local day of `from`; of that day itself for 0 days.
     ///
-    /// Counting whole days after the event gives people the full days they were promised.
+    /// Counting whole days after the event gives people the full days they were promised; so where midnight is
+    /// ambiguous it is the later one.
     pub fn after_opening_days(&self, from: Timestamp, days: u32) -> Timestamp {
         let mut date = self.local_date(from);
         let mut left = days;
@@ -216,7 +258,8 @@ impl Calendar {
                 left -= 1;
             }
         }
-        self.end_of(date)
+        date.tomorrow()
+            .map_or(Timestamp::MAX, |next| self.start_of(next))
     }
 
     /// The first instant of a local day; the later one where midnight is ambiguous.

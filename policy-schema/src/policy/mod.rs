@@ -91,15 +91,20 @@ pub struct Policy {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{key}` is {value}: {remedy}")]
 pub struct PolicyError {
-    pub key: &'static str,
+    /// From the policy on: `passcode.min_length`.
+    pub key: String,
     pub value: String,
     pub remedy: String,
 }
 
 impl PolicyError {
-    pub(crate) fn new(key: &'static str, value: impl ToString, remedy: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        key: impl Into<String>,
+        value: impl std::fmt::Display,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self {
-            key,
+            key: key.into(),
             value: value.to_string(),
             remedy: remedy.into(),
         }

@@ -58,7 +58,7 @@ pub struct PasscodePolicy {
     pub history: u8,
     #[serde(default)]
     pub rotation: Rotation,
-    /// Days after which a passcode is overdue, 1 to 730. Absent: never by age.
+    /// Days after which a passcode is overdue, 1 to 730; needed unless `rotation` is `event`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age_days: Option<u16>,
     /// Wrong tries after which the tablet locks and alerts; it never wipes. Absent: no limit.
@@ -95,10 +95,10 @@ impl PasscodePolicy {
                     "write 1 to 730",
                 ));
             }
-            None if self.rotation == Rotation::Scheduled => found.push(PolicyError::new(
+            None if self.rotation.is_scheduled() => found.push(PolicyError::new(
                 "passcode.max_age_days",
                 "absent",
-                "scheduled rotation needs an age; write 91 for a term of 13 weeks",
+                "rotation on a schedule needs an age; write 91 for a term of 13 weeks, or rotation = \"event\"",
             )),
             Some(_) | None => {}
         }

@@ -94,16 +94,11 @@ impl PhotosPolicy {
                 "every photo would be removed at once; name at least one purpose, such as own_learning_journal = 28",
             ));
         }
-        if let Some((purpose, days)) = self
-            .purposes
-            .iter()
-            .find(|(_, days)| !(1..=366).contains(*days))
-        {
-            found.push(PolicyError::new(
-                "photos.purposes",
-                format!("{purpose} = {days}"),
-                "write 1 to 366 days",
-            ));
+        for (purpose, days) in &self.purposes {
+            if !(1..=366).contains(days) {
+                let key = format!("photos.purposes.{purpose}");
+                found.push(PolicyError::new(key, days, "write 1 to 366 days"));
+            }
         }
         let mut within = |key, value: u16, least: u16, most: u16, why: &str| {
             if !(least..=most).contains(&value) {
