@@ -3,5 +3,8 @@
 //! Beneath a confined root only files are read and written; whatever belongs to the machine itself (its services, its
 //! radios, its mounts, its sessions) reads as unsupported there.
 
+mod clock;
 mod previous;
 mod tablet;
+
+pub use clock::SystemClock;

@@ -1,0 +1,251 @@
+//! Time the tablet can vouch for: what the server signed for, carried on by the boot clock.
+//!
+//! Within one boot only the boot clock counts; whatever is done to the wall clock changes nothing. Across a restart there
+//! is nothing but the wall clock to say how long the tablet was off, so it is believed within bounds:
+//!
+//! | the wall clock reads | then time goes on from | doubtful |
+//! |---|---|---|
+//! | earlier than the last time seen | the last time seen | yes, until the next contact; the tampering is told |
+//! | up to 14 days later | the wall clock | no |
+//! | more than 14 days later | the wall clock | yes, until the next contact |
+//!
+//! 14 days is what the default lease of seven opening days comes to in calendar days with a closure in it: a tablet that
+//! was off for longer has its photos withheld for want of the server anyway. A wall clock set ahead can therefore never
+//! destroy anything that was not due within a fortnight, and one set back never revives a consent. While in doubt, time
+//! is good for withholding and for nothing that cannot be undone.
+
+use crate::door::ClockDoor;
+use crate::ledger::{Ledger, LedgerError, LedgerTx, meta};
+use jiff::{SignedDuration, Timestamp};
+use nestwarden_policy_schema::consent::TrustedNow;
+use nestwarden_policy_schema::event::EventBody;
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How far the wall clock may have gone while the tablet was off and still be believed.
+pub const MAX_TIME_OFF: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// A wall clock this little behind the last time seen is drift and no tampering.
+pub const TOLERATED_DRIFT: SignedDuration = SignedDuration::from_mins(2);
+/// Answers that took longer say too little about the time.
+const MAX_ROUND_TRIP: Duration = Duration::from_secs(30);
+const KEY: &str = "clock";
+
+/// The trusted clock; clones share it.
+#[derive(Clone)]
+pub struct TrustedClock {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    door: Arc<dyn ClockDoor>,
+    ledger: Ledger,
+    state: Mutex<State>,
+    doubt: watch::Sender<bool>,
+}
+
+/// A trusted instant tied to a reading of the boot clock.
+#[derive(Clone, Debug)]
+struct State {
+    at: Timestamp,
+    since_boot: Duration,
+    doubt: Option<String>,
+    last_contact: Option<Timestamp>,
+    holds_confirmed_at: Option<Timestamp>,
+}
+
+/// What outlives the process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Saved {
+    boot_id: String,
+    since_boot_ms: u64,
+    at: Timestamp,
+    doubt: Option<String>,
+    last_contact: Option<Timestamp>,
+    holds_confirmed_at: Option<Timestamp>,
+}
+
+impl TrustedClock {
+    /// Takes up the time from what the ledger last saw, and records a new doubt.
+    pub fn open(ledger: Ledger, door: Arc<dyn ClockDoor>) -> Result<Self, LedgerError> {
+        let saved = ledger.read(saved)?;
+        let was_doubtful = saved.as_ref().is_some_and(|saved| saved.doubt.is_some());
+        let state = taken_up(saved, door.as_ref());
+        let clock = Self {
+            shared: Arc::new(Shared {
+                doubt: watch::Sender::new(state.doubt.is_some()),
+                door,
+                ledger,
+                state: Mutex::new(state),
+            }),
+        };
+        clock.checkpoint()?;
+        let state = clock.state().clone();
+        if let Some(reason) = state.doubt.filter(|_| !was_doubtful) {
+            clock.record_doubt(true, reason)?;
+        }
+        Ok(clock)
+    }
+
+    pub fn now(&self) -> TrustedNow {
+        let state = self.state();
+        TrustedNow {
+            at: state.at_reading(self.shared.door.since_boot()),
+            doubtful: state.doubt.is_some(),
+            last_contact: state.last_contact,
+            holds_confirmed_at: state.holds_confirmed_at,
+        }
+    }
+
+    /// Takes over a time the server signed for in answer to a request that took `round_trip`, and ends any doubt.
+    ///
+    /// The signature and the nonce were checked; a slow answer still counts as contact, but does not set the time unless
+    /// the clock is in doubt: a statement held back on the way must not hold the tablet's clock back.
+    pub fn confirm(&self, signed_for: Timestamp, round_trip: Duration) -> Result<(), LedgerError> {
+        let half = SignedDuration::try_from(round_trip / 2).unwrap_or(SignedDuration::ZERO);
+        let since_boot = self.shared.door.since_boot();
+        let doubt_ended = {
+            let mut state = self.state();
+            let doubted = state.doubt.take().is_some();
+            if doubted || round_trip <= MAX_ROUND_TRIP {
+                state.at = signed_for.saturating_add(half).unwrap_or(signed_for);
+                state.since_boot = since_boot;
+            }
+            state.last_contact = Some(signed_for);
+            doubted
+        };
+        if doubt_ended {
+            self.checkpoint()?;
+            self.record_doubt(false, "the server confirmed the time".to_owned())?;
+        }
+        self.shared.doubt.send_replace(false);
+        Ok(())
+    }
+
+    /// Notes that the hold list in force is the server's, as of a time it signed for.
+    pub fn confirm_holds(&self, signed_for: Timestamp) {
+        self.state().holds_confirmed_at = Some(signed_for);
+    }
+
+    /// Changes between doubtful and not.
+    pub fn watch_doubt(&self) -> watch::Receiver<bool> {
+        self.shared.doubt.subscribe()
+    }
+
+    /// Why the clock is in doubt; `None` while it is not.
+    pub fn doubt(&self) -> Option<String> {
+        self.state().doubt.clone()
+    }
+
+    pub fn door(&self) -> Arc<dyn ClockDoor> {
+        Arc::clone(&self.shared.door)
+    }
+
+    /// Writes down the time, so that it never goes back behind it. Call every few minutes and on shutdown.
+    pub fn checkpoint(&self) -> Result<(), LedgerError> {
+        self.shared.ledger.transaction(|tx| self.checkpoint_in(tx))
+    }
+
+    pub fn checkpoint_in(&self, tx: &LedgerTx<'_>) -> Result<(), LedgerError> {
+        let state = self.state().clone();
+        let since_boot = self.shared.door.since_boot();
+        let saved = Saved {
+            boot_id: self.shared.door.boot_id(),
+            since_boot_ms: u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX),
+            at: state.at_reading(since_boot),
+            doubt: state.doubt,
+            last_contact: state.last_contact,
+            holds_confirmed_at: state.holds_confirmed_at,
+        };
+        let text = serde_json::to_string(&saved).map_err(LedgerError::Unwritable)?;
+        tx.set_meta(KEY, &text)
+    }
+
+    fn record_doubt(&self, doubtful: bool, reason: String) -> Result<(), LedgerError> {
+        let event = EventBody::ClockDoubt { doubtful, reason };
+        match self.shared.ledger.record(self.now().at, &event) {
+            Ok(_) | Err(LedgerError::NotEnrolled) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn at_reading(&self, since_boot: Duration) -> Timestamp {
+        let passed = SignedDuration::try_from(since_boot.saturating_sub(self.since_boot))
+            .unwrap_or(SignedDuration::ZERO);
+        self.at.saturating_add(passed).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// The last time the ledger saw, for a status without the agent; `None` before the first.
+pub fn last_seen(ledger: &Ledger) -> Result<Option<Timestamp>, LedgerError> {
+    Ok(ledger.read(saved)?.map(|saved| saved.at))
+}
+
+fn saved(sql: &rusqlite::Connection) -> Result<Option<Saved>, LedgerError> {
+    meta(sql, KEY)?
+        .map(|text| {
+            serde_json::from_str(&text).map_err(|e| LedgerError::Damaged {
+                what: "last time seen".to_owned(),
+                problem: e.to_string(),
+            })
+        })
+        .transpose()
+}
+
+fn taken_up(saved: Option<Saved>, door: &dyn ClockDoor) -> State {
+    let (wall, since_boot) = (door.wall(), door.since_boot());
+    let Some(saved) = saved else {
+        return State {
+            at: wall,
+            since_boot,
+            doubt: Some("no server has confirmed the time yet".to_owned()),
+            last_contact: None,
+            holds_confirmed_at: None,
+        };
+    };
+    let mut state = State {
+        at: saved.at,
+        since_boot: Duration::from_millis(saved.since_boot_ms),
+        doubt: saved.doubt,
+        last_contact: saved.last_contact,
+        holds_confirmed_at: saved.holds_confirmed_at,
+    };
+    if saved.boot_id == door.boot_id() && state.since_boot <= since_boot {
+        return state;
+    }
+    let off = wall.duration_since(saved.at);
+    state.since_boot = since_boot;
+    if off < -TOLERATED_DRIFT {
+        state.doubt.get_or_insert_with(|| {
+            format!(
+                "after a restart the clock reads {wall}, before {}, the last time seen",
+                saved.at
+            )
+        });
+    } else if off > MAX_TIME_OFF {
+        state.at = wall;
+        state.doubt.get_or_insert_with(|| {
+            format!(
+                "after a restart the clock reads {wall}, more than 14 days after {}, the last time seen, and no server has confirmed it",
+                saved.at
+            )
+        });
+    } else {
+        state.at = wall.max(saved.at);
+    }
+    state
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod tests;
