@@ -4,4 +4,5 @@ pub mod domain;
 pub mod door;
 pub mod jobs;
 pub mod settings;
+pub mod signing;
 pub mod storage;
