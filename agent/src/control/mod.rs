@@ -1,5 +1,13 @@
 //! The controls: what each wants, what was seen, and the difference. No operating system here.
 
+pub mod camera;
+pub mod hours;
+pub mod passcode;
+pub mod radios;
+pub mod storage;
+#[cfg(test)]
+mod testing;
+
 use jiff::Timestamp;
 use nestwarden_policy_schema::control::ControlName;
 use nestwarden_policy_schema::policy::{DatedException, Policy};

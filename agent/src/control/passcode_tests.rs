@@ -1,0 +1,289 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::*;
+use crate::control::testing::{reading, situation};
+use nestwarden_policy_schema::policy::{Mode, Rotation};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+fn policy() -> PasscodePolicy {
+    PasscodePolicy {
+        mode: Mode::Enforce,
+        requirements: BTreeSet::new(),
+        min_length: 6,
+        alphanumeric: false,
+        refuse_simple: true,
+        history: 5,
+        rotation: Rotation::Both,
+        max_age_days: Some(91),
+        max_failed_attempts: Some(5),
+        auto_lock_minutes: Some(2),
+        set_by: SetBy::User,
+    }
+}
+
+fn with(policy: PasscodePolicy) -> Situation {
+    let mut now = situation();
+    now.policy.passcode = Some(policy);
+    now
+}
+
+fn days_ago(days: i64) -> Timestamp {
+    situation().now - SignedDuration::from_hours(24 * days)
+}
+
+fn account(changed_at: Timestamp) -> AccountSeen {
+    AccountSeen {
+        uid: 1000,
+        has_passcode: true,
+        max_days: Some(91),
+        max_days_by_us: true,
+        is_forced: false,
+        changed_at,
+    }
+}
+
+fn held(account: AccountSeen) -> PasscodeObserved {
+    let rules = rules(&policy());
+    PasscodeObserved {
+        rules: Reading::Seen(rules),
+        our_rules: Some(rules),
+        auto_lock_seconds: Reading::Seen(Some(120)),
+        auto_lock_by_us: true,
+        accounts: Reading::Seen(vec![account]),
+    }
+}
+
+const AWAIT: PasscodeChange = PasscodeChange::AwaitNew {
+    uid: 1000,
+    has_passcode: true,
+};
+
+#[test]
+fn a_fresh_passcode_under_the_right_rules_needs_nothing() {
+    let wish = Passcode::desired(&with(policy())).unwrap();
+    assert_eq!(Passcode::diff(&wish, &held(account(days_ago(3)))), []);
+}
+
+#[test]
+fn an_old_passcode_is_overdue_in_contact_hours_and_is_asked_for_outside_them() {
+    let mut now = with(policy());
+    let observed = held(account(days_ago(100)));
+    let wish = Passcode::desired(&now).unwrap();
+    assert_eq!(Passcode::diff(&wish, &observed), [AWAIT]);
+    now.in_contact_hours = false;
+    let wish = Passcode::desired(&now).unwrap();
+    assert_eq!(
+        Passcode::diff(&wish, &observed),
+        [PasscodeChange::ForceChange { uid: 1000 }, AWAIT]
+    );
+}
+
+#[test]
+fn a_passcode_due_tomorrow_is_asked_for_the_evening_before() {
+    let mut now = with(policy());
+    now.in_contact_hours = false;
+    let wish = Passcode::desired(&now).unwrap();
+    let due_soon = held(account(days_ago(91) + SignedDuration::from_hours(12)));
+    assert_eq!(
+        Passcode::diff(&wish, &due_soon),
+        [PasscodeChange::ForceChange { uid: 1000 }]
+    );
+}
+
+#[test]
+fn a_suspected_passcode_is_asked_for_at_once() {
+    let mut now = with(policy());
+    now.passcode_change_asked_at = Some(days_ago(0));
+    let wish = Passcode::desired(&now).unwrap();
+    assert_eq!(
+        Passcode::diff(&wish, &held(account(days_ago(3)))),
+        [PasscodeChange::ForceChange { uid: 1000 }, AWAIT]
+    );
+}
+
+#[test]
+fn a_forced_passcode_stays_overdue_until_it_is_a_new_one() {
+    let mut now = with(policy());
+    now.passcode_change_asked_at = Some(days_ago(1));
+    let wish = Passcode::desired(&now).unwrap();
+    let forced = AccountSeen {
+        is_forced: true,
+        ..account(days_ago(3))
+    };
+    assert_eq!(Passcode::diff(&wish, &held(forced)), [AWAIT]);
+    assert_eq!(Passcode::diff(&wish, &held(account(days_ago(0)))), []);
+}
+
+#[test]
+fn rotation_by_event_only_ignores_age_and_by_schedule_only_ignores_events() {
+    let mut now = with(PasscodePolicy {
+        rotation: Rotation::Event,
+        ..policy()
+    });
+    now.passcode_change_asked_at = Some(days_ago(1));
+    let wish = Passcode::desired(&now).unwrap();
+    assert_eq!(wish.max_age_days, None);
+    assert_eq!(wish.overdue_before, Some(days_ago(1)));
+    now.policy.passcode = Some(PasscodePolicy {
+        rotation: Rotation::Scheduled,
+        ..policy()
+    });
+    let wish = Passcode::desired(&now).unwrap();
+    assert_eq!(wish.overdue_before, Some(days_ago(91)));
+}
+
+#[test]
+fn an_account_without_a_passcode_is_never_fine() {
+    let wish = Passcode::desired(&with(policy())).unwrap();
+    let open = AccountSeen {
+        has_passcode: false,
+        ..account(days_ago(0))
+    };
+    assert_eq!(
+        Passcode::diff(&wish, &held(open)),
+        [
+            PasscodeChange::AwaitNew {
+                uid: 1000,
+                has_passcode: false
+            },
+            PasscodeChange::ForceChange { uid: 1000 }
+        ]
+    );
+}
+
+#[test]
+fn a_code_that_only_the_manager_may_set_is_said_to_be_unsupported() {
+    let wish = Passcode::desired(&with(PasscodePolicy {
+        set_by: SetBy::Manager,
+        ..policy()
+    }))
+    .unwrap();
+    let changes = Passcode::diff(&wish, &held(account(days_ago(0))));
+    assert!(matches!(
+        changes.iter().map(Passcode::unread).collect::<Vec<_>>()[..],
+        [Some(Unread::Unsupported(_))]
+    ));
+}
+
+#[test]
+fn stricter_rules_of_the_image_are_left_alone() {
+    let wish = Passcode::desired(&with(policy())).unwrap();
+    let mut observed = held(account(days_ago(0)));
+    observed.our_rules = None;
+    observed.rules = Reading::Seen(PasscodeRules {
+        min_length: 12,
+        history: 24,
+        max_failed_attempts: Some(3),
+        ..wish.rules
+    });
+    assert_eq!(Passcode::diff(&wish, &observed), []);
+}
+
+fn apply(observed: &mut PasscodeObserved, change: &PasscodeChange, now: Timestamp) {
+    let on = |observed: &mut PasscodeObserved, uid: u32, act: &dyn Fn(&mut AccountSeen)| {
+        if let Reading::Seen(accounts) = &mut observed.accounts {
+            accounts.iter_mut().filter(|a| a.uid == uid).for_each(act);
+        }
+    };
+    match change {
+        PasscodeChange::SetRules(rules) => {
+            observed.rules = Reading::Seen(*rules);
+            observed.our_rules = Some(*rules);
+        }
+        PasscodeChange::SetAutoLock { seconds } => {
+            observed.auto_lock_seconds = Reading::Seen(Some(*seconds));
+            observed.auto_lock_by_us = true;
+        }
+        PasscodeChange::LiftAutoLock => observed.auto_lock_by_us = false,
+        PasscodeChange::SetMaxAge { uid, days } => on(observed, *uid, &|a| {
+            a.max_days = Some(u32::from(*days));
+            a.max_days_by_us = true;
+        }),
+        PasscodeChange::RestoreMaxAge { uid } => on(observed, *uid, &|a| a.max_days_by_us = false),
+        PasscodeChange::ForceChange { uid } => on(observed, *uid, &|a| a.is_forced = true),
+        PasscodeChange::AwaitNew { uid, .. } => on(observed, *uid, &|a| {
+            a.has_passcode = true;
+            a.changed_at = now;
+            a.is_forced = false;
+        }),
+        PasscodeChange::Unread { rule, .. } => match *rule {
+            "the rules for passcodes" => {
+                observed.rules = Reading::Seen(PasscodeRules {
+                    min_length: 16,
+                    alphanumeric: true,
+                    refuse_simple: true,
+                    history: 50,
+                    max_failed_attempts: Some(3),
+                });
+                observed.our_rules = None;
+            }
+            "the automatic lock" => {
+                observed.auto_lock_seconds = Reading::Seen(Some(60));
+                observed.auto_lock_by_us = false;
+            }
+            _ => observed.accounts = Reading::Seen(vec![]),
+        },
+    }
+}
+
+prop_compose! {
+    fn a_rule()(min_length in 4..=16_u8, alphanumeric in any::<bool>(), refuse_simple in any::<bool>(), history in 0..=50_u16,
+        max_failed_attempts in prop::option::of(3..=50_u16)) -> PasscodeRules {
+        PasscodeRules { min_length, alphanumeric, refuse_simple, history, max_failed_attempts }
+    }
+}
+
+prop_compose! {
+    fn an_account()(uid in 1000..1003_u32, has_passcode in any::<bool>(), max_days in prop::option::of(1..200_u32),
+        by_us in any::<bool>(), is_forced in any::<bool>(), age in 0..200_i64) -> AccountSeen {
+        AccountSeen { uid, has_passcode, max_days, max_days_by_us: by_us && max_days.is_some(), is_forced, changed_at: days_ago(age) }
+    }
+}
+
+prop_compose! {
+    fn observed()(rules in reading(a_rule()), our_rules in prop::option::of(a_rule()),
+        auto_lock_seconds in reading(prop::option::of(60..900_u32)), auto_lock_by_us in any::<bool>(),
+        accounts in reading(prop::collection::vec(an_account(), 0..3))) -> PasscodeObserved {
+        PasscodeObserved { rules, our_rules, auto_lock_seconds, auto_lock_by_us, accounts }
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_left_after_every_change(
+        rules in a_rule(),
+        minutes in prop::option::of(1..=15_u8),
+        age in prop::option::of(1..=200_u16),
+        asked in prop::option::of(0..=200_i64),
+        in_contact_hours in any::<bool>(),
+        mut observed in observed(),
+    ) {
+        let mut now = with(PasscodePolicy {
+            min_length: rules.min_length,
+            alphanumeric: rules.alphanumeric,
+            refuse_simple: rules.refuse_simple,
+            history: u8::try_from(rules.history).unwrap(),
+            max_failed_attempts: rules.max_failed_attempts.map(|t| u8::try_from(t).unwrap()),
+            auto_lock_minutes: minutes,
+            max_age_days: age,
+            ..policy()
+        });
+        now.passcode_change_asked_at = asked.map(days_ago);
+        now.in_contact_hours = in_contact_hours;
+        let wish = Passcode::desired(&now).unwrap();
+        for change in Passcode::diff(&wish, &observed.clone()) {
+            apply(&mut observed, &change, now.now);
+        }
+        prop_assert_eq!(Passcode::diff(&wish, &observed), vec![]);
+    }
+
+    #[test]
+    fn an_overdue_passcode_is_never_shown_as_fine(age in 92..500_i64, in_contact_hours in any::<bool>(), is_forced in any::<bool>()) {
+        let mut now = with(policy());
+        now.in_contact_hours = in_contact_hours;
+        let wish = Passcode::desired(&now).unwrap();
+        let observed = held(AccountSeen { is_forced, ..account(days_ago(age)) });
+        prop_assert!(Passcode::diff(&wish, &observed).contains(&AWAIT));
+    }
+}
