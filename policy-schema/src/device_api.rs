@@ -14,15 +14,21 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// `POST` an [`EnrolRequest`] without a client certificate; answers with an [`EnrolAnswer`].
 pub const ENROL_PATH: &str = "/device/v1/enrol";
-/// `?after=GENERATION&nonce=TEXT&wait_s=SECONDS`; hangs until there is a newer bundle or the wait is over.
+/// `GET`, `?after=GENERATION&nonce=TEXT&wait_s=SECONDS`; hangs until there is a newer bundle or the wait is over;
+/// answers with a [`BundleAnswer`].
 pub const BUNDLE_PATH: &str = "/device/v1/bundle";
+/// `POST` an [`EventBatch`]; answers with an [`EventsAck`].
 pub const EVENTS_PATH: &str = "/device/v1/events";
+/// `POST` an [`Inventory`]; answers 204 without a body.
 pub const INVENTORY_PATH: &str = "/device/v1/inventory";
-/// With the certificate in use.
+/// `POST` a [`RenewRequest`] with the certificate in use; answers with a [`RenewAnswer`].
 pub const RENEW_PATH: &str = "/device/v1/renew";
-/// Without a client certificate, for a tablet that slept past its expiry; first a nonce, then the request.
+/// `POST` without a body; answers with a [`RenewNonce`]. For a tablet that slept past its certificate's expiry: without a
+/// client certificate, or with the expired one, which counts as none.
 pub const RENEW_NONCE_PATH: &str = "/device/v1/renew-nonce";
+/// `POST` a [`RenewExpiredRequest`] with that nonce; answers with a [`RenewAnswer`].
 pub const RENEW_EXPIRED_PATH: &str = "/device/v1/renew-expired";
 
 /// Longest hang of a bundle fetch, in seconds.
@@ -166,6 +172,8 @@ pub mod code {
     pub const BATCH_TOO_LARGE: &str = "batch_too_large";
     pub const BODY_INVALID: &str = "body_invalid";
     pub const BODY_TOO_LARGE: &str = "body_too_large";
+    /// The body did not arrive in time.
+    pub const BODY_TOO_SLOW: &str = "body_too_slow";
     pub const QUERY_INVALID: &str = "query_invalid";
     pub const NONCE_INVALID: &str = "nonce_invalid";
     pub const SIGNATURE_INVALID: &str = "signature_invalid";
