@@ -1,1 +1,8 @@
-//! What the demo, the figures and the end-to-end tests share.
+//! What the demo, the figures and the end-to-end tests share: the two programs as processes, a clock that can be moved, a
+//! network that can be broken, and photos and registers that look real.
+
+pub mod clock;
+pub mod jpeg;
+pub mod patience;
+pub mod process;
+pub mod proxy;

@@ -1,0 +1,42 @@
+//! Waiting for something that can be seen from outside. Bounded, and what was seen instead is part of the failure.
+
+use anyhow::{Result, bail};
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+/// How long anything may take here before it counts as broken: far longer than it ever needs, on a machine that is busy
+/// with other things.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Looks until `see` gives something.
+pub fn until<T>(what: &str, mut see: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match see() {
+            Ok(Some(seen)) => return Ok(seen),
+            Ok(None) if Instant::now() > end => {
+                bail!("waited {PATIENCE:?} for this, which did not happen: {what}")
+            }
+            Err(problem) if Instant::now() > end => {
+                return Err(problem.context(format!("waited {PATIENCE:?} for: {what}")));
+            }
+            Ok(None) | Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// Looks until `see` gives what is `wanted`.
+pub fn until_equal<T: PartialEq + Debug>(
+    what: &str,
+    wanted: &T,
+    mut see: impl FnMut() -> Result<T>,
+) -> Result<()> {
+    let mut last = None;
+    let outcome = until(what, || {
+        let seen = see()?;
+        let same = seen == *wanted;
+        last = Some(seen);
+        Ok(same.then_some(()))
+    });
+    outcome.map_err(|problem| problem.context(format!("wanted {wanted:?}, last saw {last:?}")))
+}
