@@ -6,6 +6,7 @@ pub mod decision;
 pub mod door;
 pub mod ledger;
 pub mod paths;
+pub mod photos;
 pub mod platform;
 pub mod reconcile;
 

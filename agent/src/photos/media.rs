@@ -1,0 +1,244 @@
+//! What a file is, by its first bytes. Names and extensions are never asked: they are whatever somebody typed.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A kind of photo or video that is looked after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Media {
+    Jpeg,
+    Png,
+    Gif,
+    Webp,
+    Heic,
+    Avif,
+    Mp4,
+    Mov,
+    ThreeGp,
+    Webm,
+    Matroska,
+}
+
+/// Bytes of a file that are enough to tell.
+pub const HEAD_BYTES: usize = 4096;
+
+/// Bytes below which nothing can be told.
+const LEAST_BYTES: usize = 3;
+
+impl Media {
+    pub const ALL: [Self; 11] = [
+        Self::Jpeg,
+        Self::Png,
+        Self::Gif,
+        Self::Webp,
+        Self::Heic,
+        Self::Avif,
+        Self::Mp4,
+        Self::Mov,
+        Self::ThreeGp,
+        Self::Webm,
+        Self::Matroska,
+    ];
+
+    /// The IANA media type.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jpeg => "image/jpeg",
+            Self::Png => "image/png",
+            Self::Gif => "image/gif",
+            Self::Webp => "image/webp",
+            Self::Heic => "image/heic",
+            Self::Avif => "image/avif",
+            Self::Mp4 => "video/mp4",
+            Self::Mov => "video/quicktime",
+            Self::ThreeGp => "video/3gpp",
+            Self::Webm => "video/webm",
+            Self::Matroska => "video/matroska",
+        }
+    }
+
+    /// What the first bytes of a file say; at most [`HEAD_BYTES`] are looked at. `None`: not a photo or video we know.
+    pub fn recognise(head: &[u8]) -> Option<Self> {
+        let head = &head[..head.len().min(HEAD_BYTES)];
+        if head.len() < LEAST_BYTES {
+            None
+        } else if head.starts_with(&[0xff, 0xd8, 0xff]) {
+            Some(Self::Jpeg)
+        } else if head.starts_with(b"\x89PNG\r\n\x1a\n") {
+            Some(Self::Png)
+        } else if head.starts_with(b"GIF87a") || head.starts_with(b"GIF89a") {
+            Some(Self::Gif)
+        } else if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP".as_slice()) {
+            Some(Self::Webp)
+        } else if head.starts_with(&[0x1a, 0x45, 0xdf, 0xa3]) {
+            ebml(head)
+        } else {
+            iso_base_media(head)
+        }
+    }
+}
+
+/// The document type of an EBML header (RFC 8794): element 0x4282 with a length of one byte.
+fn ebml(head: &[u8]) -> Option<Media> {
+    let at = head.windows(2).position(|pair| pair == [0x42, 0x82])?;
+    let length = usize::from(head.get(at + 2)?.checked_sub(0x80)?);
+    match head.get(at + 3..)?.get(..length)? {
+        b"webm" => Some(Media::Webm),
+        b"matroska" => Some(Media::Matroska),
+        _ => None,
+    }
+}
+
+/// The brands of an ISO base media file (ISO/IEC 14496-12 §4.3), and QuickTime files from before brands.
+fn iso_base_media(head: &[u8]) -> Option<Media> {
+    match head.get(4..8)? {
+        b"ftyp" => {}
+        b"moov" | b"mdat" | b"wide" | b"pnot" => return Some(Media::Mov),
+        _ => return None,
+    }
+    let size = usize::try_from(u32::from_be_bytes(head.get(..4)?.try_into().ok()?)).ok()?;
+    let major = brand(head.get(8..12)?);
+    let compatible = head
+        .get(16..size.min(head.len()))
+        .unwrap_or_default()
+        .chunks_exact(4)
+        .filter_map(brand);
+    // The major brand of a HEIF file may only say that it is one; then a compatible brand says which.
+    major.or_else(|| compatible.into_iter().next())
+}
+
+fn brand(brand: &[u8]) -> Option<Media> {
+    match brand {
+        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"hevm" | b"hevs" => {
+            Some(Media::Heic)
+        }
+        b"avif" | b"avis" => Some(Media::Avif),
+        b"qt  " => Some(Media::Mov),
+        b"avc1" | b"dash" | b"mp41" | b"mp42" | b"mp71" | b"M4V " | b"M4VH" | b"M4VP" | b"MSNV"
+        | b"f4v " => Some(Media::Mp4),
+        [b'i', b's', b'o', _] => Some(Media::Mp4),
+        [b'3', b'g', b'p' | b'2' | b'g' | b'r' | b's' | b'e', _] => Some(Media::ThreeGp),
+        _ => None,
+    }
+}
+
+impl fmt::Display for Media {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that is none of [`Media::as_str`].
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a media type the catalogue writes")]
+pub struct MediaParseError(String);
+
+impl FromStr for Media {
+    type Err = MediaParseError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|media| media.as_str() == text)
+            .ok_or_else(|| MediaParseError(text.chars().take(80).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ftyp(major: &[u8; 4], compatible: &[&[u8; 4]]) -> Vec<u8> {
+        let size = u8::try_from(16 + 4 * compatible.len()).unwrap_or(u8::MAX);
+        let mut bytes = vec![0, 0, 0, size];
+        bytes.extend_from_slice(b"ftyp");
+        bytes.extend_from_slice(major);
+        bytes.extend_from_slice(&[0; 4]);
+        compatible
+            .iter()
+            .for_each(|b| bytes.extend_from_slice(b.as_slice()));
+        bytes.extend_from_slice(b"\0\0\0\x08mdat");
+        bytes
+    }
+
+    #[test]
+    fn every_kind_is_recognised_by_its_content() {
+        let matroska = |doc: &[u8]| {
+            let length = 0x80 | u8::try_from(doc.len()).unwrap_or(0);
+            [
+                &[
+                    0x1a, 0x45, 0xdf, 0xa3, 0x9f, 0x42, 0x86, 0x81, 1, 0x42, 0x82, length,
+                ],
+                doc,
+            ]
+            .concat()
+        };
+        let samples: Vec<(Vec<u8>, Media)> = vec![
+            (vec![0xff, 0xd8, 0xff, 0xe1], Media::Jpeg),
+            (b"\x89PNG\r\n\x1a\n\0".to_vec(), Media::Png),
+            (b"GIF89a".to_vec(), Media::Gif),
+            (b"RIFF\x10\0\0\0WEBPVP8 ".to_vec(), Media::Webp),
+            (ftyp(b"heic", &[b"mif1"]), Media::Heic),
+            (ftyp(b"mif1", &[b"mif1", b"heic"]), Media::Heic),
+            (ftyp(b"avif", &[b"mif1"]), Media::Avif),
+            (ftyp(b"mif1", &[b"miaf", b"avif"]), Media::Avif),
+            (ftyp(b"isom", &[b"iso2", b"avc1"]), Media::Mp4),
+            (ftyp(b"mp42", &[]), Media::Mp4),
+            (ftyp(b"qt  ", &[]), Media::Mov),
+            (b"\0\0\0\x08wide\0\0\0\0mdat".to_vec(), Media::Mov),
+            (ftyp(b"3gp5", &[]), Media::ThreeGp),
+            (matroska(b"webm"), Media::Webm),
+            (matroska(b"matroska"), Media::Matroska),
+        ];
+        for (bytes, media) in samples {
+            assert_eq!(Media::recognise(&bytes), Some(media), "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_photo_is_left_alone() {
+        let others: [&[u8]; 7] = [
+            b"",
+            b"\xff\xd8",
+            b"RIFF\0\0\0\0WAVE",
+            b"%PDF-1.7",
+            b"\x1a\x45\xdf\xa3",
+            b"\0\0\0\x18ftypM4A \0\0\0\0",
+            b"hello, this is text",
+        ];
+        for bytes in others {
+            assert_eq!(Media::recognise(bytes), None, "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_media_type_reads_back_as_it_was_written() {
+        for media in Media::ALL {
+            assert_eq!(media.as_str().parse::<Media>().ok(), Some(media));
+        }
+        assert!("image/tiff".parse::<Media>().is_err());
+    }
+
+    fn heads() -> impl Strategy<Value = Vec<u8>> {
+        let magic = prop_oneof![
+            Just(Vec::new()),
+            Just(vec![0xff, 0xd8, 0xff]),
+            Just(b"RIFF".to_vec()),
+            Just(vec![0x1a, 0x45, 0xdf, 0xa3, 0x42, 0x82]),
+            Just(b"\0\0\0\x20ftyp".to_vec()),
+            Just(b"\xff\xff\xff\xffftypmif1".to_vec()),
+            Just(b"\0\0\0\0ftyp".to_vec()),
+        ];
+        (magic, proptest::collection::vec(any::<u8>(), 0..6000))
+            .prop_map(|(magic, rest)| [magic, rest].concat())
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic_and_only_the_head_counts(bytes in heads()) {
+            let whole = Media::recognise(&bytes);
+            let head = Media::recognise(&bytes[..bytes.len().min(HEAD_BYTES)]);
+            prop_assert_eq!(whole, head);
+        }
+    }
+}

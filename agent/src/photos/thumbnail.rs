@@ -1,0 +1,178 @@
+//! The small pictures that desktops keep of photos, by the freedesktop thumbnail specification (0.9): named after the MD5
+//! of the photo's URI, in every home's cache.
+
+use super::tree::{self, RelPath, Tree};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+const SIZES: [&str; 4] = ["normal", "large", "x-large", "xx-large"];
+
+/// Removes every thumbnail of the photo that was at `path`; how many there were.
+pub fn remove(tree: &Tree, path: &RelPath) -> io::Result<u64> {
+    let mut removed = 0;
+    // In a confined root a desktop may know the file by either path.
+    let uris = [
+        uri(&tree.absolute(path)),
+        uri(&Path::new("/").join(path.as_path())),
+    ];
+    for cache in caches(tree) {
+        for size in SIZES {
+            let Some(dir) = cache.join(OsStr::new(size)) else {
+                continue;
+            };
+            let dir = match tree.dir(&dir) {
+                Ok(dir) => dir,
+                Err(_) => continue,
+            };
+            for uri in &uris {
+                let name = format!("{}.png", hex(&md5(uri.as_bytes())));
+                if tree::unlink(&dir, OsStr::new(&name))? {
+                    removed += 1;
+                }
+            }
+        }
+    }
+    Ok(removed)
+}
+
+fn caches(tree: &Tree) -> Vec<RelPath> {
+    let homes = RelPath::new("home").into_iter().flat_map(|home| {
+        let names = tree.dir(&home).and_then(|dir| tree::names(&dir));
+        names
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(move |name| home.join(&name))
+    });
+    homes
+        .chain(RelPath::new("root"))
+        .filter_map(|home| RelPath::new(home.as_path().join(".cache/thumbnails")))
+        .collect()
+}
+
+/// A `file://` URI, escaped as GLib does it.
+fn uri(path: &Path) -> String {
+    let mut uri = String::from("file://");
+    for byte in path.as_os_str().as_bytes() {
+        let plain = byte.is_ascii_alphanumeric() || b"-_.~/!$&'()*+,:=@;".contains(byte);
+        if plain && *byte != b';' {
+            uri.push(char::from(*byte));
+        } else {
+            uri.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    uri
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// MD5 (RFC 1321), here only because the specification names thumbnails by it.
+fn md5(message: &[u8]) -> [u8; 16] {
+    const SHIFTS: [[u32; 4]; 4] = [
+        [7, 12, 17, 22],
+        [5, 9, 14, 20],
+        [4, 11, 16, 23],
+        [6, 10, 15, 21],
+    ];
+    let mut state = [0x6745_2301_u32, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
+    let mut padded = message.to_vec();
+    padded.push(0x80);
+    padded.resize(padded.len().next_multiple_of(64), 0);
+    if padded.len() - message.len() < 9 {
+        padded.resize(padded.len() + 64, 0);
+    }
+    let end = padded.len() - 8;
+    padded[end..].copy_from_slice(&(message.len() as u64 * 8).to_le_bytes());
+    let sines = sines();
+    for block in padded.as_chunks::<64>().0 {
+        let word = |at: usize| {
+            let at = at * 4;
+            u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
+        };
+        let [mut a, mut b, mut c, mut d] = state;
+        for step in 0..64 {
+            let (mixed, at) = match step / 16 {
+                0 => ((b & c) | (!b & d), step),
+                1 => ((d & b) | (!d & c), (5 * step + 1) % 16),
+                2 => (b ^ c ^ d, (3 * step + 5) % 16),
+                _ => (c ^ (b | !d), (7 * step) % 16),
+            };
+            let sum = a
+                .wrapping_add(mixed)
+                .wrapping_add(sines[step])
+                .wrapping_add(word(at));
+            (a, d, c) = (d, c, b);
+            b = b.wrapping_add(sum.rotate_left(SHIFTS[step / 16][step % 4]));
+        }
+        for (sum, part) in state.iter_mut().zip([a, b, c, d]) {
+            *sum = sum.wrapping_add(part);
+        }
+    }
+    let mut digest = [0; 16];
+    for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    digest
+}
+
+/// ⌊2³² · |sin(i)|⌋ for i in 1..=64, as the RFC defines its table.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the value lies within 0 and 2³²"
+)]
+fn sines() -> [u32; 64] {
+    std::array::from_fn(|i| {
+        let index = u32::try_from(i).unwrap_or(0) + 1;
+        (f64::from(index).sin().abs() * 4_294_967_296.0) as u32
+    })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn md5_gives_what_the_rfc_says() {
+        let of = |text: &str| hex(&md5(text.as_bytes()));
+        assert_eq!(of(""), "d41d8cd98f00b204e9800998ecf8427e");
+        assert_eq!(of("abc"), "900150983cd24fb0d6963f7d28e17f72");
+        let digits = "1234567890".repeat(8);
+        assert_eq!(of(&digits), "57edf4a22be3c955ac49da2e2107b67a");
+        assert_eq!(of(&"a".repeat(56)), "3b0c8ac703f828b04c6c197006d17218");
+        assert_eq!(of(&"a".repeat(64)), "014842d480b571495a4a0363793f7367");
+    }
+
+    #[test]
+    fn a_thumbnail_is_found_by_the_example_of_the_specification() {
+        let uri = uri(Path::new("/home/jens/photos/me.png"));
+        assert_eq!(uri, "file:///home/jens/photos/me.png");
+        assert_eq!(
+            hex(&md5(uri.as_bytes())),
+            "c6ee772d9e49320e97ec29a7eb5b1697"
+        );
+        let spaced = super::uri(Path::new("/home/a b/ü.jpg"));
+        assert_eq!(spaced, "file:///home/a%20b/%C3%BC.jpg");
+    }
+
+    #[test]
+    fn thumbnails_of_every_size_go_and_others_stay() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = RelPath::new("home/anna/Pictures/a.jpg").unwrap();
+        let cache = temp.path().join("home/anna/.cache/thumbnails");
+        let name = format!("{}.png", hex(&md5(b"file:///home/anna/Pictures/a.jpg")));
+        for size in SIZES {
+            std::fs::create_dir_all(cache.join(size)).unwrap();
+            std::fs::write(cache.join(size).join(&name), "x").unwrap();
+        }
+        std::fs::write(cache.join("normal/other.png"), "x").unwrap();
+        let tree = Tree::open(temp.path()).unwrap();
+        assert_eq!(remove(&tree, &path).unwrap(), 4);
+        assert_eq!(remove(&tree, &path).unwrap(), 0);
+        assert!(cache.join("normal/other.png").exists());
+    }
+}

@@ -1,0 +1,250 @@
+//! Where withheld photos lie: folders that only the agent can enter, on the same file system as the photos, so that
+//! withholding is a rename. It takes no space, no time that depends on size, and one rename back undoes it.
+//!
+//! A program that opened a photo before it was withheld can go on reading it until it is sealed; from then on that
+//! descriptor reads nothing, because the content is emptied and not only unlinked.
+
+use super::tree::{self, Identity, Kind, RelPath, Stat, Tree};
+use rustix::fd::OwnedFd;
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::sync::Arc;
+
+/// The name of a vault outside of the agent's own state.
+const NAME: &str = ".nestwarden-vault";
+
+/// Numbered names tried when a photo comes back to a folder where its name is taken.
+const MAX_NUMBERED: u32 = 10_000;
+
+/// Opens, makes and chooses vaults.
+#[derive(Clone, Debug)]
+pub struct Vaults {
+    tree: Arc<Tree>,
+    /// In the agent's state; used for whatever is on the same file system.
+    own: RelPath,
+}
+
+impl Vaults {
+    pub fn new(tree: Arc<Tree>, own: RelPath) -> Self {
+        Self { tree, own }
+    }
+
+    /// Where files of device `dev` beneath `root` may be withheld, best first: a rename may still find two mounts of one
+    /// device to be two file systems, and then the next is tried.
+    pub fn candidates(&self, root: &RelPath, dev: u64) -> Vec<RelPath> {
+        let is_on = |dir: &RelPath| {
+            self.tree
+                .dir(dir)
+                .and_then(tree::stat_open)
+                .is_ok_and(|stat| stat.identity.dev == dev)
+        };
+        let mut candidates = Vec::new();
+        if self.own.parent().is_some_and(|state| is_on(&state)) {
+            candidates.push(self.own.clone());
+        }
+        // The further up, the less can anybody but root have a hand in the folder it lies in.
+        let mut above: Vec<RelPath> = std::iter::successors(Some(root.clone()), RelPath::parent)
+            .take_while(|dir| is_on(dir))
+            .collect();
+        above.reverse();
+        candidates.extend(above.iter().filter_map(|dir| dir.join(OsStr::new(NAME))));
+        candidates
+    }
+
+    /// Opens a vault, makes it if there is none, and refuses one that anybody else could enter.
+    pub fn open(&self, vault: &RelPath) -> io::Result<OwnedFd> {
+        let parent = self.tree.parent_dir(vault)?;
+        match rustix::fs::mkdirat(&parent, vault.name(), Mode::RWXU) {
+            Ok(()) => rustix::fs::fsync(&parent)?,
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let dir = self.tree.dir(vault)?;
+        let stat = tree::stat_open(&dir)?;
+        if stat.uid != rustix::process::geteuid().as_raw() {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!(
+                    "the vault `{vault}` belongs to user {}; remove it",
+                    stat.uid
+                ),
+            ));
+        }
+        if stat.mode & 0o777 != 0o700 {
+            rustix::fs::fchmod(&dir, Mode::RWXU)?;
+        }
+        Ok(dir)
+    }
+
+    /// The identities of these vaults, for whoever must not look into them.
+    pub fn identities(&self, vaults: &BTreeSet<RelPath>) -> HashSet<(u64, u64)> {
+        vaults
+            .iter()
+            .filter_map(|vault| self.tree.dir(vault).and_then(tree::stat_open).ok())
+            .map(|stat| (stat.identity.dev, stat.identity.ino))
+            .collect()
+    }
+
+    pub fn tree(&self) -> &Arc<Tree> {
+        &self.tree
+    }
+}
+
+/// What kept a file from being moved.
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    /// There is another file by that name now, or none.
+    #[error("the file is no longer the one that was seen")]
+    Changed,
+    #[error("the vault is on another file system")]
+    OtherFileSystem,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Renames the file that `expected` describes into a vault. The folders are not synced yet: see [`Moved::sync`].
+pub fn move_in(
+    tree: &Tree,
+    path: &RelPath,
+    expected: &Identity,
+    vault: OwnedFd,
+    name: &OsStr,
+) -> Result<Moved, MoveError> {
+    let absent = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => MoveError::Changed,
+        _ => MoveError::Io(error),
+    };
+    let dir = tree.parent_dir(path).map_err(absent)?;
+    let before = tree::stat(&dir, path.name()).map_err(absent)?;
+    if before.kind != Kind::File || !before.identity.is_same_file(expected) {
+        return Err(MoveError::Changed);
+    }
+    tree::rename_new(&dir, path.name(), &vault, name).map_err(
+        |error| match Errno::from_io_error(&error) {
+            Some(Errno::XDEV) => MoveError::OtherFileSystem,
+            Some(Errno::NOENT) => MoveError::Changed,
+            _ => MoveError::Io(error),
+        },
+    )?;
+    let after = tree::stat(&vault, name)?;
+    if !after.identity.is_same_file(expected) {
+        // Somebody swapped the name in between. What was caught instead goes back where it was.
+        tree::rename_new(&vault, name, &dir, path.name())?;
+        return Err(MoveError::Changed);
+    }
+    Ok(Moved {
+        stat: after,
+        dirs: [dir, vault],
+    })
+}
+
+/// A rename that is done and not yet durable.
+#[derive(Debug)]
+pub struct Moved {
+    pub stat: Stat,
+    dirs: [OwnedFd; 2],
+}
+
+impl Moved {
+    /// Makes renames durable, each folder once.
+    pub fn sync<'a>(moved: impl IntoIterator<Item = &'a Self>) -> io::Result<()> {
+        let mut synced = HashSet::new();
+        for dir in moved.into_iter().flat_map(|moved| &moved.dirs) {
+            let identity = tree::stat_open(dir)?.identity;
+            if synced.insert((identity.dev, identity.ino)) {
+                tree::sync_dir(dir)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a photo would come back to: its folder, or the nearest above it that is still there, never above its root.
+pub fn way_back(tree: &Tree, path: &RelPath, root: &RelPath) -> io::Result<RelPath> {
+    let mut at = path.parent();
+    while let Some(dir) = at.filter(|dir| dir.is_within(root)) {
+        match tree.dir(&dir) {
+            Ok(_) => return Ok(dir),
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => at = dir.parent(),
+                _ => return Err(error),
+            },
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("the capture root `{root}` is gone; make it again"),
+    ))
+}
+
+/// The names a photo may come back under, its own first.
+pub fn numbered(name: &OsStr) -> impl Iterator<Item = OsString> + '_ {
+    let bytes = name.as_bytes();
+    let dot = bytes.iter().rposition(|b| *b == b'.').filter(|at| *at > 0);
+    let (stem, extension) = bytes.split_at(dot.unwrap_or(bytes.len()));
+    std::iter::once(name.to_owned()).chain((1..MAX_NUMBERED).map(move |number| {
+        let number = format!(" ({number})");
+        let room = 255usize.saturating_sub(number.len() + extension.len());
+        let stem = &stem[..stem.len().min(room)];
+        OsString::from_vec([stem, number.as_bytes(), extension].concat())
+    }))
+}
+
+/// Empties and unlinks a file in a vault, and makes that durable. `false`: there was none.
+pub fn discard(vault: &OwnedFd, name: &OsStr) -> io::Result<bool> {
+    let emptied = tree::truncate(vault, name)?;
+    let unlinked = tree::unlink(vault, name)?;
+    tree::sync_dir(vault)?;
+    Ok(emptied || unlinked)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_vault_lies_on_the_photos_file_system_and_only_the_agent_enters_it() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(temp.path().join("home/anna/Pictures")).unwrap();
+        std::fs::create_dir_all(temp.path().join("var")).unwrap();
+        let tree = Arc::new(Tree::open(temp.path()).unwrap());
+        let vaults = Vaults::new(Arc::clone(&tree), RelPath::new("var/vault").unwrap());
+        let root = RelPath::new("home/anna/Pictures").unwrap();
+        let dev = tree.stat(&root).unwrap().identity.dev;
+        let candidates = vaults.candidates(&root, dev);
+        assert_eq!(candidates[0].to_string(), "/var/vault");
+        assert_eq!(candidates[1].to_string(), "/.nestwarden-vault");
+        assert!(vaults.candidates(&root, dev + 1).is_empty());
+        vaults.open(&candidates[0]).unwrap();
+        let mode = || {
+            let meta = std::fs::metadata(temp.path().join("var/vault")).unwrap();
+            meta.permissions().mode() & 0o777
+        };
+        assert_eq!(mode(), 0o700);
+        std::fs::set_permissions(temp.path().join("var/vault"), Permissions::from_mode(0o755))
+            .unwrap();
+        vaults.open(&candidates[0]).unwrap();
+        assert_eq!(mode(), 0o700);
+    }
+
+    #[test]
+    fn names_are_numbered_before_the_extension_and_stay_within_what_a_name_may_be() {
+        let of = |name: &str| {
+            numbered(OsStr::new(name))
+                .take(3)
+                .map(|n| n.to_string_lossy().into_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of("a.b.jpg"), ["a.b.jpg", "a.b (1).jpg", "a.b (2).jpg"]);
+        assert_eq!(of(".jpg"), [".jpg", ".jpg (1)", ".jpg (2)"]);
+        let long = format!("{}.jpg", "x".repeat(251));
+        assert!(of(&long).iter().all(|name| name.len() <= 255));
+    }
+}
