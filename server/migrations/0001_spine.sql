@@ -174,6 +174,8 @@ CREATE TABLE operators (
     name         TEXT NOT NULL,
     roles        TEXT NOT NULL,
     created_at   BIGINT NOT NULL,
+    -- Of the token for the admin API; absent: none was given out.
+    token_hash   TEXT,
     PRIMARY KEY (setting_id, operator_id),
     UNIQUE (setting_id, name)
 );

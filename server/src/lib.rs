@@ -6,3 +6,4 @@ pub mod jobs;
 pub mod settings;
 pub mod signing;
 pub mod storage;
+pub mod tls;

@@ -2,6 +2,7 @@
 
 use super::{Answer, AuditEntry, Changed};
 use jiff::Timestamp;
+use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::id::OperatorId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -29,6 +30,11 @@ pub struct Operator {
     pub created_at: Timestamp,
 }
 
+/// By which an operator's token for the admin API is kept and found. It has 128 random bits, as an enrolment token.
+pub fn operator_token_hash(token: &str) -> Digest {
+    Digest::of_parts("nestwarden/operator-token/v1", &[token.as_bytes()])
+}
+
 pub trait OperatorStore: Send + Sync {
     /// By name.
     fn operator_list(&self) -> Answer<'_, Vec<Operator>>;
@@ -42,4 +48,15 @@ pub trait OperatorStore: Send + Sync {
         operator: &'a Operator,
         audit: &'a AuditEntry,
     ) -> Answer<'a, Changed>;
+
+    /// Replaces the token of an operator, if there was one. `Missing`: no such operator.
+    fn operator_token_set<'a>(
+        &'a self,
+        operator: OperatorId,
+        hash: Digest,
+        audit: &'a AuditEntry,
+    ) -> Answer<'a, Changed>;
+
+    /// `None`: no operator has this token.
+    fn operator_by_token(&self, hash: Digest) -> Answer<'_, Option<Operator>>;
 }

@@ -3,6 +3,8 @@
 use super::value::{json, parsed, text, time, to_json};
 use super::{SqlStorage, commit, failed};
 use crate::storage::{Answer, AuditEntry, Changed, Operator, OperatorStore, StorageError};
+use nestwarden_policy_schema::bytes::Digest;
+use nestwarden_policy_schema::id::OperatorId;
 use sqlx::sqlite::SqliteRow;
 
 const WHAT: &str = "an operator";
@@ -78,6 +80,46 @@ impl OperatorStore for SqlStorage {
             self.add_audit(&mut tx, audit).await?;
             commit(tx).await?;
             Ok(Changed::Yes)
+        })
+    }
+
+    fn operator_token_set<'a>(
+        &'a self,
+        operator: OperatorId,
+        hash: Digest,
+        audit: &'a AuditEntry,
+    ) -> Answer<'a, Changed> {
+        Box::pin(async move {
+            let mut tx = self.write().await?;
+            let done = sqlx::query(
+                "UPDATE operators SET token_hash = $3 WHERE setting_id = $1 AND operator_id = $2",
+            )
+            .bind(&self.setting_text)
+            .bind(operator.to_string())
+            .bind(hash.to_string())
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("set an operator's token"))?;
+            if done.rows_affected() == 0 {
+                return Ok(Changed::Missing);
+            }
+            self.add_audit(&mut tx, audit).await?;
+            commit(tx).await?;
+            Ok(Changed::Yes)
+        })
+    }
+
+    fn operator_by_token(&self, hash: Digest) -> Answer<'_, Option<Operator>> {
+        Box::pin(async move {
+            sqlx::query("SELECT * FROM operators WHERE setting_id = $1 AND token_hash = $2")
+                .bind(&self.setting_text)
+                .bind(hash.to_string())
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(failed("find an operator by token"))?
+                .as_ref()
+                .map(operator)
+                .transpose()
         })
     }
 }

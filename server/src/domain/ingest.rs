@@ -1,0 +1,98 @@
+//! Taking in what a tablet tells: its batch must be one stretch of a chain that ends in a head it signed.
+
+use crate::storage::{AppendOutcome, DeviceKey, NewBatch, Storage, StorageError};
+use jiff::Timestamp;
+use nestwarden_policy_schema::device_api::{EventBatch, MAX_BATCH_EVENTS};
+use nestwarden_policy_schema::envelope::Signed;
+use nestwarden_policy_schema::event::{
+    ChainError, ChainPosition, Event, HeadError, verify_chain, verify_head,
+};
+use nestwarden_policy_schema::id::DeviceId;
+
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error("the batch has {0} events; send at most {MAX_BATCH_EVENTS} at once")]
+    TooManyEvents(usize),
+    #[error("the batch has events but no signed head")]
+    HeadMissing,
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    #[error("events after {on_disk} are missing; send from event {} on", on_disk.saturating_add(1))]
+    Gap { on_disk: u64 },
+    #[error("event {seq} differs from the one already received under that number")]
+    Conflict { seq: u64 },
+    #[error("the device is not known")]
+    DeviceMissing,
+    #[error("failed to take in events")]
+    Storage(#[from] StorageError),
+}
+
+/// Answers with the highest sequence number on disk, once it is there.
+pub async fn take_in(
+    storage: &Storage,
+    device: DeviceId,
+    batch: EventBatch,
+    now: Timestamp,
+) -> Result<u64, IngestError> {
+    let EventBatch { events, head } = batch;
+    let Some(end) = chain_end(device, &events)? else {
+        return Ok(storage.event_position(device).await?.seq);
+    };
+    let head = head.ok_or(IngestError::HeadMissing)?;
+    let keys = storage.device_keys(device).await?;
+    let public_key = signer_of(&head, device, keys, end)?;
+    let batch = NewBatch {
+        device,
+        events,
+        head,
+        public_key,
+        received_at: now,
+    };
+    match storage.event_append(batch).await? {
+        AppendOutcome::OnDisk(on_disk) => Ok(on_disk),
+        AppendOutcome::Gap { on_disk } => Err(IngestError::Gap { on_disk }),
+        AppendOutcome::Conflict { seq } => Err(IngestError::Conflict { seq }),
+        AppendOutcome::DeviceMissing => Err(IngestError::DeviceMissing),
+    }
+}
+
+/// Checks the links among themselves; whether they continue what is stored is storage's to say. `None`: no events.
+fn chain_end(device: DeviceId, events: &[Event]) -> Result<Option<ChainPosition>, IngestError> {
+    if events.len() > MAX_BATCH_EVENTS {
+        return Err(IngestError::TooManyEvents(events.len()));
+    }
+    let Some(first) = events.first() else {
+        return Ok(None);
+    };
+    let seq = first.seq.checked_sub(1).ok_or(ChainError::Gap {
+        seq: 0,
+        expected: 1,
+    })?;
+    let before = ChainPosition {
+        seq,
+        hash: first.previous,
+    };
+    Ok(Some(verify_chain(device, before, events)?))
+}
+
+/// Which of the device's keys signed the head: a batch may have been signed before the last renewal.
+fn signer_of(
+    head: &Signed,
+    device: DeviceId,
+    keys: Vec<DeviceKey>,
+    end: ChainPosition,
+) -> Result<Vec<u8>, HeadError> {
+    let mut problem = HeadError::BadSignature;
+    for key in keys {
+        match verify_head(head, device, &key.public_key, end) {
+            Ok(()) => return Ok(key.public_key),
+            Err(HeadError::BadSignature) => {}
+            Err(other @ (HeadError::Unreadable(_) | HeadError::OtherPosition { .. })) => {
+                problem = other;
+            }
+        }
+    }
+    Err(problem)
+}
