@@ -111,8 +111,8 @@ impl ApprovedCommand {
                 .iter()
                 .find(|a| a.key.key_id() == approval.key_id)
                 .ok_or(SignedError::UnknownKey(approval.key_id))?;
-            let approved: Command = verify_ed25519(approval, &[&approver.key])?;
-            if approved != self.command {
+            let statement: Command = verify_ed25519(approval, &[&approver.key])?;
+            if statement != self.command {
                 return Err(CommandError::OtherCommand);
             }
             people.insert(approver.id);

@@ -49,13 +49,16 @@ impl std::str::FromStr for EnrolLink {
             .ok_or(EnrolLinkError("it does not begin as one"))?;
         let (mut server, mut pin, mut token) = (None, None, None);
         for pair in query.split('&') {
-            match pair.split_once('=') {
-                Some(("server", value)) => server = Some(value),
-                Some(("pin", value)) => pin = Some(value),
-                Some(("token", value)) => token = Some(value),
+            let (part, value) = match pair.split_once('=') {
+                Some(("server", value)) => (&mut server, value),
+                Some(("pin", value)) => (&mut pin, value),
+                Some(("token", value)) => (&mut token, value),
                 Some(_) | None => {
                     return Err(EnrolLinkError("it has a part that does not belong there"));
                 }
+            };
+            if part.replace(value).is_some() {
+                return Err(EnrolLinkError("it says the same thing twice"));
             }
         }
         let server = server

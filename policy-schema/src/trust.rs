@@ -28,6 +28,11 @@ impl SigningPublicKey {
         KeyId(Digest::sha256(&self.0.0))
     }
 
+    /// Whether it has the length of a key.
+    pub fn is_well_formed(&self) -> bool {
+        self.0.0.len() == ring::signature::ED25519_PUBLIC_KEY_LEN
+    }
+
     /// Whether `signature` over `message` was made by the holder of this key.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, &self.0.0)
@@ -67,6 +72,10 @@ impl Signable for Anchors {
     const DOMAIN: &'static str = "nestwarden/anchors/v1";
 }
 
+/// How far one update by a signing key may advance the version. Whoever steals a signing key could otherwise use up every
+/// number that the recovery key needs to put things right.
+pub const MAX_VERSION_STEP: u64 = 1000;
+
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum AnchorsError {
     #[error(transparent)]
@@ -77,8 +86,16 @@ pub enum AnchorsError {
     NotNewer { ours: u64, theirs: u64 },
     #[error("the new anchors change who approves or recovers, which only the recovery key may do")]
     NotByRecovery,
+    #[error(
+        "the new anchors jump from version {ours} to {theirs}, more than {MAX_VERSION_STEP} at once"
+    )]
+    VersionLeap { ours: u64, theirs: u64 },
     #[error("the new anchors name no signing key")]
     NoSigningKey,
+    #[error("the new anchors name no key of the server, so nothing could be reached any more")]
+    NoServerPin,
+    #[error("the new anchors name a key that is not one: {0}")]
+    NotAKey(KeyId),
 }
 
 impl Anchors {
@@ -106,10 +123,32 @@ impl Anchors {
         if new.signing.is_empty() {
             return Err(AnchorsError::NoSigningKey);
         }
+        if new.server_pins.is_empty() {
+            return Err(AnchorsError::NoServerPin);
+        }
+        if let Some(key) = new.malformed_key() {
+            return Err(AnchorsError::NotAKey(key));
+        }
         let by_recovery = update.key_id == self.recovery.key_id();
-        if !by_recovery && (new.approvers != self.approvers || new.recovery != self.recovery) {
+        if by_recovery {
+            return Ok(new);
+        }
+        if new.version - self.version > MAX_VERSION_STEP {
+            return Err(AnchorsError::VersionLeap {
+                ours: self.version,
+                theirs: new.version,
+            });
+        }
+        if new.approvers != self.approvers || new.recovery != self.recovery {
             return Err(AnchorsError::NotByRecovery);
         }
         Ok(new)
+    }
+
+    fn malformed_key(&self) -> Option<KeyId> {
+        let approvers = self.approvers.iter().map(|approver| &approver.key);
+        let mut keys = self.signing.iter().chain([&self.recovery]).chain(approvers);
+        keys.find(|key| !key.is_well_formed())
+            .map(SigningPublicKey::key_id)
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn all(inquiry: &Inquiry<'_>, usable: &BTreeSet<Purpose>) -> Vec<Grou
     }
     let mut grounds: Vec<Ground> = leavers(inquiry).collect();
     if !inquiry.photo.care_record {
-        grounds.extend(consent(inquiry, usable));
+        grounds.extend(consent(inquiry));
         grounds.extend(unregistered_person(inquiry));
         grounds.extend(untagged(inquiry));
         grounds.extend(retention(inquiry, usable));
@@ -88,13 +88,11 @@ pub(super) fn any_died(inquiry: &Inquiry<'_>) -> bool {
 }
 
 /// When the tablet has been without the server for too long.
-pub(super) fn lease_end(inquiry: &Inquiry<'_>) -> Option<Timestamp> {
+pub(super) fn lease_end(inquiry: &Inquiry<'_>) -> Timestamp {
     let since = inquiry.now.last_contact.unwrap_or(inquiry.register.as_of);
-    Some(
-        inquiry
-            .calendar
-            .after_opening_days(since, u32::from(inquiry.policy.lease_opening_days)),
-    )
+    inquiry
+        .calendar
+        .after_opening_days(since, u32::from(inquiry.policy.lease_opening_days))
 }
 
 /// The instants at which time alone changes what a child permits.
@@ -132,18 +130,45 @@ fn at_once(inquiry: &Inquiry<'_>, cause: Cause, at: Timestamp) -> Ground {
 }
 
 /// Children without whom, or between whom, no purpose is left.
-fn consent(inquiry: &Inquiry<'_>, usable: &BTreeSet<Purpose>) -> Vec<Ground> {
-    let mut grounds: Vec<Ground> = inquiry
+fn consent(inquiry: &Inquiry<'_>) -> Vec<Ground> {
+    let grounds: Vec<Ground> = inquiry
         .subjects
         .iter()
         .filter_map(|id| no_purpose_of(inquiry, *id))
         .collect();
-    let nothing_in_common =
-        grounds.is_empty() && usable.is_empty() && !inquiry.photo.subjects.unregistered_person;
-    if nothing_in_common && !inquiry.policy.purposes.is_empty() {
-        grounds.push(no_common_purpose(inquiry));
+    if !grounds.is_empty() || inquiry.photo.subjects.unregistered_person {
+        return grounds;
     }
-    grounds
+    if inquiry.subjects.is_empty() {
+        // Nobody is known to be in it, and nobody said that no child is.
+        let nobody_looked = inquiry.photo.subjects.tagging != Tagging::NoChild;
+        return nobody_looked
+            .then(|| possible_child(inquiry, None))
+            .into_iter()
+            .collect();
+    }
+    let in_common = |permits: &dyn Fn(&ChildEntry, Purpose) -> bool| {
+        let purposes = &mut inquiry.policy.purposes.keys();
+        purposes.any(|p| living(inquiry).all(|(_, child)| permits(child, *p)))
+    };
+    if in_common(&|child, p| child.permits(p, inquiry.calendar, inquiry.now.at)) {
+        return Vec::new();
+    }
+    let ground = no_common_purpose(inquiry);
+    let only_dates_deny = in_common(&ChildEntry::gives);
+    vec![Ground {
+        by_time: ground.by_time || only_dates_deny,
+        ..ground
+    }]
+}
+
+/// The subjects on the register for whom consent still has a meaning.
+fn living<'a>(inquiry: &Inquiry<'a>) -> impl Iterator<Item = (ChildId, &'a ChildEntry)> {
+    inquiry
+        .subjects
+        .iter()
+        .filter_map(|id| Some((*id, inquiry.register.children.get(id)?)))
+        .filter(|(_, child)| !child.has_died())
 }
 
 fn no_purpose_of(inquiry: &Inquiry<'_>, id: ChildId) -> Option<Ground> {
@@ -151,6 +176,9 @@ fn no_purpose_of(inquiry: &Inquiry<'_>, id: ChildId) -> Option<Ground> {
     let Some(child) = inquiry.register.children.get(&id) else {
         return Some(not_on_register(inquiry, id, inquiry.photo.captured_at));
     };
+    if child.has_died() {
+        return None;
+    }
     if confirmed && child.restriction == Restriction::DoNotPhotograph {
         let restricted = at_once(inquiry, Cause::Restricted, inquiry.photo.captured_at);
         return Some(Ground {
@@ -164,7 +192,7 @@ fn no_purpose_of(inquiry: &Inquiry<'_>, id: ChildId) -> Option<Ground> {
         .purposes
         .keys()
         .any(|p| child.permits(*p, inquiry.calendar, inquiry.now.at));
-    if permits_any || child.has_died() {
+    if permits_any {
         None
     } else if let Some(since) = child
         .missing_since
@@ -199,26 +227,93 @@ fn not_on_register(inquiry: &Inquiry<'_>, id: ChildId, at: Timestamp) -> Ground 
 }
 
 fn no_common_purpose(inquiry: &Inquiry<'_>) -> Ground {
-    let all_confirmed = inquiry
-        .subjects
-        .iter()
-        .all(|id| inquiry.photo.subjects.confirmed.contains(id));
-    if !all_confirmed {
+    let confirmed = &inquiry.photo.subjects.confirmed;
+    if living(inquiry).any(|(id, _)| !confirmed.contains(&id)) {
         return possible_child(inquiry, None);
     }
-    let lost = |cause| {
-        inquiry.subjects.iter().find_map(|id| {
-            let ground = confirmed_child(inquiry, *id, inquiry.register.children.get(id)?);
-            (ground.cause == cause).then_some(ground)
-        })
-    };
-    lost(Cause::Withdrawn)
-        .or_else(|| lost(Cause::Expired))
-        .unwrap_or_else(|| at_once(inquiry, Cause::NoCommonPurpose, inquiry.photo.captured_at))
+    let taken_at = inquiry.photo.captured_at;
+    latest_loss(inquiry, |loss| loss.at > taken_at).map_or_else(
+        || at_once(inquiry, Cause::NoCommonPurpose, taken_at),
+        |loss| loss.ground(inquiry),
+    )
 }
 
-/// Why a confirmed child's photo may not be used: the strongest of withdrawn, expired, never given.
+/// A purpose that a confirmed child permitted once and does not any more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Loss {
+    at: Timestamp,
+    cause: Cause,
+    child: ChildId,
+    consent: Option<ConsentId>,
+    purpose: Purpose,
+}
+
+impl Loss {
+    fn ground(self, inquiry: &Inquiry<'_>) -> Ground {
+        let at = self.at.max(inquiry.photo.captured_at);
+        Ground {
+            child: Some(self.child),
+            consent: self.consent,
+            by_time: self.cause == Cause::Expired,
+            ..at_once(inquiry, self.cause, at)
+        }
+    }
+}
+
+fn latest_loss(inquiry: &Inquiry<'_>, counts: impl Fn(&Loss) -> bool) -> Option<Loss> {
+    let confirmed = &inquiry.photo.subjects.confirmed;
+    living(inquiry)
+        .filter(|(id, _)| confirmed.contains(id))
+        .flat_map(|(id, child)| losses(inquiry, id, child))
+        .filter(counts)
+        .max()
+}
+
+fn losses<'a>(
+    inquiry: &Inquiry<'a>,
+    id: ChildId,
+    child: &'a ChildEntry,
+) -> impl Iterator<Item = Loss> + 'a {
+    let (calendar, now, taken_at) = (inquiry.calendar, inquiry.now.at, inquiry.photo.captured_at);
+    let purposes = inquiry.policy.purposes.keys();
+    purposes.filter_map(move |purpose| {
+        let standing = child.purposes.get(purpose)?;
+        let (at, cause) = match standing.state {
+            ConsentState::Withdrawn => (
+                standing.withdrawn_at.unwrap_or(taken_at).min(now),
+                Cause::Withdrawn,
+            ),
+            ConsentState::Given => {
+                let end = calendar.end_of(standing.valid_until?);
+                (end <= now).then_some((end, Cause::Expired))?
+            }
+            ConsentState::Unanswered
+            | ConsentState::Refused
+            | ConsentState::Expired
+            | ConsentState::EndedLeaver
+            | ConsentState::Conflicted => return None,
+        };
+        Some(Loss {
+            at,
+            cause,
+            child: id,
+            consent: standing.consent,
+            purpose: *purpose,
+        })
+    })
+}
+
+/// Why a confirmed child's photo may not be used: the last consent that was lost, or that there never was one.
 fn confirmed_child(inquiry: &Inquiry<'_>, id: ChildId, child: &ChildEntry) -> Ground {
+    // While a Yes without its dates would do, only the clock says No.
+    let only_dates_deny = inquiry.policy.purposes.keys().any(|p| child.gives(*p));
+    if let Some(loss) = losses(inquiry, id, child).max() {
+        let ground = loss.ground(inquiry);
+        return Ground {
+            by_time: ground.by_time || only_dates_deny,
+            ..ground
+        };
+    }
     let taken_at = inquiry.photo.captured_at;
     let standings: Vec<&ConsentStanding> = inquiry
         .policy
@@ -227,31 +322,13 @@ fn confirmed_child(inquiry: &Inquiry<'_>, id: ChildId, child: &ChildEntry) -> Gr
         .filter_map(|purpose| child.purposes.get(purpose))
         .collect();
     let in_state = |state| standings.iter().find(|s| s.state == state);
-    if let Some(withdrawn) = in_state(ConsentState::Withdrawn) {
-        let at = withdrawn
-            .withdrawn_at
-            .unwrap_or(taken_at)
-            .max(taken_at)
-            .min(inquiry.now.at);
+    if let Some((ended, left)) = in_state(ConsentState::EndedLeaver).zip(leaver(inquiry, id, child))
+    {
+        // Out of use, but not gone before the leaver's pack was offered.
         return Ground {
-            child: Some(id),
-            consent: withdrawn.consent,
-            ..at_once(inquiry, Cause::Withdrawn, at)
-        };
-    }
-    let ran_out = standings
-        .iter()
-        .filter(|s| s.state == ConsentState::Given)
-        .filter_map(|s| Some((inquiry.calendar.end_of(s.valid_until?), s.consent)))
-        .filter(|(end, _)| *end <= inquiry.now.at)
-        .max();
-    if let Some((end, consent)) = ran_out {
-        let expired = at_once(inquiry, Cause::Expired, end.max(taken_at));
-        return Ground {
-            child: Some(id),
-            consent,
-            by_time: true,
-            ..expired
+            consent: ended.consent,
+            withhold_at: Some(taken_at),
+            ..left
         };
     }
     let (cause, standing) = match in_state(ConsentState::Expired) {
@@ -261,6 +338,7 @@ fn confirmed_child(inquiry: &Inquiry<'_>, id: ChildId, child: &ChildEntry) -> Gr
     Ground {
         child: Some(id),
         consent: standing.and_then(|s| s.consent),
+        by_time: only_dates_deny,
         ..at_once(inquiry, cause, taken_at)
     }
 }
@@ -310,25 +388,20 @@ fn nobody_said(inquiry: &Inquiry<'_>, cause: Cause) -> Ground {
 
 fn leavers<'a>(inquiry: &'a Inquiry<'_>) -> impl Iterator<Item = Ground> + 'a {
     inquiry.photo.subjects.confirmed.iter().filter_map(|id| {
-        let leaving = inquiry
-            .register
-            .children
-            .get(id)?
-            .leaves
-            .filter(|l| l.reason == LeaveReason::Left)?;
-        let last = Calendar::plus_days(leaving.date, u32::from(inquiry.policy.leaver_days));
-        let left = at_once(
-            inquiry,
-            Cause::Left,
-            inquiry.calendar.end_of(last).max(inquiry.photo.captured_at),
-        );
-        let destroy = Some(Grace::Days(inquiry.policy.destroy_unconfirmed_after_days));
-        Some(Ground {
-            child: Some(*id),
-            destroy,
-            by_time: true,
-            ..left
-        })
+        let child = inquiry.register.children.get(id)?;
+        leaver(inquiry, *id, child)
+    })
+}
+
+fn leaver(inquiry: &Inquiry<'_>, id: ChildId, child: &ChildEntry) -> Option<Ground> {
+    let leaving = child.leaves.filter(|l| l.reason == LeaveReason::Left)?;
+    let last = Calendar::plus_days(leaving.date, u32::from(inquiry.policy.leaver_days));
+    let at = inquiry.calendar.end_of(last).max(inquiry.photo.captured_at);
+    Some(Ground {
+        child: Some(id),
+        destroy: Some(Grace::Days(inquiry.policy.destroy_unconfirmed_after_days)),
+        by_time: true,
+        ..at_once(inquiry, Cause::Left, at)
     })
 }
 
@@ -343,17 +416,24 @@ fn retention(inquiry: &Inquiry<'_>, usable: &BTreeSet<Purpose>) -> Vec<Ground> {
         destroy: Some(Grace::Hours(24)),
         by_time: true,
     };
+    let retained_until = |days: u16| {
+        let days = days.min(inquiry.policy.max_age_days);
+        hours_after(inquiry.photo.captured_at, i64::from(days) * 24)
+    };
     let longest = usable
         .iter()
         .filter_map(|p| inquiry.policy.purposes.get(p))
         .max();
-    let days = longest.map_or(inquiry.policy.max_age_days, |days| {
-        (*days).min(inquiry.policy.max_age_days)
-    });
-    let mut grounds = vec![aged(
-        Cause::MaximumAge,
-        hours_after(inquiry.photo.captured_at, i64::from(days) * 24),
-    )];
+    let end = retained_until(*longest.unwrap_or(&inquiry.policy.max_age_days));
+    // Kept for a longer purpose until that one was lost: it goes for that reason, with that reason's time to object.
+    let kept_by_it = |loss: &Loss| {
+        let its_end = inquiry.policy.purposes.get(&loss.purpose);
+        end < loss.at && its_end.is_some_and(|days| loss.at < retained_until(*days))
+    };
+    let mut grounds = vec![
+        latest_loss(inquiry, kept_by_it)
+            .map_or_else(|| aged(Cause::MaximumAge, end), |loss| loss.ground(inquiry)),
+    ];
     if let Some(at) = inquiry.photo.uploaded_at {
         grounds.push(aged(
             Cause::Uploaded,
@@ -368,7 +448,7 @@ fn lease(inquiry: &Inquiry<'_>) -> Option<Ground> {
     let at = if inquiry.now.doubtful {
         Some(inquiry.now.at)
     } else {
-        lease_end(inquiry).filter(|end| *end <= inquiry.now.at)
+        Some(lease_end(inquiry)).filter(|end| *end <= inquiry.now.at)
     };
     at.map(|at| Ground {
         cause: Cause::Lease,

@@ -110,7 +110,7 @@ impl ConsentStanding {
     }
 }
 
-/// Resolves every record of one child, per purpose.
+/// Resolves every record of one child, per purpose. The order of the records does not matter.
 ///
 /// The later answer wins. A withdrawal recorded here stands until a Yes answered after it; a Yes without a date never
 /// restores. Two answers of the same instant that disagree are a conflict, which permits nothing.
@@ -123,65 +123,111 @@ pub fn resolve<'a>(
     }
     by_purpose
         .into_iter()
-        .map(|(purpose, records)| (purpose, resolve_one(records)))
+        .map(|(purpose, records)| (purpose, resolve_one(&records)))
         .collect()
 }
 
-fn resolve_one(mut records: Vec<&ConsentRecord>) -> ConsentStanding {
-    records.sort_by_key(|r| (r.recorded_at, r.id));
-    records.into_iter().fold(ConsentStanding::UNANSWERED, {
-        let mut deciding: Option<&ConsentRecord> = None;
-        move |standing, record| {
-            if !supersedes(record, deciding) {
-                return standing;
-            }
-            let conflict = deciding.is_some_and(|earlier| {
-                record.answered_at.is_some()
-                    && earlier.answered_at == record.answered_at
-                    && (earlier.state == ConsentState::Given)
-                        != (record.state == ConsentState::Given)
-                    && record.state != ConsentState::Withdrawn
-            });
-            deciding = Some(record);
-            ConsentStanding {
-                state: if conflict {
-                    ConsentState::Conflicted
-                } else {
-                    record.state
-                },
-                consent: Some(record.id),
-                valid_from: record.valid_from,
-                valid_until: record.valid_until,
-                withdrawn_at: record.withdrawn_at,
-            }
-        }
-    })
-}
-
-/// Whether `record`, written after `deciding`, takes its place.
-fn supersedes(record: &ConsentRecord, deciding: Option<&ConsentRecord>) -> bool {
-    let Some(deciding) = deciding else {
-        return true;
+fn resolve_one(records: &[&ConsentRecord]) -> ConsentStanding {
+    let latest = |kind: Kind| {
+        records
+            .iter()
+            .copied()
+            .filter(move |r| r.kind() == kind)
+            .max_by_key(|r| (r.answered_at, r.recorded_at, r.id))
     };
-    let decided_at = deciding.withdrawn_at.or(deciding.answered_at);
-    if record.state == ConsentState::Given {
-        return match (record.answered_at, decided_at) {
-            // An undated Yes may follow another Yes, never a No.
-            (None, _) => {
-                deciding.state == ConsentState::Given || deciding.state == ConsentState::Unanswered
+    let yes = latest(Kind::Yes);
+    // Noes that no later Yes has answered. An undated Yes answers none.
+    let standing_noes = || {
+        let answered = yes.and_then(|yes| yes.answered_at);
+        records
+            .iter()
+            .copied()
+            .filter(|r| r.kind() == Kind::No)
+            .filter(move |no| answered.is_none_or(|answered| answered <= no.said_at()))
+    };
+    let no = standing_noes().max_by_key(|r| (r.is_withdrawal(), r.said_at(), r.recorded_at, r.id));
+    if let Some(no) = no {
+        return match yes {
+            Some(yes) if !no.is_withdrawal() && no.contradicts(yes) => {
+                let later = std::cmp::max_by_key(no, yes, |r| (r.recorded_at, r.id));
+                later.standing(ConsentState::Conflicted)
             }
-            (Some(answered), Some(decided)) if deciding.state == ConsentState::Withdrawn => {
-                answered > decided
-            }
-            (Some(answered), Some(decided)) => answered >= decided,
-            (Some(answered), None) => {
-                deciding.state == ConsentState::Given || answered > deciding.recorded_at
-            }
+            Some(_) | None => no.standing(no.state_as_read()),
         };
     }
-    match (record.withdrawn_at.or(record.answered_at), decided_at) {
-        (Some(answered), Some(decided)) => answered >= decided,
-        // Undated answers that permit nothing are believed at once.
-        (None, _) | (_, None) => true,
+    let blank = latest(Kind::Blank);
+    match (yes, blank) {
+        (Some(yes), Some(blank)) if blank.follows(yes) => blank.standing(ConsentState::Unanswered),
+        (Some(yes), _) => yes.standing(ConsentState::Given),
+        (None, Some(blank)) => blank.standing(ConsentState::Unanswered),
+        (None, None) => ConsentStanding::UNANSWERED,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Yes,
+    No,
+    /// Takes a Yes away that was there before, but stands in the way of none that comes after.
+    Blank,
+}
+
+impl ConsentRecord {
+    fn kind(&self) -> Kind {
+        match self.state_as_read() {
+            ConsentState::Given => Kind::Yes,
+            ConsentState::Unanswered => Kind::Blank,
+            ConsentState::Refused
+            | ConsentState::Withdrawn
+            | ConsentState::Expired
+            | ConsentState::EndedLeaver
+            | ConsentState::Conflicted => Kind::No,
+        }
+    }
+
+    /// A Yes that carries a withdrawal is one.
+    fn state_as_read(&self) -> ConsentState {
+        if self.state == ConsentState::Given && self.withdrawn_at.is_some() {
+            ConsentState::Withdrawn
+        } else {
+            self.state
+        }
+    }
+
+    fn is_withdrawal(&self) -> bool {
+        self.state_as_read() == ConsentState::Withdrawn
+    }
+
+    /// When it was said; what has no date is believed from the moment it was written here.
+    fn said_at(&self) -> Timestamp {
+        self.withdrawn_at
+            .or(self.answered_at)
+            .unwrap_or(self.recorded_at)
+    }
+
+    /// Whether this refusal and a Yes were given at the same instant.
+    fn contradicts(&self, yes: &Self) -> bool {
+        self.state == ConsentState::Refused
+            && self.answered_at.is_some()
+            && self.answered_at == yes.answered_at
+    }
+
+    /// Whether this blank answer came after `yes`.
+    fn follows(&self, yes: &Self) -> bool {
+        let written = (self.recorded_at, self.id) > (yes.recorded_at, yes.id);
+        match (self.answered_at, yes.answered_at) {
+            (Some(blank), Some(yes)) if blank != yes => blank > yes,
+            (Some(_) | None, _) => written,
+        }
+    }
+
+    fn standing(&self, state: ConsentState) -> ConsentStanding {
+        ConsentStanding {
+            state,
+            consent: Some(self.id),
+            valid_from: self.valid_from,
+            valid_until: self.valid_until,
+            withdrawn_at: self.withdrawn_at,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The register as a tablet is told of it: random ids, no names, and only what a verdict needs.
 
-use super::{ConsentStanding, Purpose};
+use super::{ConsentStanding, ConsentState, Purpose};
 use crate::calendar::{Calendar, Day};
 use crate::id::ChildId;
 use jiff::Timestamp;
@@ -102,29 +102,42 @@ pub struct ChildEntry {
 pub const MISSING_GRACE_HOURS: i64 = 72;
 
 impl ChildEntry {
-    /// Whether this child may be in a photo taken on the local day `date` in one of `rooms` (empty: anywhere).
+    /// Whether this child is booked on the local day `date` in one of `rooms` (empty: anywhere).
     pub fn may_be_present(&self, rooms: &BTreeSet<RoomName>, date: Date) -> bool {
         let booked = self.attends.is_empty() || self.attends.contains(&Day::of(date));
-        let in_room = rooms.is_empty() || self.rooms.is_empty() || !self.rooms.is_disjoint(rooms);
-        booked
-            && in_room
-            && self.starts.is_none_or(|starts| starts <= date)
+        booked && self.uses(rooms) && self.is_enrolled(date)
+    }
+
+    /// Whether this child is in one of `rooms` (empty: anywhere).
+    pub fn uses(&self, rooms: &BTreeSet<RoomName>) -> bool {
+        rooms.is_empty() || self.rooms.is_empty() || !self.rooms.is_disjoint(rooms)
+    }
+
+    /// Whether this child had started and not yet left on the local day `date`.
+    pub fn is_enrolled(&self, date: Date) -> bool {
+        self.starts.is_none_or(|starts| starts <= date)
             && self.leaves.is_none_or(|leaving| date <= leaving.date)
     }
 
     /// Whether `purpose` is permitted for this child at `now`.
     pub fn permits(&self, purpose: Purpose, calendar: &Calendar, now: Timestamp) -> bool {
-        let unrestricted = match self.restriction {
-            Restriction::None => true,
-            Restriction::NoExternal => !purpose.is_external(),
-            Restriction::DoNotPhotograph => false,
-        };
-        unrestricted
+        self.gives(purpose)
             && !self.is_missing_too_long(now)
             && self
                 .purposes
                 .get(&purpose)
                 .is_some_and(|standing| standing.permits(calendar, now))
+    }
+
+    /// Whether `purpose` was given and is not restricted, whatever the date.
+    pub fn gives(&self, purpose: Purpose) -> bool {
+        let unrestricted = match self.restriction {
+            Restriction::None => true,
+            Restriction::NoExternal => !purpose.is_external(),
+            Restriction::DoNotPhotograph => false,
+        };
+        let standing = self.purposes.get(&purpose);
+        unrestricted && standing.is_some_and(|s| s.state == ConsentState::Given)
     }
 
     pub fn has_died(&self) -> bool {

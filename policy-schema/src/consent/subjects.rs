@@ -1,6 +1,6 @@
 //! Who is in a photo.
 
-use super::{RegisterSnapshot, RoomName};
+use super::{ChildEntry, RegisterSnapshot, RoomName};
 use crate::id::ChildId;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -31,28 +31,52 @@ pub struct Subjects {
     /// The rooms of the session it was taken in; without a session, of the tablet; empty: the whole setting.
     #[serde(default)]
     pub rooms: BTreeSet<RoomName>,
+    /// [`Subjects::possible`] as it was when the photo was taken. A later register only ever adds to these, so that a
+    /// child who changes rooms or days afterwards does not drop out of the photo.
+    #[serde(default)]
+    pub possible_when_taken: BTreeSet<ChildId>,
 }
 
 impl Subjects {
-    /// The children booked on `date` in the rooms.
+    /// Who may have been there on `date`, by the first of these that names anybody: the children booked that day in the
+    /// rooms; those of the rooms; those of the setting; everyone on the register.
     pub fn possible(&self, register: &RegisterSnapshot, date: Date) -> BTreeSet<ChildId> {
-        register
-            .children
-            .iter()
-            .filter(|(_, child)| child.may_be_present(&self.rooms, date))
-            .map(|(id, _)| *id)
-            .collect()
+        let questions: [&dyn Fn(&ChildEntry) -> bool; 4] = [
+            &|child| child.may_be_present(&self.rooms, date),
+            &|child| child.is_enrolled(date) && child.uses(&self.rooms),
+            &|child| child.is_enrolled(date),
+            &|_| true,
+        ];
+        questions
+            .into_iter()
+            .map(|may_be| those(register, may_be))
+            .find(|children| !children.is_empty())
+            .unwrap_or_default()
     }
 
     /// Whose consent counts: the confirmed where tagging is complete, else also everyone who may be in it.
     pub fn all(&self, register: &RegisterSnapshot, date: Date) -> BTreeSet<ChildId> {
-        match self.tagging {
-            Tagging::Complete | Tagging::NoChild => self.confirmed.clone(),
-            Tagging::Untagged | Tagging::Partial => self
-                .possible(register, date)
-                .union(&self.confirmed)
-                .copied()
-                .collect(),
+        let everybody_is_named = match self.tagging {
+            Tagging::NoChild => true,
+            // "Everybody is named", and nobody was: nobody said who is in it.
+            Tagging::Complete => !self.confirmed.is_empty() || self.unregistered_person,
+            Tagging::Untagged | Tagging::Partial => false,
+        };
+        if everybody_is_named {
+            return self.confirmed.clone();
         }
+        let mut all = self.possible(register, date);
+        all.extend(&self.possible_when_taken);
+        all.extend(&self.confirmed);
+        all
     }
+}
+
+fn those(register: &RegisterSnapshot, may_be: &dyn Fn(&ChildEntry) -> bool) -> BTreeSet<ChildId> {
+    register
+        .children
+        .iter()
+        .filter(|(_, child)| may_be(child))
+        .map(|(id, _)| *id)
+        .collect()
 }

@@ -4,7 +4,7 @@
 //! before binds it. The lifecycle that carries an answer out is the tablet's.
 
 use super::grounds::{self, Ground};
-use super::{Purpose, RegisterSnapshot, Subjects};
+use super::{Purpose, RegisterSnapshot, Subjects, Tagging};
 use crate::calendar::Calendar;
 use crate::hold::{Hold, HoldList, HoldScope};
 use crate::id::{ChildId, ConsentId, DeviceId, HoldId, PhotoId, StaffId};
@@ -133,34 +133,43 @@ pub enum Stage {
 }
 
 impl Verdict {
-    /// The stage a photo has to be in at `now`, with what asks for it; `Live` without one.
+    /// The stage a photo has to be in at `now`, with what asks for it; `Live` without one. `None` while it is held: it
+    /// stays where it is, neither further nor back.
     ///
     /// Destruction waits while the clock is in doubt, on a closed day, and without a hold list of the last 24 hours.
-    pub fn due(&self, calendar: &Calendar, now: &TrustedNow) -> (Stage, Option<Due>) {
+    pub fn due(&self, calendar: &Calendar, now: &TrustedNow) -> Option<(Stage, Option<Due>)> {
         let Standing::Scheduled(schedule) = &self.standing else {
-            return (Stage::Live, None);
+            return None;
         };
         let reached = |due: Option<Due>| due.filter(|due| due.at <= now.at);
-        if let Some(due) = reached(schedule.destroy).filter(|_| may_destroy(calendar, now)) {
-            (Stage::Destroyed, Some(due))
-        } else if let Some(due) = reached(schedule.seal) {
-            (Stage::Sealed, Some(due))
-        } else if let Some(due) = reached(schedule.withhold) {
-            (Stage::Withheld, Some(due))
-        } else {
-            (Stage::Live, None)
-        }
+        Some(
+            if let Some(due) = reached(schedule.destroy).filter(|_| may_destroy(calendar, now)) {
+                (Stage::Destroyed, Some(due))
+            } else if let Some(due) = reached(schedule.seal) {
+                (Stage::Sealed, Some(due))
+            } else if let Some(due) = reached(schedule.withhold) {
+                (Stage::Withheld, Some(due))
+            } else {
+                (Stage::Live, None)
+            },
+        )
     }
 }
 
 /// Whether anything at all may be destroyed at `now`.
 pub fn may_destroy(calendar: &Calendar, now: &TrustedNow) -> bool {
-    let newest = SignedDuration::from_hours(HOLD_LIST_MAX_AGE_HOURS);
     !now.doubtful
         && calendar.is_opening_day(calendar.local_date(now.at))
+        // A list confirmed later than now belongs to another clock.
         && now
             .holds_confirmed_at
-            .is_some_and(|at| now.at.duration_since(at) <= newest)
+            .is_some_and(|at| at <= now.at && now.at <= holds_fresh_until(at))
+}
+
+/// The last instant at which a hold list confirmed at `at` counts as current.
+fn holds_fresh_until(at: Timestamp) -> Timestamp {
+    at.checked_add(SignedDuration::from_hours(HOLD_LIST_MAX_AGE_HOURS))
+        .unwrap_or(Timestamp::MAX)
 }
 
 /// Decides what becomes of one photo at `now`.
@@ -226,7 +235,9 @@ pub(super) struct Inquiry<'a> {
 
 impl Inquiry<'_> {
     fn usable(&self) -> BTreeSet<Purpose> {
-        if self.photo.subjects.unregistered_person {
+        let nobody_known =
+            self.subjects.is_empty() && self.photo.subjects.tagging != Tagging::NoChild;
+        if nobody_known || self.photo.subjects.unregistered_person {
             return BTreeSet::new();
         }
         let all_permit = |purpose: &Purpose| {
@@ -246,9 +257,7 @@ impl Inquiry<'_> {
     fn is_covered_by(&self, hold: &Hold) -> bool {
         match &hold.scope {
             HoldScope::Photo { photo } => *photo == self.photo.photo,
-            HoldScope::Child { child } => {
-                self.subjects.contains(child) || self.photo.subjects.confirmed.contains(child)
-            }
+            HoldScope::Child { child } => self.subjects.contains(child),
             HoldScope::Device { device } => *device == self.photo.device,
             HoldScope::Staff { staff } => self.photo.staff == Some(*staff),
             HoldScope::Window { from, to } => {
@@ -268,7 +277,8 @@ impl Inquiry<'_> {
         let withhold = earliest(|g| g.withhold_at.or(g.seal_at));
         if grounds::any_died(self) {
             return Schedule {
-                withhold,
+                // Only what another child's answer asks for: nothing that merely leads to deletion.
+                withhold: earliest(|g| g.withhold_at),
                 seal: None,
                 destroy: None,
             };
@@ -318,8 +328,12 @@ impl Inquiry<'_> {
                     .max(self.calendar.end_of(self.calendar.local_date(self.now.at))),
             );
             instants.push(due.at);
+            let fresh_until = self.now.holds_confirmed_at.map(holds_fresh_until);
+            instants.extend(
+                fresh_until.and_then(|at| at.checked_add(SignedDuration::from_nanos(1)).ok()),
+            );
         }
-        instants.extend(grounds::lease_end(self));
+        instants.push(grounds::lease_end(self));
         for child in self
             .subjects
             .iter()
