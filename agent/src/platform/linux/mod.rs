@@ -4,6 +4,7 @@
 //! radios, its mounts, its sessions) reads as unsupported there.
 
 mod clock;
+pub(crate) mod keystore;
 mod previous;
 mod tablet;
 

@@ -1,0 +1,160 @@
+//! The hanging fetch: the newest bundle, and the server's word on the time and the holds.
+
+use super::schedule::{Attempt, Next, Schedule};
+use super::{Connected, SyncContext, SyncError, blocking, is_revoked, jitter, nonce, renewal};
+use jiff::Timestamp;
+use nestwarden_policy_schema::Generation;
+use nestwarden_policy_schema::bundle::TimeStatement;
+use nestwarden_policy_schema::device_api::{BUNDLE_PATH, BundleAnswer};
+use nestwarden_policy_schema::envelope::{Signed, verify_ed25519};
+use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::hold::HoldList;
+use nestwarden_policy_schema::trust::SigningPublicKey;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Reasons for refusing a bundle that were told; more than this are no longer told apart.
+const MAX_REASONS: usize = 50;
+
+pub(super) async fn run(context: SyncContext) {
+    let door = context.clock.door();
+    let mut schedule = Schedule::default();
+    let mut told = BTreeSet::new();
+    // The first answer is wanted at once: it is what confirms the clock.
+    let mut next = Next {
+        pause: Duration::ZERO,
+        wait_s: 0,
+    };
+    loop {
+        let started = door.since_boot();
+        let attempt = match attempt(&context, next.wait_s).await {
+            Ok(newer) => {
+                context.reached();
+                match (newer, next.wait_s) {
+                    (true, _) => Attempt::Progress,
+                    // Asked not to hang, so it did not; the next one may.
+                    (false, 0) => Attempt::QuietAtOnce,
+                    (false, _) if door.since_boot().saturating_sub(started).as_secs() < 1 => {
+                        Attempt::QuietAtOnce
+                    }
+                    (false, _) => Attempt::Quiet,
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a fetch failed");
+                tell_refusal(&context, &error, &mut told).await;
+                context.failed(&error);
+                if is_revoked(&error) {
+                    Attempt::Revoked
+                } else {
+                    let hung = if next.wait_s == 0 {
+                        Duration::ZERO
+                    } else {
+                        door.since_boot().saturating_sub(started)
+                    };
+                    Attempt::Failed { hung }
+                }
+            }
+        };
+        next = schedule.next(attempt, jitter());
+        door.sleep(next.pause).await;
+    }
+}
+
+/// One fetch. Whether it brought a newer bundle.
+async fn attempt(context: &SyncContext, wait_s: u32) -> Result<bool, SyncError> {
+    renewal::when_due(context).await?;
+    let connection = Arc::clone(&context.connection);
+    let connected = blocking(move || connection.connected()).await?;
+    let after = context
+        .ledger
+        .bundle()
+        .map_or(Generation::NONE, |bundle| bundle.generation());
+    let nonce = nonce()?;
+    let door = context.clock.door();
+    let asked = door.since_boot();
+    let answer: BundleAnswer = connected
+        .server
+        .get(
+            &format!("{BUNDLE_PATH}?after={after}&nonce={nonce}&wait_s={wait_s}"),
+            Duration::from_secs(u64::from(wait_s)),
+        )
+        .await?;
+    let round_trip = door.since_boot().saturating_sub(asked);
+    let statement = checked(&answer.statement, &connected, &nonce)?;
+    let context = context.clone();
+    blocking(move || take_over(&context, answer.bundle, &statement, round_trip)).await
+}
+
+fn checked(
+    signed: &Signed,
+    connected: &Connected,
+    nonce: &str,
+) -> Result<TimeStatement, SyncError> {
+    let keys: Vec<&SigningPublicKey> = connected.anchors.signing.iter().collect();
+    let statement: TimeStatement = verify_ed25519(signed, &keys)?;
+    let enrolment = &connected.identity.enrolment;
+    if statement.request_nonce != nonce {
+        return Err(SyncError::OtherStatement("the answer to another request"));
+    }
+    if statement.device != enrolment.device || statement.setting != enrolment.setting {
+        return Err(SyncError::OtherStatement("for another tablet"));
+    }
+    Ok(statement)
+}
+
+fn take_over(
+    context: &SyncContext,
+    bundle: Option<Signed>,
+    statement: &TimeStatement,
+    round_trip: Duration,
+) -> Result<bool, SyncError> {
+    context.clock.confirm(statement.time, round_trip)?;
+    let newer = match bundle {
+        Some(signed) => context.ledger.accept_bundle(signed)?,
+        None => false,
+    };
+    let newest = context.ledger.newest_generation()?;
+    if statement.generation < newest {
+        return Err(crate::ledger::BundleRefused::Bundle(
+            nestwarden_policy_schema::envelope::BundleError::LowerGeneration {
+                ours: newest,
+                theirs: statement.generation,
+            },
+        )
+        .into());
+    }
+    if holds_are_current(context, statement) {
+        context.clock.confirm_holds(statement.time);
+    }
+    Ok(newer)
+}
+
+fn holds_are_current(context: &SyncContext, statement: &TimeStatement) -> bool {
+    context.ledger.bundle().is_some_and(|bundle| {
+        let held = &bundle.bundle().holds;
+        // Computed, not believed: the digest in the list is only what the list says of itself.
+        HoldList::new(held.as_of, held.holds.clone()).digest == statement.holds_digest
+    })
+}
+
+async fn tell_refusal(context: &SyncContext, error: &SyncError, told: &mut BTreeSet<String>) {
+    let SyncError::Bundle(refused) = error else {
+        return;
+    };
+    let reason = refused.to_string();
+    if told.len() >= MAX_REASONS || !told.insert(reason.clone()) {
+        return;
+    }
+    tracing::warn!(
+        reason,
+        "a bundle was refused; the one before stays enforced"
+    );
+    let (ledger, at): (_, Timestamp) = (context.ledger.clone(), context.clock.now().at);
+    let recorded: Result<u64, SyncError> =
+        blocking(move || Ok(ledger.record(at, &EventBody::BundleRefused { reason })?)).await;
+    if let Err(error) = recorded {
+        tracing::error!(%error, "a refused bundle could not be recorded");
+    }
+}

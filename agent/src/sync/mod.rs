@@ -1,0 +1,170 @@
+//! Talks to the setting's server: first trust and clock, then the bundle and the events side by side, then the
+//! inventory. What it brings goes into the ledger; whoever enforces watches that, and never waits for this.
+
+mod connection;
+mod fetch;
+mod renewal;
+pub mod schedule;
+pub mod server;
+mod upload;
+
+pub use connection::{Connected, Connection};
+
+use crate::clock::TrustedClock;
+use crate::identity::{IdentityError, TlsError};
+use crate::ledger::{BundleRefused, Ledger, LedgerError};
+use jiff::Timestamp;
+use nestwarden_policy_schema::device_api::Inventory;
+use nestwarden_policy_schema::envelope::SignedError;
+use nestwarden_policy_schema::event::EventBody;
+use ring::rand::SecureRandom as _;
+use server::ServerError;
+use std::sync::Arc;
+use tokio::sync::{Notify, watch};
+
+/// Reads how the tablet stands; blocks.
+pub type InventorySource = Arc<dyn Fn() -> Result<Inventory, LedgerError> + Send + Sync>;
+
+/// What synchronising needs; clones share it.
+#[derive(Clone)]
+pub struct SyncContext {
+    pub ledger: Ledger,
+    pub clock: TrustedClock,
+    pub connection: Arc<Connection>,
+    pub inventory: InventorySource,
+    /// Changes when the inventory is worth sending again.
+    pub inventory_changed: watch::Receiver<u64>,
+    state: watch::Sender<SyncState>,
+    /// The server answered after it had not.
+    back: Arc<Notify>,
+}
+
+/// How synchronising goes, for status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SyncState {
+    /// Trusted time of the last answer since the agent started.
+    pub reached_at: Option<Timestamp>,
+    /// Why the last attempt failed; `None` when it did not.
+    pub problem: Option<String>,
+    /// The server no longer accepts this tablet. Everything stays enforced.
+    pub revoked: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("the server's statement of the time does not hold: {0}")]
+    Statement(#[from] SignedError),
+    #[error("the server's statement of the time is {0}")]
+    OtherStatement(&'static str),
+    #[error("the server's bundle was refused: {0}")]
+    Bundle(#[from] BundleRefused),
+    #[error(
+        "the server has events up to {server}, this tablet's record only reaches {ours}: the record was put back to an earlier state"
+    )]
+    RecordPutBack { server: u64, ours: u64 },
+    #[error("the system gave no random bytes for a request")]
+    NoRandomness,
+    #[error("a task of synchronising ended early")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+impl SyncContext {
+    pub fn new(
+        ledger: Ledger,
+        clock: TrustedClock,
+        connection: Arc<Connection>,
+        inventory: InventorySource,
+        inventory_changed: watch::Receiver<u64>,
+    ) -> Self {
+        Self {
+            ledger,
+            clock,
+            connection,
+            inventory,
+            inventory_changed,
+            state: watch::Sender::default(),
+            back: Arc::default(),
+        }
+    }
+
+    pub fn state(&self) -> watch::Receiver<SyncState> {
+        self.state.subscribe()
+    }
+
+    fn reached(&self) {
+        let was_away = self.state.borrow().problem.is_some();
+        self.state.send_replace(SyncState {
+            reached_at: Some(self.clock.now().at),
+            problem: None,
+            revoked: false,
+        });
+        if was_away {
+            self.back.notify_waiters();
+        }
+    }
+
+    fn failed(&self, error: &SyncError) {
+        let revoked = is_revoked(error);
+        let newly_revoked = revoked && !self.state.borrow().revoked;
+        self.state.send_modify(|state| {
+            state.problem = Some(error.to_string());
+            state.revoked = revoked;
+        });
+        if newly_revoked {
+            tracing::warn!("the server no longer accepts this tablet; everything stays enforced");
+            self.alarm(
+                "the server no longer accepts this tablet; what was last agreed stays enforced",
+            );
+        }
+    }
+
+    fn alarm(&self, what: &str) {
+        let body = EventBody::Alarm {
+            what: what.to_owned(),
+        };
+        if let Err(error) = self.ledger.record(self.clock.now().at, &body) {
+            tracing::error!(%error, what, "an alarm could not be recorded");
+        }
+    }
+}
+
+/// Synchronises until dropped. May be dropped at any moment: what the ledger took is whole.
+pub async fn run(context: SyncContext) {
+    tokio::join!(fetch::run(context.clone()), upload::run(context));
+}
+
+fn is_revoked(error: &SyncError) -> bool {
+    matches!(error, SyncError::Server(error) if error.is_revoked())
+}
+
+/// 0 to 1.
+fn jitter() -> f64 {
+    let mut bytes = [0; 4];
+    match ring::rand::SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX),
+        Err(_) => 0.5,
+    }
+}
+
+fn nonce() -> Result<String, SyncError> {
+    let mut bytes = [0_u8; 16];
+    ring::rand::SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| SyncError::NoRandomness)?;
+    Ok(u128::from_be_bytes(bytes).to_string())
+}
+
+/// Runs what blocks off the event loop.
+async fn blocking<T: Send + 'static, E: From<tokio::task::JoinError> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    tokio::task::spawn_blocking(work).await?
+}

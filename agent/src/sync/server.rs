@@ -1,0 +1,160 @@
+//! One connection to the setting's server: requests out, answers or stable error codes back, everything bounded.
+
+use crate::identity::TlsError;
+use nestwarden_policy_schema::device_api::{ErrorBody, code};
+use reqwest::{Client, RequestBuilder};
+use rustls::ClientConfig;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::error::Error as _;
+use std::time::Duration;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
+/// A silent network is noticed within about a minute, also while a fetch hangs.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+const UNACKNOWLEDGED: Duration = Duration::from_secs(45);
+/// Bundles hold the register of a whole setting.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Nothing came back; the innermost reason is the one that helps.
+    #[error("the server at {server} cannot be reached: {reason}")]
+    Unreachable {
+        server: String,
+        reason: String,
+        connected: bool,
+    },
+    #[error("the server refused: {message} ({code})")]
+    Refused { code: String, message: String },
+    #[error("the server's answer cannot be used: {0}")]
+    Answer(String),
+}
+
+impl ServerError {
+    pub fn is_code(&self, wanted: &str) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == wanted)
+    }
+
+    pub fn is_revoked(&self) -> bool {
+        self.is_code(code::DEVICE_REVOKED) || self.is_code(code::DEVICE_UNKNOWN)
+    }
+}
+
+/// A client for one server with one set of pins and one certificate.
+#[derive(Clone, Debug)]
+pub struct Server {
+    address: String,
+    client: Client,
+}
+
+impl Server {
+    /// `address`: host and port.
+    pub fn new(address: &str, tls: ClientConfig) -> Result<Self, TlsError> {
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .https_only(true)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .tcp_keepalive(KEEPALIVE)
+            .tcp_keepalive_interval(KEEPALIVE)
+            .tcp_keepalive_retries(2)
+            .tcp_user_timeout(UNACKNOWLEDGED)
+            .pool_max_idle_per_host(2)
+            .build()?;
+        Ok(Self {
+            address: address.to_owned(),
+            client,
+        })
+    }
+
+    /// Waits up to `hang` beyond the usual for an answer.
+    pub async fn get<A: DeserializeOwned>(
+        &self,
+        path_and_query: &str,
+        hang: Duration,
+    ) -> Result<A, ServerError> {
+        let request = self
+            .client
+            .get(self.url(path_and_query))
+            .timeout(ANSWER_TIMEOUT + hang);
+        self.answer(request).await
+    }
+
+    pub async fn post<A: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<A, ServerError> {
+        let request = self
+            .client
+            .post(self.url(path))
+            .timeout(ANSWER_TIMEOUT)
+            .json(body);
+        self.answer(request).await
+    }
+
+    pub async fn post_empty<A: DeserializeOwned>(&self, path: &str) -> Result<A, ServerError> {
+        let request = self.client.post(self.url(path)).timeout(ANSWER_TIMEOUT);
+        self.answer(request).await
+    }
+
+    /// For answers without a body.
+    pub async fn put_down(&self, path: &str, body: &impl Serialize) -> Result<(), ServerError> {
+        let request = self
+            .client
+            .post(self.url(path))
+            .timeout(ANSWER_TIMEOUT)
+            .json(body);
+        self.bytes(request).await.map(drop)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.address)
+    }
+
+    async fn answer<A: DeserializeOwned>(&self, request: RequestBuilder) -> Result<A, ServerError> {
+        let bytes = self.bytes(request).await?;
+        serde_json::from_slice(&bytes).map_err(|error| ServerError::Answer(error.to_string()))
+    }
+
+    async fn bytes(&self, request: RequestBuilder) -> Result<Vec<u8>, ServerError> {
+        let mut response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        let status = response.status();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
+            if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
+                return Err(ServerError::Answer(format!(
+                    "it is longer than {MAX_ANSWER_BYTES} bytes"
+                )));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        if status.is_success() {
+            return Ok(bytes);
+        }
+        match serde_json::from_slice::<ErrorBody>(&bytes) {
+            Ok(body) => Err(ServerError::Refused {
+                code: body.code,
+                message: body.message,
+            }),
+            Err(_) => Err(ServerError::Answer(format!("it is HTTP status {status}"))),
+        }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> ServerError {
+        let mut innermost: &dyn std::error::Error = error;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        let _ = error.source();
+        ServerError::Unreachable {
+            server: self.address.clone(),
+            reason: innermost.to_string(),
+            connected: !error.is_connect(),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Events to the server in order until it says they are on its disk, and the inventory after them.
+
+use super::schedule::{Attempt, Schedule};
+use super::{SyncContext, SyncError, blocking, is_revoked, jitter};
+use nestwarden_policy_schema::device_api::{
+    EVENTS_PATH, EventBatch, EventsAck, INVENTORY_PATH, Inventory, MAX_BATCH_EVENTS,
+    MAX_BODY_BYTES, code,
+};
+use nestwarden_policy_schema::event::{ChainHead, Event};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Events that come close together go out together.
+const GATHER: Duration = Duration::from_millis(250);
+/// An inventory goes out this often also when nothing changed: silence is never green.
+const INVENTORY_EVERY: Duration = Duration::from_mins(15);
+/// Bodies are quoted once more inside the request.
+const MAX_BATCH_BYTES: usize = MAX_BODY_BYTES / 2;
+
+struct Uploader {
+    context: SyncContext,
+    /// What the server has on disk, as it said since the last failure.
+    on_disk: Option<u64>,
+    sent: Option<Inventory>,
+}
+
+pub(super) async fn run(context: SyncContext) {
+    let door = context.clock.door();
+    let mut schedule = Schedule::default();
+    let mut recorded = context.ledger.event_recorded();
+    let mut changed = context.inventory_changed.clone();
+    let back = Arc::clone(&context.back);
+    let mut uploader = Uploader {
+        context,
+        on_disk: None,
+        sent: None,
+    };
+    let mut inventory_sent_at = None;
+    loop {
+        recorded.mark_unchanged();
+        changed.mark_unchanged();
+        let overdue = inventory_sent_at
+            .is_none_or(|sent: Duration| door.since_boot().saturating_sub(sent) >= INVENTORY_EVERY);
+        match uploader.round(overdue).await {
+            Ok(sent) => {
+                if sent {
+                    inventory_sent_at = Some(door.since_boot());
+                }
+                schedule.next(Attempt::Progress, 0.0);
+                tokio::select! {
+                    _ = recorded.changed() => {}
+                    _ = changed.changed() => {}
+                    () = door.sleep(INVENTORY_EVERY) => {}
+                }
+                door.sleep(GATHER).await;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "events could not be sent");
+                uploader.on_disk = None;
+                uploader.context.failed(&error);
+                let attempt = if is_revoked(&error) {
+                    Attempt::Revoked
+                } else {
+                    Attempt::Failed {
+                        hung: Duration::ZERO,
+                    }
+                };
+                let next = schedule.next(attempt, jitter());
+                tokio::select! {
+                    () = back.notified() => {}
+                    () = door.sleep(next.pause) => {}
+                }
+            }
+        }
+    }
+}
+
+impl Uploader {
+    /// Sends everything that waits, then the inventory if it is overdue or says something new. Whether that went.
+    async fn round(&mut self, inventory_overdue: bool) -> Result<bool, SyncError> {
+        self.send_events().await?;
+        let source = Arc::clone(&self.context.inventory);
+        let inventory = blocking(move || Ok::<_, SyncError>(source()?)).await?;
+        let is_news = self
+            .sent
+            .as_ref()
+            .is_none_or(|sent| without_readings(sent) != without_readings(&inventory));
+        if !is_news && !inventory_overdue {
+            return Ok(false);
+        }
+        let connection = Arc::clone(&self.context.connection);
+        let connected = blocking(move || connection.connected()).await?;
+        connected
+            .server
+            .put_down(INVENTORY_PATH, &inventory)
+            .await?;
+        self.sent = Some(inventory);
+        Ok(true)
+    }
+
+    async fn send_events(&mut self) -> Result<(), SyncError> {
+        loop {
+            let on_disk = match self.on_disk {
+                Some(on_disk) => on_disk,
+                None => self.send(Vec::new()).await?,
+            };
+            let ledger = self.context.ledger.clone();
+            let batch = blocking(move || {
+                Ok::<_, SyncError>(ledger.events_after(
+                    on_disk,
+                    MAX_BATCH_EVENTS,
+                    MAX_BATCH_BYTES,
+                )?)
+            })
+            .await?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.send(batch).await?;
+        }
+    }
+
+    /// Sends a batch; what the server then has on disk.
+    async fn send(&mut self, mut events: Vec<Event>) -> Result<u64, SyncError> {
+        let connection = Arc::clone(&self.context.connection);
+        let connected = blocking(move || connection.connected()).await?;
+        let answer: EventsAck = loop {
+            let head = events
+                .last()
+                .map(|last| {
+                    connected.identity.key.sign_head(&ChainHead {
+                        device: connected.identity.enrolment.device,
+                        position: last.position(),
+                    })
+                })
+                .transpose()?;
+            let batch = EventBatch { events, head };
+            match connected.server.post(EVENTS_PATH, &batch).await {
+                Ok(answer) => break answer,
+                // Quoting made it larger than it may be.
+                Err(error) if error.is_code(code::BODY_TOO_LARGE) && batch.events.len() > 1 => {
+                    events = batch.events;
+                    events.truncate(events.len() / 2);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let on_disk = answer.on_disk;
+        let (ledger, now) = (self.context.ledger.clone(), self.context.clock.now().at);
+        blocking(move || {
+            let ours = ledger.head()?.seq;
+            if on_disk > ours {
+                return Err(SyncError::RecordPutBack {
+                    server: on_disk,
+                    ours,
+                });
+            }
+            Ok(ledger.acknowledge(on_disk, now)?)
+        })
+        .await?;
+        self.on_disk = Some(on_disk);
+        Ok(on_disk)
+    }
+}
+
+/// What is worth telling at once, without what changes all the time.
+fn without_readings(inventory: &Inventory) -> Inventory {
+    let mut quiet = inventory.clone();
+    quiet.at = jiff::Timestamp::UNIX_EPOCH;
+    quiet.events_waiting = 0;
+    quiet.disk_free_bytes = None;
+    for report in &mut quiet.controls {
+        report.measured_at = jiff::Timestamp::UNIX_EPOCH;
+    }
+    quiet
+}
