@@ -2,6 +2,7 @@
 
 pub mod domain;
 pub mod door;
+pub mod http;
 pub mod jobs;
 pub mod settings;
 pub mod signing;

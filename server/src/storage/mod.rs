@@ -86,6 +86,9 @@ pub trait Store:
     /// Grows with every change that may show in a bundle, whoever made it.
     fn inputs_version(&self) -> Answer<'_, i64>;
 
+    /// Whether a change can be made durable at this moment; changes nothing.
+    fn check_writable(&self) -> Answer<'_, ()>;
+
     /// What the database itself finds wrong with its file; empty when nothing.
     fn problems(&self) -> Answer<'_, Vec<String>>;
 }

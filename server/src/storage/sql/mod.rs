@@ -181,6 +181,18 @@ impl Store for SqlStorage {
         })
     }
 
+    fn check_writable(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let mut tx = self.write().await?;
+            sqlx::query("UPDATE settings SET inputs = inputs WHERE setting_id = $1")
+                .bind(&self.setting_text)
+                .execute(&mut *tx)
+                .await
+                .map_err(failed("write"))?;
+            commit(tx).await
+        })
+    }
+
     fn problems(&self) -> Answer<'_, Vec<String>> {
         Box::pin(async move {
             let rows = sqlx::query("PRAGMA integrity_check(20)")

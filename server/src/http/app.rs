@@ -1,0 +1,112 @@
+//! What every handler may use.
+
+use super::Limits;
+use crate::door::Clock;
+use crate::jobs::wake::{BundleWakes, Nudge};
+use crate::signing::rate::HourlyRate;
+use crate::signing::{DeviceCa, ServerKeys, SignerClient};
+use crate::storage::Storage;
+use jiff::Timestamp;
+use nestwarden_policy_schema::id::DeviceId;
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use tokio::sync::watch;
+
+/// Of all addresses together, within an hour.
+const MAX_FAILURES_HOUR: u32 = 10_000;
+const NONCES_PER_ADDRESS_HOUR: u32 = 600;
+const NONCES_HOUR: u32 = 6_000;
+const RENEWALS_PER_DEVICE_HOUR: u32 = 12;
+const RENEWALS_HOUR: u32 = 10_000;
+
+/// Returns once the server stops.
+pub(super) async fn stopping(closing: &mut watch::Receiver<bool>) {
+    // An error says that whoever would have said so is gone, which is the same.
+    let _ = closing.wait_for(|closing| *closing).await;
+}
+
+#[derive(Clone)]
+pub(super) struct App(Arc<Parts>);
+
+pub(super) struct Parts {
+    pub(super) storage: Storage,
+    pub(super) ca: DeviceCa,
+    pub(super) keys: ServerKeys,
+    pub(super) signer: SignerClient,
+    clock: Arc<dyn Clock>,
+    pub(super) wakes: BundleWakes,
+    pub(super) nudge: Nudge,
+    pub(super) limits: Limits,
+    /// True once the server stops.
+    pub(super) closing: watch::Receiver<bool>,
+    pub(super) failures: Rate<IpAddr>,
+    pub(super) nonces: Rate<IpAddr>,
+    pub(super) renewals: Rate<DeviceId>,
+    pub(super) health: super::people::LastHealth,
+}
+
+/// A rate that many requests share.
+pub(super) struct Rate<K>(Mutex<HourlyRate<K>>);
+
+impl<K: Eq + std::hash::Hash> Rate<K> {
+    fn new(per_key: u32, total: u32) -> Self {
+        Self(Mutex::new(HourlyRate::new(per_key, total)))
+    }
+
+    pub(super) fn permits(&self, key: K) -> bool {
+        let mut rate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rate.permits(key, Instant::now())
+    }
+
+    pub(super) fn is_exhausted(&self, key: &K) -> bool {
+        let mut rate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rate.is_exhausted(key, Instant::now())
+    }
+}
+
+impl App {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, with everything handlers use"
+    )]
+    pub(super) fn new(
+        storage: Storage,
+        ca: DeviceCa,
+        keys: ServerKeys,
+        signer: SignerClient,
+        clock: Arc<dyn Clock>,
+        wakes: BundleWakes,
+        nudge: Nudge,
+        limits: Limits,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
+        Self(Arc::new(Parts {
+            storage,
+            ca,
+            keys,
+            signer,
+            clock,
+            wakes,
+            nudge,
+            limits,
+            closing,
+            failures: Rate::new(limits.failures_per_address_hour, MAX_FAILURES_HOUR),
+            nonces: Rate::new(NONCES_PER_ADDRESS_HOUR, NONCES_HOUR),
+            renewals: Rate::new(RENEWALS_PER_DEVICE_HOUR, RENEWALS_HOUR),
+            health: super::people::LastHealth::default(),
+        }))
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

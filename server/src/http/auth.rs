@@ -1,0 +1,125 @@
+//! Who makes a request: a tablet by its certificate, an operator by a token. The router's table says which is needed.
+
+use super::app::App;
+use super::error::{ApiError, OPERATOR_REQUIRED};
+use crate::signing::ca::Peer;
+use crate::storage::Device;
+use crate::storage::operator::operator_token_hash;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use nestwarden_policy_schema::device_api::code;
+use nestwarden_policy_schema::enrol_link::is_token;
+use nestwarden_policy_schema::id::DeviceId;
+use std::net::IpAddr;
+
+/// What is known of a connection before its first request.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) address: IpAddr,
+    /// Its certificate chains to the device CA. It may have expired since, and the device may be revoked.
+    pub(super) peer: Option<Peer>,
+}
+
+/// The device that makes the request: known, not revoked, its certificate in date.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller(pub(super) DeviceId);
+
+pub(super) async fn require_device(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let peer = request
+        .extensions()
+        .get::<Connection>()
+        .and_then(|connection| connection.peer.clone())
+        .ok_or_else(|| certificate_required("send the certificate given at enrolment"))?;
+    let now = app.now();
+    if peer.not_after <= now {
+        return Err(certificate_required(
+            "the certificate has expired; renew it with its key",
+        ));
+    }
+    admitted(&app, peer.device).await?;
+    if let Err(error) = app.storage.device_seen(peer.device, now).await {
+        tracing::warn!(device.id = %peer.device, %error, "failed to note that a device was heard from");
+    }
+    request.extensions_mut().insert(Caller(peer.device));
+    Ok(next.run(request).await)
+}
+
+/// Whether a device may be answered at this moment.
+pub(super) async fn admitted(app: &App, device: DeviceId) -> Result<Device, ApiError> {
+    let found = app.storage.device_find(device).await;
+    match found.map_err(ApiError::internal)? {
+        None => Err(device_unknown()),
+        Some(device) if device.revoked.is_some() => Err(device_revoked()),
+        Some(device) => Ok(device),
+    }
+}
+
+pub(super) fn device_unknown() -> ApiError {
+    ApiError::new(
+        StatusCode::FORBIDDEN,
+        code::DEVICE_UNKNOWN,
+        "this device is not enrolled here; enrol it again with a new token",
+    )
+}
+
+pub(super) fn device_revoked() -> ApiError {
+    ApiError::new(
+        StatusCode::FORBIDDEN,
+        code::DEVICE_REVOKED,
+        "this device was revoked; enrol it again with a new token",
+    )
+}
+
+pub(super) async fn require_operator(
+    State(app): State<App>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let address = request.extensions().get::<Connection>().map(|c| c.address);
+    if address.is_some_and(|address| app.failures.is_exhausted(&address)) {
+        return Err(ApiError::too_many(
+            "too many refused tries from this address; try again in an hour",
+        ));
+    }
+    // Found by digest: how long that takes says nothing about the token.
+    let found = match bearer_token(request.headers()) {
+        Some(token) => app
+            .storage
+            .operator_by_token(operator_token_hash(token))
+            .await
+            .map_err(ApiError::internal)?,
+        None => None,
+    };
+    if found.is_none() {
+        if let Some(address) = address {
+            app.failures.permits(address);
+        }
+        return Err(ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            OPERATOR_REQUIRED,
+            "send an operator's token as `Authorization: Bearer TOKEN`",
+        ));
+    }
+    Ok(next.run(request).await)
+}
+
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    value
+        .strip_prefix("Bearer ")
+        .filter(|token| is_token(token))
+}
+
+fn certificate_required(what: &str) -> ApiError {
+    ApiError::new(
+        StatusCode::UNAUTHORIZED,
+        code::CERTIFICATE_REQUIRED,
+        format!("a device certificate is needed: {what}"),
+    )
+}

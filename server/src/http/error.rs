@@ -1,0 +1,145 @@
+//! How a request fails: status, stable code, a message for the person who reads it, and a cause for the log.
+
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use nestwarden_policy_schema::device_api::{ErrorBody, code};
+use nestwarden_policy_schema::id::RequestId;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Codes that only people's listener uses; tablets' are in the device API.
+pub(super) const OPERATOR_REQUIRED: &str = "operator_required";
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+#[derive(Clone, Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    cause: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            cause: None,
+        }
+    }
+
+    /// Somebody must act; the client learns nothing but that.
+    pub(super) fn internal(cause: impl Error + Send + Sync + 'static) -> Self {
+        Self {
+            cause: Some(Arc::new(cause)),
+            ..Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                code::INTERNAL,
+                "the server failed; whoever runs it finds the cause in its log under this request's id",
+            )
+        }
+    }
+
+    pub(super) fn signer(cause: impl Error + Send + Sync + 'static) -> Self {
+        Self {
+            cause: Some(Arc::new(cause)),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                code::SIGNER_UNAVAILABLE,
+                "the signer cannot be used now; what is in force stays in force, try again later",
+            )
+        }
+    }
+
+    pub(super) fn too_many(message: &'static str) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            code::TOO_MANY_REQUESTS,
+            message,
+        )
+    }
+}
+
+/// Leaves status and error in the response; [`observe`] writes the body.
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Around every request: gives it an id, writes the body of its error, and logs its cause once.
+pub(super) async fn observe(request: Request, next: Next) -> Response {
+    let id = RequestId::from_uuid(Uuid::new_v4());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        log(&error, id, method.as_str(), &path);
+        let body = ErrorBody {
+            request_id: id,
+            code: error.code.to_owned(),
+            message: error.message,
+        };
+        response = (error.status, axum::Json(body)).into_response();
+        if error.status == StatusCode::UNAUTHORIZED && error.code == OPERATOR_REQUIRED {
+            let bearer = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, bearer);
+        }
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}
+
+pub(super) async fn no_such_path() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        code::NOT_FOUND,
+        "there is nothing at this path",
+    )
+}
+
+pub(super) async fn no_such_method() -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        code::NOT_FOUND,
+        "this path is not called by this method",
+    )
+}
+
+fn log(error: &ApiError, id: RequestId, method: &str, path: &str) {
+    let status = error.status.as_u16();
+    let code = error.code;
+    if error.status.is_server_error() {
+        let cause = error.cause.as_deref().map(chain).unwrap_or_default();
+        tracing::error!(request.id = %id, method, path, status, code, cause, "a request failed");
+    } else {
+        tracing::info!(request.id = %id, method, path, status, code, "a request was refused");
+    }
+}
+
+fn chain(error: &(dyn Error + Send + Sync)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let _ = write!(text, ": {error}");
+        source = error.source();
+    }
+    text
+}
