@@ -1,4 +1,14 @@
 //! What the server decides. Knows no HTTP and no SQL.
 
+pub mod compliance;
+pub mod consent;
 pub mod enrolment;
+pub mod export;
+pub mod fresh;
+pub mod hold;
+pub mod import;
 pub mod ingest;
+pub mod profile;
+pub mod register;
+pub mod token;
+pub mod verify;

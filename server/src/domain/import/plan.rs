@@ -1,0 +1,349 @@
+//! What an import would change, and which of it a manager must confirm first.
+
+use super::Refusal;
+use super::cell::Said;
+use super::rows::{Answered, File, Listed, Unreadable};
+use crate::domain::fresh;
+use crate::domain::register::Register;
+use crate::storage::{Child, RegisterChange};
+use jiff::{SignedDuration, Timestamp};
+use nestwarden_policy_schema::bytes::Digest;
+use nestwarden_policy_schema::calendar::Calendar;
+use nestwarden_policy_schema::consent::{
+    ChildEntry, ConsentRecord, ConsentSource, ConsentState, GivenBy, LeaveReason, Leaving, Method,
+    Purpose,
+};
+use nestwarden_policy_schema::id::{ChildId, ConsentId, FamilyId};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub change: RegisterChange,
+    pub counts: Counts,
+    /// Anything here stops the import until a manager confirms it.
+    pub concerns: Vec<Concern>,
+    pub unreadable: Vec<Unreadable>,
+    /// The file says Yes, and the register still does not permit: an earlier No or withdrawal stands.
+    pub not_restored: Vec<NotRestored>,
+    /// References that were listed before and are not any more.
+    pub missing: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Children in the file.
+    pub children: usize,
+    pub new_children: usize,
+    pub changed_children: usize,
+    /// Children not in the file who were listed before and have not left.
+    pub newly_missing: usize,
+    pub leave_dates_added: usize,
+    pub answers_added: usize,
+    /// Consents that permitted before.
+    pub permitted_before: usize,
+    /// Of those, how many permit no longer.
+    pub lapsing: usize,
+    /// Children those belong to.
+    pub lapsing_children: usize,
+}
+
+/// More of a change than a day brings, which is more often a wrong file than the truth.
+///
+/// In a setting of three children a single family is a third of everything. So what concerns one child alone never
+/// stops an import, at any size; what concerns several does, by share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "concern", rename_all = "snake_case")]
+pub enum Concern {
+    /// More than 10 % of consents, of more than one child.
+    Lapsing { lapsing: usize, of: usize },
+    /// More than 20 % of children and more than one, or more than 5.
+    Missing { missing: usize, of: usize },
+    /// More than 5.
+    Leaving { leave_dates: usize },
+}
+
+impl std::fmt::Display for Concern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Lapsing { lapsing, of } => write!(
+                f,
+                "{lapsing} of {of} consents would lapse, and their photos be withheld"
+            ),
+            Self::Missing { missing, of } => write!(
+                f,
+                "{missing} of {of} children are missing from the file; after 72 hours their photos would be withheld"
+            ),
+            Self::Leaving { leave_dates } => {
+                write!(f, "{leave_dates} children would get a leave date")
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NotRestored {
+    pub reference: String,
+    pub purpose: Purpose,
+    /// What the register has instead.
+    pub state: ConsentState,
+}
+
+/// Purposes that earlier imports told us about and this file is silent on: a column lost its name.
+pub(super) fn purposes_gone(register: &Register, file: &File) -> Vec<Refusal> {
+    let known: BTreeSet<Purpose> = register
+        .records
+        .values()
+        .flatten()
+        .filter(|r| r.source == ConsentSource::Import)
+        .map(|r| r.purpose)
+        .collect();
+    known
+        .difference(&file.purposes)
+        .map(|purpose| Refusal {
+            row: Some(1),
+            column: Some(purpose.to_string()),
+            value: None,
+            remedy: "is missing, and earlier files had it; add it to the export, with empty values if nobody is asked any more"
+                .to_owned(),
+        })
+        .collect()
+}
+
+pub(super) fn make(register: &Register, calendar: &Calendar, file: File, now: Timestamp) -> Plan {
+    let known: BTreeMap<&str, &Child> = register
+        .children
+        .iter()
+        .map(|child| (child.reference.as_str(), child))
+        .collect();
+    let mut counts = Counts {
+        children: file.children.len(),
+        ..Counts::default()
+    };
+    let mut change = RegisterChange::default();
+    let mut ids: BTreeMap<String, ChildId> = BTreeMap::new();
+    for listed in &file.children {
+        let before = known.get(listed.reference.as_str()).copied();
+        let child = child(before, listed);
+        ids.insert(listed.reference.clone(), child.id);
+        for (&purpose, answered) in &listed.answers {
+            change.records.extend(record(
+                register, calendar, child.id, purpose, *answered, now,
+            ));
+        }
+        let had_leave = before.is_some_and(|b| b.entry.leaves.is_some());
+        if child.entry.leaves.is_some() && !had_leave && before.is_some() {
+            counts.leave_dates_added += 1;
+        }
+        match before {
+            None => counts.new_children += 1,
+            Some(before) if *before != child => counts.changed_children += 1,
+            Some(_) => continue,
+        }
+        change.children.push(child);
+    }
+    let today = calendar.local_date(now);
+    let mut missing = Vec::new();
+    for child in &register.children {
+        let gone = child.entry.leaves.is_some_and(|l| l.date < today);
+        if ids.contains_key(&child.reference) || gone || child.entry.missing_since.is_some() {
+            continue;
+        }
+        missing.push(child.reference.clone());
+        let mut child = child.clone();
+        child.entry.missing_since = Some(now);
+        change.children.push(child);
+    }
+    counts.newly_missing = missing.len();
+    counts.answers_added = change.records.len();
+
+    let after = applied(register, &change);
+    let permitted_after: BTreeSet<_> = after.permitted(calendar, now).into_iter().collect();
+    let permitted_before = register.permitted(calendar, now);
+    let lapsing: Vec<_> = permitted_before
+        .iter()
+        .filter(|pair| !permitted_after.contains(pair))
+        .collect();
+    counts.permitted_before = permitted_before.len();
+    counts.lapsing = lapsing.len();
+    counts.lapsing_children = lapsing
+        .iter()
+        .map(|(child, _)| child)
+        .collect::<BTreeSet<_>>()
+        .len();
+    let listed_before = register
+        .children
+        .iter()
+        .filter(|c| {
+            c.entry.missing_since.is_none() && c.entry.leaves.is_none_or(|l| l.date >= today)
+        })
+        .count();
+    Plan {
+        concerns: concerns(&counts, listed_before),
+        not_restored: not_restored(&file, &ids, &after),
+        unreadable: file.unreadable,
+        change,
+        counts,
+        missing,
+    }
+}
+
+fn concerns(counts: &Counts, listed_before: usize) -> Vec<Concern> {
+    let mut found = Vec::new();
+    if counts.lapsing * 10 > counts.permitted_before && counts.lapsing_children > 1 {
+        found.push(Concern::Lapsing {
+            lapsing: counts.lapsing,
+            of: counts.permitted_before,
+        });
+    }
+    let missing = counts.newly_missing;
+    if missing > 5 || (missing * 5 > listed_before && missing > 1) {
+        found.push(Concern::Missing {
+            missing,
+            of: listed_before,
+        });
+    }
+    if counts.leave_dates_added > 5 {
+        found.push(Concern::Leaving {
+            leave_dates: counts.leave_dates_added,
+        });
+    }
+    found
+}
+
+fn child(before: Option<&Child>, listed: &Listed) -> Child {
+    let entry_before = before.map(|b| &b.entry);
+    // That a child died is recorded here, and no file takes it back.
+    let died = entry_before
+        .and_then(|e| e.leaves)
+        .filter(|leaving| leaving.reason == LeaveReason::Died);
+    let leaves = listed.leave.map(|date| Leaving {
+        date,
+        reason: LeaveReason::Left,
+    });
+    Child {
+        id: before.map_or_else(|| ChildId::from_uuid(fresh::random()), |b| b.id),
+        reference: listed.reference.clone(),
+        first_name: listed.first_name.clone(),
+        last_name: listed.last_name.clone(),
+        family: listed.family.as_deref().map(family),
+        entry: ChildEntry {
+            rooms: listed.rooms.clone(),
+            attends: listed.days.clone(),
+            starts: listed.start,
+            leaves: died.or(leaves),
+            restriction: entry_before.map(|e| e.restriction).unwrap_or_default(),
+            missing_since: None,
+            purposes: BTreeMap::new(),
+        },
+    }
+}
+
+/// Equal for equal names, so that files need not be remembered.
+fn family(name: &str) -> FamilyId {
+    let digest = Digest::of_parts("nestwarden/family/v1", &[name.as_bytes()]);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.0[..16]);
+    FamilyId::from_uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+}
+
+/// The record of an answer, unless the last import said the same.
+fn record(
+    register: &Register,
+    calendar: &Calendar,
+    child: ChildId,
+    purpose: Purpose,
+    answered: Answered,
+    now: Timestamp,
+) -> Option<ConsentRecord> {
+    let state = match answered.said {
+        Said::Given => ConsentState::Given,
+        Said::Refused => ConsentState::Refused,
+        Said::Withdrawn => ConsentState::Withdrawn,
+        Said::Nothing | Said::Unclear => ConsentState::Unanswered,
+    };
+    let answered_at = match state {
+        ConsentState::Unanswered => None,
+        ConsentState::Given => answered.on.map(|on| calendar.start_of(on)),
+        ConsentState::Refused
+        | ConsentState::Withdrawn
+        | ConsentState::Expired
+        | ConsentState::EndedLeaver
+        | ConsentState::Conflicted => answered
+            .on
+            .map(|on| calendar.end_of(on) - SignedDuration::from_secs(1)),
+    };
+    let valid_until = answered
+        .valid_until
+        .filter(|_| state == ConsentState::Given);
+    let same = match register.last_imported(child, purpose) {
+        Some(last) => {
+            last.state == state
+                && last.answered_at == answered_at
+                && last.valid_until == valid_until
+        }
+        None => state == ConsentState::Unanswered,
+    };
+    (!same).then(|| ConsentRecord {
+        id: ConsentId::from_uuid(fresh::ordered(now)),
+        child,
+        purpose,
+        state,
+        given_by: GivenBy::Parent,
+        has_parental_responsibility: None,
+        method: Method::BookingSystem,
+        wording_version: None,
+        answered_at,
+        recorded_at: now,
+        valid_from: None,
+        valid_until,
+        withdrawn_at: answered_at.filter(|_| state == ConsentState::Withdrawn),
+        source: ConsentSource::Import,
+    })
+}
+
+/// The register as it would be.
+fn applied(register: &Register, change: &RegisterChange) -> Register {
+    let mut after = register.clone();
+    for child in &change.children {
+        match after.children.iter_mut().find(|c| c.id == child.id) {
+            Some(known) => known.clone_from(child),
+            None => after.children.push(child.clone()),
+        }
+    }
+    for record in &change.records {
+        after
+            .records
+            .entry(record.child)
+            .or_default()
+            .push(record.clone());
+    }
+    after
+}
+
+fn not_restored(
+    file: &File,
+    ids: &BTreeMap<String, ChildId>,
+    after: &Register,
+) -> Vec<NotRestored> {
+    let mut found = Vec::new();
+    for listed in &file.children {
+        let Some(id) = ids.get(&listed.reference) else {
+            continue;
+        };
+        let standings = after.standings(*id);
+        for (&purpose, answered) in &listed.answers {
+            let state = standings
+                .get(&purpose)
+                .map_or(ConsentState::Unanswered, |s| s.state);
+            if answered.said == Said::Given && state != ConsentState::Given {
+                found.push(NotRestored {
+                    reference: listed.reference.clone(),
+                    purpose,
+                    state,
+                });
+            }
+        }
+    }
+    found
+}

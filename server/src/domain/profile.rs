@@ -1,0 +1,224 @@
+//! Profiles: read whole or refused whole, compared with the live one, and checked against every tablet that has it.
+
+use crate::storage::{AuditEntry, Changed, Device, ProfileVersion, Storage, StorageError};
+use jiff::Timestamp;
+use nestwarden_policy_schema::id::DeviceId;
+use nestwarden_policy_schema::policy::{Policy, Tighten as _};
+use nestwarden_policy_schema::profile::{PolicyProfile, ProfileError};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// One key that differs between two profiles.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    pub key: String,
+    /// `None`: the key is new.
+    pub was: Option<serde_json::Value>,
+    /// `None`: the key is gone.
+    pub becomes: Option<serde_json::Value>,
+}
+
+/// What applying a profile would do, or did.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProfileChange {
+    pub name: String,
+    /// Live before; `None`: a new profile.
+    pub live: Option<u64>,
+    pub differences: Vec<Difference>,
+    /// Whether any control becomes looser than it is now.
+    pub loosens: bool,
+    /// Tablets that have this profile.
+    pub devices: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileChangeError {
+    #[error("{0}")]
+    Refused(#[from] ProfileError),
+    #[error(
+        "with its overrides, tablet \"{device}\" would get a policy that must be refused: {problem}\nchange the profile, or the tablet's overrides with `device override`"
+    )]
+    WithOverrides { device: String, problem: String },
+    #[error("there is no profile \"{0}\"; `profile list` shows those there are")]
+    Missing(String),
+    #[error("the override cannot be read: {0}")]
+    Override(String),
+    #[error("there is no tablet {0}; `device list` shows those there are")]
+    NoDevice(DeviceId),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// What applying `source` would change; nothing is written.
+pub async fn diff(storage: &Storage, source: &str) -> Result<ProfileChange, ProfileChangeError> {
+    let new = PolicyProfile::from_toml(source)?;
+    let live = storage.profile_find(&new.name).await?;
+    let devices = devices_of(storage, &new.name).await?;
+    for device in &devices {
+        check_overrides(&new, device, &device.overrides)?;
+    }
+    let old = match &live {
+        Some(live) => Some(PolicyProfile::from_toml(&live.source)?),
+        None => None,
+    };
+    Ok(ProfileChange {
+        differences: differences(old.as_ref(), &new),
+        loosens: old.as_ref().is_some_and(|old| is_looser(old, &new)),
+        live: live.map(|live| live.version),
+        devices: devices.len(),
+        name: new.name,
+    })
+}
+
+/// Makes `source` live. What was live stays so unless the whole file is good.
+pub async fn apply(
+    storage: &Storage,
+    source: &str,
+    who: &str,
+    now: Timestamp,
+) -> Result<(ProfileChange, u64), ProfileChangeError> {
+    let change = diff(storage, source).await?;
+    if let Some(live) = storage.profile_find(&change.name).await?
+        && live.source == source
+    {
+        return Ok((change, live.version));
+    }
+    let audit = AuditEntry {
+        at: now,
+        who: who.to_owned(),
+        act: "profile.apply".to_owned(),
+        subject: change.name.clone(),
+        detail: serde_json::json!({
+            "differences": change.differences.len(), "loosens": change.loosens
+        }),
+    };
+    let version = storage.profile_put(&change.name, source, &audit).await?;
+    Ok((change, version))
+}
+
+pub async fn find(
+    storage: &Storage,
+    name: &str,
+) -> Result<(ProfileVersion, PolicyProfile), ProfileChangeError> {
+    let live = storage
+        .profile_find(name)
+        .await?
+        .ok_or_else(|| ProfileChangeError::Missing(name.to_owned()))?;
+    let profile = PolicyProfile::from_toml(&live.source)?;
+    Ok((live, profile))
+}
+
+/// Reads an override: the tables of a profile's `policy`, without `policy.` before their names.
+pub fn read_override(text: &str) -> Result<Policy, ProfileChangeError> {
+    let mut unknown = Vec::new();
+    let deserializer =
+        toml::Deserializer::parse(text).map_err(|e| ProfileChangeError::Override(e.to_string()))?;
+    let policy = serde_ignored::deserialize(deserializer, |path| unknown.push(path.to_string()))
+        .map_err(|e| ProfileChangeError::Override(e.to_string()))?;
+    match unknown.first() {
+        Some(key) => Err(ProfileChangeError::Override(format!(
+            "`{key}` is not a key of a policy; write `[camera]`, `[apps]` … as under `[policy]` in a profile"
+        ))),
+        None => Ok(policy),
+    }
+}
+
+/// Replaces the overrides of one tablet.
+pub async fn set_overrides(
+    storage: &Storage,
+    id: DeviceId,
+    overrides: &[Policy],
+    who: &str,
+    now: Timestamp,
+) -> Result<Changed, ProfileChangeError> {
+    let device = storage
+        .device_find(id)
+        .await?
+        .ok_or(ProfileChangeError::NoDevice(id))?;
+    let (_, profile) = find(storage, &device.profile).await?;
+    check_overrides(&profile, &device, overrides)?;
+    let audit = AuditEntry {
+        at: now,
+        who: who.to_owned(),
+        act: "device.override".to_owned(),
+        subject: id.to_string(),
+        detail: serde_json::json!({ "overrides": overrides }),
+    };
+    Ok(storage.device_set_overrides(id, overrides, &audit).await?)
+}
+
+async fn devices_of(storage: &Storage, profile: &str) -> Result<Vec<Device>, StorageError> {
+    let mut devices = storage.device_list().await?;
+    devices.retain(|d| d.profile == profile && d.revoked.is_none());
+    Ok(devices)
+}
+
+fn check_overrides(
+    profile: &PolicyProfile,
+    device: &Device,
+    overrides: &[Policy],
+) -> Result<(), ProfileChangeError> {
+    match profile.policy_with(overrides).problems().first() {
+        None => Ok(()),
+        Some(problem) => Err(ProfileChangeError::WithOverrides {
+            device: device.name.clone(),
+            problem: problem.to_string(),
+        }),
+    }
+}
+
+/// Anything the old policy held tighter, or an exception that is new.
+fn is_looser(old: &PolicyProfile, new: &PolicyProfile) -> bool {
+    new.policy.tighten(&old.policy) != new.policy
+        || new
+            .exceptions
+            .iter()
+            .any(|exception| !old.exceptions.contains(exception))
+}
+
+fn differences(old: Option<&PolicyProfile>, new: &PolicyProfile) -> Vec<Difference> {
+    let was = old.map_or_else(BTreeMap::new, leaves);
+    let mut becomes = leaves(new);
+    let mut found: Vec<Difference> = was
+        .into_iter()
+        .filter_map(|(key, was)| {
+            let becomes = becomes.remove(&key);
+            (becomes.as_ref() != Some(&was)).then_some(Difference {
+                key,
+                was: Some(was),
+                becomes,
+            })
+        })
+        .collect();
+    found.extend(becomes.into_iter().map(|(key, value)| Difference {
+        key,
+        was: None,
+        becomes: Some(value),
+    }));
+    found.sort_by(|a, b| a.key.cmp(&b.key));
+    found
+}
+
+/// Every value by its dotted key; lists count as values.
+fn leaves(profile: &PolicyProfile) -> BTreeMap<String, serde_json::Value> {
+    let mut found = BTreeMap::new();
+    if let Ok(value) = serde_json::to_value(profile) {
+        collect(String::new(), value, &mut found);
+    }
+    found
+}
+
+fn collect(key: String, value: serde_json::Value, found: &mut BTreeMap<String, serde_json::Value>) {
+    if let serde_json::Value::Object(members) = value {
+        for (name, member) in members {
+            let key = if key.is_empty() {
+                name
+            } else {
+                format!("{key}.{name}")
+            };
+            collect(key, member, found);
+        }
+    } else {
+        found.insert(key, value);
+    }
+}

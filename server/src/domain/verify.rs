@@ -1,0 +1,324 @@
+//! Checks the evidence: every chain, every signed head, every receipt, the order of generations. Needs no database and no
+//! key of ours: what it is given is what an export holds.
+
+use super::export::{Line, VERSION};
+use nestwarden_policy_schema::bytes::{Base64, Digest};
+use nestwarden_policy_schema::envelope::Signed;
+use nestwarden_policy_schema::event::{ChainPosition, Event, EventBody, verify_head};
+use nestwarden_policy_schema::generation::Generation;
+use nestwarden_policy_schema::id::{DeviceId, PhotoId, ReceiptId};
+use nestwarden_policy_schema::receipt::Receipt;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// More problems than this are counted and not listed.
+const MAX_PROBLEMS: usize = 200;
+
+/// Something that does not hold, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// `None`: the whole evidence.
+    pub device: Option<DeviceId>,
+    pub seq: Option<u64>,
+    pub problem: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(device) = self.device {
+            write!(f, "tablet {device}")?;
+            if let Some(seq) = self.seq {
+                write!(f, ", event {seq}")?;
+            }
+            f.write_str(": ")?;
+        }
+        f.write_str(&self.problem)
+    }
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Verified {
+    pub devices: u64,
+    pub events: u64,
+    pub heads: u64,
+    /// Receipts found in events whose chain, salt and head hold.
+    pub receipts: u64,
+    /// Events whose body was erased; their links verify.
+    pub erased: u64,
+    pub problems: Vec<Problem>,
+    pub problems_not_listed: u64,
+}
+
+impl Verified {
+    pub fn holds(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// Takes the lines of an export one after the other.
+#[derive(Default)]
+pub struct Verifier {
+    found: Verified,
+    begun: bool,
+    ended: bool,
+    device: Option<DeviceState>,
+    receipts: BTreeSet<ReceiptId>,
+}
+
+struct DeviceState {
+    id: DeviceId,
+    keys: BTreeSet<Vec<u8>>,
+    issued: BTreeMap<Generation, Digest>,
+    heads: BTreeMap<u64, (Signed, Vec<u8>)>,
+    position: ChainPosition,
+    /// Set once a link failed; what follows is checked from there.
+    applied: Generation,
+    last_head: u64,
+    destroyed: BTreeMap<PhotoId, u64>,
+}
+
+impl Verifier {
+    pub fn take(&mut self, line: Line) {
+        match line {
+            Line::Export { version, .. } => {
+                if self.begun {
+                    self.problem(None, "the export begins a second time".to_owned());
+                }
+                self.begun = true;
+                if version != VERSION {
+                    self.problem(
+                        None,
+                        format!("the export is of version {version}; this program reads {VERSION}"),
+                    );
+                }
+            }
+            Line::Device { device, keys, .. } => {
+                self.finish_device();
+                self.found.devices += 1;
+                self.device = Some(DeviceState {
+                    id: device,
+                    keys: keys.into_iter().map(|Base64(key)| key).collect(),
+                    issued: BTreeMap::new(),
+                    heads: BTreeMap::new(),
+                    position: ChainPosition::START,
+                    applied: Generation::NONE,
+                    last_head: 0,
+                    destroyed: BTreeMap::new(),
+                });
+            }
+            Line::Bundle {
+                generation,
+                payload_digest,
+            } => self.bundle(generation, payload_digest),
+            Line::Head {
+                seq,
+                head,
+                public_key: Base64(public_key),
+            } => {
+                if let Some(device) = &mut self.device {
+                    device.heads.insert(seq, (head, public_key));
+                }
+            }
+            Line::Event { event, erased } => {
+                if event.body.is_none() && erased.is_none() {
+                    self.problem(
+                        Some(event.seq),
+                        "its body is gone, and nothing says when and why it was erased".to_owned(),
+                    );
+                }
+                self.event(&event);
+            }
+            Line::End { devices, events } => {
+                self.finish_device();
+                self.ended = true;
+                if (devices, events) != (self.found.devices, self.found.events) {
+                    self.problem(
+                        None,
+                        format!(
+                            "the export says it holds {devices} tablets and {events} events; it holds {} and {}",
+                            self.found.devices, self.found.events
+                        ),
+                    );
+                }
+            }
+        }
+    }
+
+    pub fn finish(mut self) -> Verified {
+        self.finish_device();
+        if !self.begun || !self.ended {
+            self.problem(
+                None,
+                "the export is cut off; make it again with `events export`".to_owned(),
+            );
+        }
+        self.found
+    }
+
+    fn bundle(&mut self, generation: Generation, digest: Digest) {
+        let Some(device) = &mut self.device else {
+            return;
+        };
+        let last = device.issued.last_key_value().map(|(last, _)| *last);
+        let grows = last.is_none_or(|last| generation > last);
+        device.issued.insert(generation, digest);
+        if !grows {
+            self.problem(
+                None,
+                format!("bundle generation {generation} was issued twice or out of order"),
+            );
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.found.events += 1;
+        let Some(device) = &mut self.device else {
+            return self.problem(
+                Some(event.seq),
+                "an event comes before any tablet".to_owned(),
+            );
+        };
+        let id = device.id;
+        let link = event.verify(id, device.position);
+        // After a broken link the rest is judged by itself, so that each fault is named once.
+        device.position = event.position();
+        let head = device
+            .heads
+            .remove(&event.seq)
+            .map(|(head, key)| {
+                device.last_head = event.seq;
+                self.found.heads += 1;
+                if device.keys.contains(&key) {
+                    verify_head(&head, id, &key, event.position()).map_err(|e| e.to_string())
+                } else {
+                    Err("its batch head is signed by a key this tablet never had".to_owned())
+                }
+            })
+            .transpose();
+        self.found.erased += u64::from(event.body.is_none());
+        let link_holds = link.is_ok();
+        if let Err(error) = link {
+            self.problem(Some(event.seq), error.to_string());
+        }
+        if let Err(problem) = head {
+            self.problem(Some(event.seq), problem);
+        }
+        if let Some(body) = &event.body {
+            self.body(event, body, link_holds);
+        }
+    }
+
+    fn body(&mut self, event: &Event, body: &str, link_holds: bool) {
+        // Kinds of newer agents are kept and not judged.
+        let Ok(body) = serde_json::from_str::<EventBody>(body) else {
+            let kind = serde_json::from_str::<serde_json::Value>(body)
+                .ok()
+                .and_then(|v| v.get("kind")?.as_str().map(str::to_owned));
+            if kind.as_deref().is_none_or(|kind| kind == "destroyed") {
+                self.problem(Some(event.seq), "its body cannot be read".to_owned());
+            }
+            return;
+        };
+        if let EventBody::Destroyed { receipt } = &body {
+            let problems = self.receipt(event, receipt);
+            if problems.is_empty() && link_holds {
+                self.found.receipts += 1;
+            }
+            for problem in problems {
+                self.problem(Some(event.seq), problem);
+            }
+        }
+        if let EventBody::BundleApplied { generation } = &body
+            && let Some(device) = &mut self.device
+        {
+            let before = std::mem::replace(&mut device.applied, *generation);
+            let issued = device.issued.contains_key(generation);
+            if *generation < before {
+                self.problem(
+                    Some(event.seq),
+                    format!("generation {generation} was applied after {before}"),
+                );
+            } else if !issued {
+                self.problem(
+                    Some(event.seq),
+                    format!("generation {generation} was applied, and never issued by this server"),
+                );
+            }
+        }
+    }
+
+    fn receipt(&mut self, event: &Event, receipt: &Receipt) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut expect = |holds: bool, problem: &str| {
+            if !holds {
+                problems.push(format!("receipt {}: {problem}", receipt.id));
+            }
+        };
+        expect(self.receipts.insert(receipt.id), "is there twice");
+        let before = self
+            .device
+            .as_mut()
+            .and_then(|d| d.destroyed.insert(receipt.photo, event.seq));
+        expect(before.is_none(), "its photo has a receipt already");
+        expect(
+            receipt.destroyed_at <= event.at && receipt.rescan.at <= event.at,
+            "is of later than the event that holds it",
+        );
+        expect(
+            receipt.rescan.at >= receipt.destroyed_at,
+            "the second look was before the photo was gone",
+        );
+        expect(
+            receipt
+                .sealed_at
+                .is_none_or(|sealed| sealed <= receipt.destroyed_at)
+                && receipt
+                    .withheld_at
+                    .zip(receipt.sealed_at)
+                    .is_none_or(|(withheld, sealed)| withheld <= sealed),
+            "its stages are out of order",
+        );
+        expect(
+            receipt.rescan.found == 0,
+            "the second look still found the content: it proves no deletion",
+        );
+        problems
+    }
+
+    fn finish_device(&mut self) {
+        let Some(device) = self.device.take() else {
+            return;
+        };
+        let (id, end, last_head) = (device.id, device.position.seq, device.last_head);
+        let mut add = |seq, problem| self.push(Some(id), seq, problem);
+        for seq in device.heads.keys() {
+            add(
+                Some(*seq),
+                "the tablet signed a head for it, and the event is missing".to_owned(),
+            );
+        }
+        if end > last_head {
+            add(
+                Some(end),
+                format!("no head that the tablet signed covers the events after {last_head}"),
+            );
+        }
+    }
+
+    fn problem(&mut self, seq: Option<u64>, problem: String) {
+        let device = self.device.as_ref().map(|d| d.id);
+        self.push(device, seq, problem);
+    }
+
+    fn push(&mut self, device: Option<DeviceId>, seq: Option<u64>, problem: String) {
+        if self.found.problems.len() >= MAX_PROBLEMS {
+            self.found.problems_not_listed += 1;
+            return;
+        }
+        self.found.problems.push(Problem {
+            device,
+            seq,
+            problem,
+        });
+    }
+}
