@@ -1,5 +1,6 @@
 //! The controls: what each wants, what was seen, and the difference. No operating system here.
 
+pub mod apps;
 pub mod camera;
 pub mod hours;
 pub mod passcode;

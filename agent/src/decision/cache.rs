@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn a_script_is_never_kept() {
         let script = FileFacts {
-            script: Script::Direct("sh".to_owned()),
+            script: Script::Direct("/bin/sh".into()),
             ..file()
         };
         assert!(!may_keep(&Verdict::Allow(Allow::Base), &script));

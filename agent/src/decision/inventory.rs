@@ -38,8 +38,6 @@ pub struct Package {
     /// Shows in the app grid. Packages that do not are the base system and need no approval.
     pub user_facing: bool,
     pub executables: Vec<Executable>,
-    /// Executables whose content changed although the package's version did not: nobody approved what is there now.
-    pub tampered: Vec<PathBuf>,
     /// File names of its desktop entries that are shown.
     pub desktop_entries: Vec<String>,
 }

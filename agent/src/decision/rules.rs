@@ -206,21 +206,28 @@ impl Rules {
     pub fn from_list(list: Vec<Rule>) -> Self {
         let mut by_file = HashMap::with_capacity(list.len());
         let mut by_path = HashMap::with_capacity(list.len());
-        // What two packages claim keeps the stricter rule.
-        let stricter = |kept: &mut usize, index: usize| {
-            let rank = |class| match class {
-                Class::Base | Class::App | Class::Launcher => 0,
-                Class::Interpreter => 1,
-                Class::Unapproved => 2,
-            };
+        // A path that two packages claim keeps the stricter rule. A file that two paths lead to is approved content if one
+        // of them is approved; what interprets stays an interpreter under every name.
+        let by_claim = |class| match class {
+            Class::Base | Class::App | Class::Launcher => 0,
+            Class::Interpreter => 1,
+            Class::Unapproved => 2,
+        };
+        let by_content = |class| match class {
+            Class::Unapproved => 0,
+            Class::Base | Class::App | Class::Launcher => 1,
+            Class::Interpreter => 2,
+        };
+        let prefer = |kept: &mut usize, index: usize, rank: &dyn Fn(Class) -> u8| {
             if rank(list[index].class) > rank(list[*kept].class) {
                 *kept = index;
             }
         };
         for (index, rule) in list.iter().enumerate() {
             let file = (rule.identity.dev, rule.identity.ino);
-            stricter(by_file.entry(file).or_insert(index), index);
-            stricter(by_path.entry(rule.path.clone()).or_insert(index), index);
+            prefer(by_file.entry(file).or_insert(index), index, &by_content);
+            let path = by_path.entry(rule.path.clone()).or_insert(index);
+            prefer(path, index, &by_claim);
         }
         Self {
             list,
@@ -352,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_claimed_by_two_packages_gets_the_stricter_rule() {
+    fn a_path_claimed_by_two_packages_gets_the_stricter_rule() {
         for order in [[0, 1], [1, 0]] {
             let both = [
                 package("dpkg:base-files", false, &["/usr/bin/x"]),
@@ -368,8 +375,9 @@ mod tests {
             )
             .unwrap();
             let identity = both[0].executables[0].identity;
+            let path = Some(Path::new("/usr/bin/x"));
             assert_eq!(
-                rules.find(&identity, None).unwrap().class,
+                rules.find(&identity, path).unwrap().class,
                 Class::Unapproved
             );
         }
@@ -389,7 +397,6 @@ mod tests {
             version: "1".to_owned(),
             user_facing,
             executables: paths.iter().map(|path| executable(path)).collect(),
-            tampered: Vec::new(),
             desktop_entries: Vec::new(),
         }
     }

@@ -25,39 +25,34 @@ pub struct Call {
 #[repr(C)]
 pub struct Ticket {
     call: Call,
-    interpreter_digest: [u8; 32],
+    /// Device and inode.
+    interpreter: [u64; 2],
     through_env: u32,
 }
 
 impl Ticket {
-    /// For a script that was allowed in `call`; `None` where the file is no script.
-    pub fn for_script(script: &Script, call: Call) -> Option<Self> {
-        let (interpreter, through_env) = match script {
-            Script::No => return None,
-            Script::Direct(name) => (name, 0),
-            Script::ThroughEnv(name) => (name, 1),
-        };
-        Some(Self {
+    /// For a script that was allowed in `call` and names the file `interpreter` (device and inode).
+    pub fn new(call: Call, interpreter: (u64, u64), script: &Script) -> Self {
+        Self {
             call,
-            interpreter_digest: digest(interpreter.as_bytes()),
-            through_env,
-        })
+            interpreter: interpreter.into(),
+            through_env: u32::from(matches!(script, Script::ThroughEnv(_))),
+        }
     }
 
     pub fn thread(&self) -> i32 {
         self.call.thread
     }
 
-    /// Whether it licenses `interpreter` (a file name) in `call`. `arguments`: of what the thread runs until now, and
-    /// `is_env`: that this is `env`.
+    /// Whether it licenses `interpreter` (device and inode) in `call`. `env_arguments`: of what the thread runs until
+    /// now, if that is `env`.
     pub fn licenses(
         &self,
-        interpreter: &str,
+        interpreter: (u64, u64),
         call: &Call,
-        arguments: &[Vec<u8>],
-        is_env: bool,
+        env_arguments: Option<&[Vec<u8>]>,
     ) -> bool {
-        if self.interpreter_digest != digest(interpreter.as_bytes()) {
+        if self.interpreter != <[u64; 2]>::from(interpreter) {
             return false;
         }
         if self.through_env == 0 {
@@ -66,10 +61,8 @@ impl Ticket {
         // `env NAME SCRIPT …`, as the kernel laid it out: anything else is not the script that was allowed.
         let same_thread =
             self.call.thread == call.thread && self.call.thread_started == call.thread_started;
-        let names_script = arguments
-            .get(2)
-            .is_some_and(|script| digest(script) == self.call.file_name_digest);
-        same_thread && is_env && names_script
+        let script = env_arguments.and_then(|arguments| arguments.get(2));
+        same_thread && script.is_some_and(|script| digest(script) == self.call.file_name_digest)
     }
 }
 
@@ -81,16 +74,12 @@ pub fn script_of(start: &[u8]) -> Script {
     let line = line.split(|byte| *byte == b'\n').next().unwrap_or(line);
     let line = String::from_utf8_lossy(line);
     let mut words = line.split_ascii_whitespace();
-    let interpreter = file_name(words.next().unwrap_or(""));
-    if interpreter != "env" {
-        return Script::Direct(interpreter);
+    let interpreter = words.next().unwrap_or("");
+    if !interpreter.ends_with("/env") {
+        return Script::Direct(interpreter.into());
     }
     let named = words.find(|word| !word.starts_with('-') && !word.contains('='));
-    Script::ThroughEnv(file_name(named.unwrap_or("")))
-}
-
-fn file_name(path: &str) -> String {
-    path.rsplit('/').next().unwrap_or(path).to_owned()
+    Script::ThroughEnv(named.unwrap_or("").to_owned())
 }
 
 fn digest(bytes: &[u8]) -> [u8; 32] {
@@ -98,17 +87,19 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot set up must fail")]
 mod tests {
     use super::*;
 
+    const SH: (u64, u64) = (1, 10);
+    const PYTHON: (u64, u64) = (1, 11);
+
     #[test]
     fn the_first_line_names_the_interpreter() {
-        let direct = |name: &str| Script::Direct(name.to_owned());
+        let direct = |path: &str| Script::Direct(path.into());
         let through_env = |name: &str| Script::ThroughEnv(name.to_owned());
         assert_eq!(script_of(b"\x7fELF"), Script::No);
-        assert_eq!(script_of(b"#!/bin/sh -e\necho"), direct("sh"));
-        assert_eq!(script_of(b"#! /usr/bin/perl"), direct("perl"));
+        assert_eq!(script_of(b"#!/bin/sh -e\necho"), direct("/bin/sh"));
+        assert_eq!(script_of(b"#! /usr/bin/perl"), direct("/usr/bin/perl"));
         assert_eq!(
             script_of(b"#!/usr/bin/env python3\n"),
             through_env("python3")
@@ -122,38 +113,39 @@ mod tests {
 
     #[test]
     fn a_ticket_is_good_for_its_own_call_only() {
-        let ticket = Ticket::for_script(&Script::Direct("sh".to_owned()), call()).unwrap();
-        assert!(ticket.licenses("sh", &call(), &[], false));
-        assert!(!ticket.licenses("python3", &call(), &[], false));
+        let ticket = Ticket::new(call(), SH, &Script::Direct("/bin/sh".into()));
+        assert!(ticket.licenses(SH, &call(), None));
+        assert!(!ticket.licenses(PYTHON, &call(), None));
         let other_name = Call {
             file_name_digest: digest(b"/bin/sh"),
             ..call()
         };
-        assert!(!ticket.licenses("sh", &other_name, &[], false));
+        assert!(!ticket.licenses(SH, &other_name, None));
         let other_arguments = Call {
             pointers: [1, 9, 3],
             ..call()
         };
-        assert!(!ticket.licenses("sh", &other_arguments, &[], false));
+        assert!(!ticket.licenses(SH, &other_arguments, None));
     }
 
     #[test]
     fn env_must_be_running_the_script_that_was_allowed() {
-        let ticket = Ticket::for_script(&Script::ThroughEnv("python3".to_owned()), call()).unwrap();
+        let ticket = Ticket::new(call(), PYTHON, &Script::ThroughEnv("python3".to_owned()));
         let arguments =
             |script: &str| ["env", "python3", script].map(|word| word.as_bytes().to_vec());
         let later = Call {
             pointers: [7, 8, 9],
             ..call()
         };
-        assert!(ticket.licenses("python3", &later, &arguments("/usr/bin/tool"), true));
-        assert!(!ticket.licenses("python3", &later, &arguments("/home/x/evil"), true));
-        assert!(!ticket.licenses("python3", &later, &arguments("/usr/bin/tool"), false));
+        let (tool, evil) = (arguments("/usr/bin/tool"), arguments("/home/x/evil"));
+        assert!(ticket.licenses(PYTHON, &later, Some(&tool)));
+        assert!(!ticket.licenses(PYTHON, &later, Some(&evil)));
+        assert!(!ticket.licenses(PYTHON, &later, None));
         let other_process = Call {
             thread_started: 77,
             ..later
         };
-        assert!(!ticket.licenses("python3", &other_process, &arguments("/usr/bin/tool"), true));
+        assert!(!ticket.licenses(PYTHON, &other_process, Some(&tool)));
     }
 
     fn call() -> Call {

@@ -24,8 +24,8 @@ pub struct Subject {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Script {
     No,
-    /// File name of the interpreter.
-    Direct(String),
+    /// Path of the interpreter.
+    Direct(PathBuf),
     /// `env` looks the interpreter up by this name.
     ThroughEnv(String),
 }

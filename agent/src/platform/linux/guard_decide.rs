@@ -1,0 +1,148 @@
+//! One event from question to answer; the same for the worker and for the guardian that finishes a dead worker's events.
+
+use super::fanotify::{ExecGate, IsAllowed};
+use super::guard_facts::{
+    EventFile, arguments_of, call_of, identity_of, path_of, program_of, program_path_of, uid_of,
+};
+use super::guard_shared::Shared;
+use crate::decision::cache::may_keep;
+use crate::decision::failure::{Action, Failure};
+use crate::decision::inventory::Identity;
+use crate::decision::rules::{Class, Rules};
+use crate::decision::ticket::Ticket;
+use crate::decision::verdict::{Allow, FileFacts, Script, Subject, Verdict, judge};
+use nestwarden_policy_schema::policy::Mode;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+pub(super) struct Decider<'a> {
+    pub(super) gate: &'a ExecGate,
+    pub(super) shared: &'static Shared,
+    pub(super) rules: &'a Rules,
+    pub(super) mode: Mode,
+    pub(super) root_dir: &'a Path,
+}
+
+/// What was answered, for the report.
+pub(super) struct Answered {
+    pub(super) verdict: Verdict,
+    pub(super) path: Option<PathBuf>,
+}
+
+impl Decider<'_> {
+    /// Decides and answers. `thread`: who asks, where known.
+    pub(super) fn answer(&self, file: &File, thread: Option<i32>) -> Answered {
+        let beat = || self.shared.beat();
+        let (verdict, facts) = match self.decide(file, thread, &beat) {
+            Ok(decided) => decided,
+            Err(failure) => (Verdict::Failed(failure), None),
+        };
+        if let Verdict::Failed(failure) = verdict {
+            self.shared.count(failure);
+        }
+        if let Some(facts) = &facts
+            && self.mode == Mode::Enforce
+            && may_keep(&verdict, facts)
+        {
+            self.keep(file, facts);
+        }
+        let denies = match verdict {
+            Verdict::Allow(_) => false,
+            Verdict::Deny(_) => true,
+            Verdict::Failed(failure) => failure.action() == Action::Deny,
+        };
+        let is_allowed = if denies && self.mode == Mode::Enforce {
+            IsAllowed::No
+        } else {
+            IsAllowed::Yes
+        };
+        // Nobody waits for an answer that cannot be given any more: the only refusal is that the event is gone.
+        let _ = self.gate.answer(file.as_fd(), is_allowed);
+        self.shared.count_decided();
+        let path = if verdict.is_allowed() {
+            None
+        } else {
+            path_of(file.as_fd())
+        };
+        Answered { verdict, path }
+    }
+
+    fn decide(
+        &self,
+        file: &File,
+        thread: Option<i32>,
+        beat: &dyn Fn(),
+    ) -> Result<(Verdict, Option<FileFacts>), Failure> {
+        let thread = thread.ok_or(Failure::SubjectInvisible)?;
+        let uid = uid_of(thread)?;
+        if uid == 0 {
+            return Ok((Verdict::Allow(Allow::Root), None));
+        }
+        let (mut door, facts) = EventFile::read(file, self.root_dir, beat)?;
+        let rule = self.rules.find(&facts.identity, facts.path.as_deref());
+        let is_interpreter = rule.is_some_and(|rule| rule.class == Class::Interpreter);
+        let subject = Subject {
+            uid,
+            program: is_interpreter.then(|| program_of(thread)).flatten(),
+            is_for_packaged_script: is_interpreter && self.redeems_ticket(thread, &facts.identity),
+        };
+        let verdict = judge(self.rules, &subject, &facts, &mut door);
+        if verdict.is_allowed() {
+            self.issue_ticket(thread, &facts.script);
+        }
+        Ok((verdict, Some(facts)))
+    }
+
+    fn issue_ticket(&self, thread: i32, script: &Script) {
+        let interpreter = match script {
+            Script::No => None,
+            Script::Direct(path) => file_at(path),
+            Script::ThroughEnv(name) => ["usr/local/bin", "usr/bin", "bin"]
+                .into_iter()
+                .find_map(|dir| file_at(&self.root_dir.join(dir).join(name))),
+        };
+        if let Some(interpreter) = interpreter
+            && let Some(call) = call_of(thread)
+        {
+            self.shared.issue(Ticket::new(call, interpreter, script));
+        }
+    }
+
+    fn redeems_ticket(&self, thread: i32, identity: &Identity) -> bool {
+        let Some(call) = call_of(thread) else {
+            return false;
+        };
+        let interpreter = (identity.dev, identity.ino);
+        self.shared.redeem(thread, |ticket| {
+            let is_packaged = program_of(thread)
+                .is_some_and(|program| self.rules.class_of_program(&program) == Some(Class::Base));
+            let is_env = is_packaged
+                && program_path_of(thread)
+                    .is_some_and(|path| path.file_name().is_some_and(|name| name == "env"));
+            let arguments = is_env.then(|| arguments_of(thread));
+            ticket.licenses(interpreter, &call, arguments.as_deref())
+        })
+    }
+
+    /// Kept first and looked at again before the answer: a change in between either falls after the keeping, and the
+    /// kernel forgets, or is seen here.
+    fn keep(&self, file: &File, facts: &FileFacts) {
+        if self.gate.keep(file.as_fd()).is_err() {
+            self.shared.count(Failure::CacheRefused);
+            return;
+        }
+        let is_same = file
+            .metadata()
+            .is_ok_and(|metadata| identity_of(&metadata) == facts.identity);
+        if !is_same {
+            let _ = self.gate.unkeep(file.as_fd());
+        }
+    }
+}
+
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}

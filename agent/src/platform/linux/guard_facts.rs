@@ -1,0 +1,249 @@
+//! Reads who asks and for which file, without ever waiting for either of them.
+
+use crate::decision::failure::Failure;
+use crate::decision::inventory::Identity;
+use crate::decision::ticket::{Call, script_of};
+use crate::decision::verdict::{FileDoor, FileFacts};
+use nestwarden_policy_schema::bytes::Digest;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// Content is read only where a file is not as its package installed it; nobody waits for more than this.
+const MAX_CONTENT_BYTES: u64 = 256 * 1024 * 1024;
+const CHUNK_BYTES: usize = 256 * 1024;
+const MAX_FILE_NAME_BYTES: usize = 4096;
+
+pub(super) fn identity_of(metadata: &Metadata) -> Identity {
+    let nanoseconds =
+        |seconds: i64, part: i64| seconds.saturating_mul(1_000_000_000).saturating_add(part);
+    Identity {
+        dev: metadata.dev(),
+        ino: metadata.ino(),
+        size: metadata.size(),
+        mtime_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+        ctime_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+    }
+}
+
+/// The effective user of a thread, as this user namespace counts: `root` of another one is not 0 here.
+pub(super) fn uid_of(thread: i32) -> Result<u32, Failure> {
+    let status = fs::read(format!("/proc/{thread}/status")).map_err(|error| {
+        if is_gone(&error) {
+            Failure::SubjectGone
+        } else {
+            Failure::SubjectUnreadable
+        }
+    })?;
+    status
+        .split(|byte| *byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"Uid:"))
+        .and_then(|uids| std::str::from_utf8(uids).ok())
+        .and_then(|uids| uids.split_ascii_whitespace().nth(1)?.parse().ok())
+        .ok_or(Failure::SubjectUnreadable)
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+}
+
+/// What the thread runs until now.
+pub(super) fn program_of(thread: i32) -> Option<Identity> {
+    let metadata = fs::metadata(format!("/proc/{thread}/exe")).ok()?;
+    Some(identity_of(&metadata))
+}
+
+pub(super) fn program_path_of(thread: i32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{thread}/exe")).ok()
+}
+
+/// What it was started with.
+pub(super) fn arguments_of(thread: i32) -> Vec<Vec<u8>> {
+    let mut bytes = fs::read(format!("/proc/{thread}/cmdline")).unwrap_or_default();
+    bytes.truncate(8 * MAX_FILE_NAME_BYTES);
+    let arguments = bytes.split(|byte| *byte == 0);
+    arguments.take(4).map(<[u8]>::to_vec).collect()
+}
+
+/// The call the thread waits in; `None` where the kernel does not tell.
+pub(super) fn call_of(thread: i32) -> Option<Call> {
+    let text = waiting_call(thread)?;
+    let mut words = text.split_ascii_whitespace();
+    let number: u64 = words.next()?.parse().ok()?;
+    let words: Vec<u64> = words
+        .map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16))
+        .collect::<Result<_, _>>()
+        .ok()?;
+    let [a, b, c, .., stack_pointer, program_counter] = words.as_slice() else {
+        return None;
+    };
+    // execveat names its file by a descriptor; such a script gets no licence for an interpreter.
+    if i64::try_from(number).ok()? != libc::SYS_execve {
+        return None;
+    }
+    let stat = fs::read_to_string(format!("/proc/{thread}/stat")).ok()?;
+    // The program's name may hold anything, a bracket too; fields count from the last one.
+    let after_name = stat.rsplit_once(')')?.1;
+    let thread_started = after_name.split_ascii_whitespace().nth(19)?.parse().ok()?;
+    Some(Call {
+        thread,
+        thread_started,
+        number,
+        pointers: [*a, *b, *c],
+        stack_pointer: *stack_pointer,
+        program_counter: *program_counter,
+        file_name_digest: Digest::sha256(&file_name_at(thread, *a)?).0,
+    })
+}
+
+/// The kernel says `running` until the thread has gone to sleep over its question, which is a matter of microseconds.
+fn waiting_call(thread: i32) -> Option<String> {
+    for _ in 0..2000 {
+        let text = fs::read_to_string(format!("/proc/{thread}/syscall")).ok()?;
+        if !text.starts_with("running") {
+            return Some(text);
+        }
+        std::thread::yield_now();
+    }
+    None
+}
+
+fn file_name_at(thread: i32, address: u64) -> Option<Vec<u8>> {
+    let memory = fs::File::open(format!("/proc/{thread}/mem")).ok()?;
+    let mut name = Vec::new();
+    let mut chunk = [0; 256];
+    while name.len() < MAX_FILE_NAME_BYTES {
+        // A name may end just before memory that is not there, so no reading crosses a page.
+        let at = address + name.len() as u64;
+        let to_page_end = usize::try_from(4096 - at % 4096).unwrap_or(1);
+        let wanted = chunk.len().min(to_page_end);
+        let count = memory.read_at(&mut chunk[..wanted], at).ok()?;
+        if count == 0 {
+            return None;
+        }
+        if let Some(end) = chunk[..count].iter().position(|byte| *byte == 0) {
+            name.extend_from_slice(&chunk[..end]);
+            return Some(name);
+        }
+        name.extend_from_slice(&chunk[..count]);
+    }
+    None
+}
+
+/// The file of one event.
+pub(super) struct EventFile<'a> {
+    file: &'a fs::File,
+    root_dir: &'a Path,
+    identity: Identity,
+    /// Called between pieces of work, so that nobody takes a long reading for a hang.
+    beat: &'a dyn Fn(),
+}
+
+impl<'a> EventFile<'a> {
+    pub(super) fn read(
+        file: &'a fs::File,
+        root_dir: &'a Path,
+        beat: &'a dyn Fn(),
+    ) -> Result<(Self, FileFacts), Failure> {
+        let metadata = file.metadata().map_err(|_| Failure::FileUnreadable)?;
+        let identity = identity_of(&metadata);
+        let mut start = [0; 256];
+        let length = file
+            .read_at(&mut start, 0)
+            .map_err(|_| Failure::FileUnreadable)?;
+        let facts = FileFacts {
+            identity,
+            path: path_of(file.as_fd()).filter(|path| leads_to(path, &identity)),
+            open_for_write: is_open_for_write(file.as_fd()),
+            script: script_of(&start[..length]),
+        };
+        let event_file = Self {
+            file,
+            root_dir,
+            identity,
+            beat,
+        };
+        Ok((event_file, facts))
+    }
+}
+
+impl FileDoor for EventFile<'_> {
+    fn is_guarded(&mut self, path: &Path) -> bool {
+        let Ok(inside) = path.strip_prefix(self.root_dir) else {
+            return false;
+        };
+        if !leads_to(path, &self.identity) {
+            return false;
+        }
+        let mut parts: Vec<_> = inside.components().collect();
+        while !parts.is_empty() {
+            let so_far = self.root_dir.join(parts.iter().collect::<PathBuf>());
+            if !fs::symlink_metadata(so_far).is_ok_and(|metadata| only_root_writes(&metadata)) {
+                return false;
+            }
+            parts.pop();
+        }
+        true
+    }
+
+    fn content(&mut self) -> Result<Digest, Failure> {
+        if self.identity.size > MAX_CONTENT_BYTES {
+            return Err(Failure::ContentTooLarge);
+        }
+        sha256_of(self.file, self.beat).map_err(|_| Failure::ContentUnreadable)
+    }
+}
+
+/// SHA-256 of a whole file, of at most 4 GiB.
+pub(super) fn sha256_of(file: &fs::File, beat: &dyn Fn()) -> io::Result<Digest> {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut at = 0;
+    loop {
+        let count = file.read_at(&mut chunk, at)?;
+        if count == 0 {
+            return Ok(Digest::from_ring(&context.finish()));
+        }
+        context.update(&chunk[..count]);
+        at += count as u64;
+        if at > 4 << 30 {
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+        }
+        beat();
+    }
+}
+
+fn only_root_writes(metadata: &Metadata) -> bool {
+    let mode = metadata.mode();
+    let group_is_root = metadata.gid() == 0;
+    // An access list shows as the group's bits, so a list that lets others write is seen here as well.
+    metadata.uid() == 0
+        && !metadata.is_symlink()
+        && mode & 0o002 == 0
+        && (mode & 0o020 == 0 || group_is_root)
+}
+
+fn leads_to(path: &Path, identity: &Identity) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| identity_of(&metadata).is_same_file(identity))
+}
+
+pub(super) fn path_of(file: BorrowedFd<'_>) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+}
+
+/// A read lease is refused while anybody has the file open for writing, a shared mapping included.
+fn is_open_for_write(file: BorrowedFd<'_>) -> bool {
+    let taken = lease(file, libc::F_RDLCK);
+    if taken {
+        lease(file, libc::F_UNLCK);
+    }
+    !taken
+}
+
+#[expect(unsafe_code, reason = "no wrapper offers leases")]
+fn lease(file: BorrowedFd<'_>, kind: libc::c_int) -> bool {
+    // SAFETY: a call with two integers on a descriptor that is open.
+    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) == 0 }
+}
