@@ -1,5 +1,6 @@
 //! What several modules' tests need: a signing server in memory, an enrolled ledger, and a clock that is set by hand.
 
+use crate::control::Situation;
 use crate::door::ClockDoor;
 use crate::ledger::{Enrolment, Ledger};
 use crate::paths::Paths;
@@ -142,6 +143,20 @@ pub(crate) fn enrolled(paths: &Paths, signer: &Signer) -> Ledger {
     let ledger = Ledger::open(paths).unwrap();
     ledger.adopt(&enrolment(signer)).unwrap();
     ledger
+}
+
+/// Monday noon, nothing managed.
+pub(crate) fn situation() -> Situation {
+    Situation {
+        now: "2026-03-02T12:00:00Z".parse().unwrap(),
+        in_contact_hours: true,
+        minutes_from_contact: Some(0),
+        session_open: false,
+        capture_suspended: false,
+        exceptions: Vec::new(),
+        policy: Policy::default(),
+        passcode_change_asked_at: None,
+    }
 }
 
 /// A machine's clocks, set by hand. Waits end when the boot clock is moved on.

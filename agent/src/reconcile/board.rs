@@ -42,13 +42,13 @@ impl OutcomeBoard {
     }
 
     /// Puts up an outcome, and records it as an event when it differs from the one before. That a correction held is no
-    /// change: the next correction is.
+    /// change: the next correction is. Whether it differed.
     pub fn report(
         &self,
         control: ControlName,
         outcome: Outcome,
         at: Timestamp,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<bool, LedgerError> {
         let mut last = lock(&self.shared.last);
         let before = last.get(&control);
         let differs = before != Some(&outcome);
@@ -80,7 +80,7 @@ impl OutcomeBoard {
         if differs {
             self.shared.changed.send_modify(|count| *count += 1);
         }
-        Ok(())
+        Ok(differs)
     }
 
     /// Every control, in order. One that was not measured since the agent started is unknown.

@@ -1,3 +1,10 @@
 //! Holds every control to the bundle, and keeps the board of what was last measured.
 
 pub mod board;
+mod commands;
+mod hold;
+pub mod pass;
+pub mod situation;
+pub mod task;
+
+pub use hold::hold;

@@ -1,0 +1,394 @@
+//! The reconciler: one task that holds every control whenever something it depends on changes, and once a minute anyway.
+
+use super::board::OutcomeBoard;
+use super::pass::{HeldControl, missing_features, too_old};
+use super::{commands, situation};
+use crate::clock::TrustedClock;
+use crate::control::{EnforceError, Situation};
+use crate::ledger::{Ledger, LedgerError};
+use jiff::Timestamp;
+use nestwarden_policy_schema::control::{ControlName, Outcome};
+use nestwarden_policy_schema::envelope::VerifiedBundle;
+use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::id::SessionId;
+use nestwarden_policy_schema::policy::Mode;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// Drift is looked for this often also where nothing tells of it.
+const PERIOD: Duration = Duration::from_mins(1);
+const ENFORCED_KEY: &str = "enforced_controls";
+const APPLIED_KEY: &str = "applied_generation";
+const EXPIRED_KEY: &str = "expired_generation";
+
+/// What the reconciler needs.
+pub struct Reconciler {
+    pub ledger: Ledger,
+    pub clock: TrustedClock,
+    pub board: OutcomeBoard,
+    pub controls: Vec<HeldControl>,
+    /// "Look at this control again", from where the operating system can tell.
+    pub drift: mpsc::Receiver<ControlName>,
+    pub session: watch::Receiver<Option<SessionId>>,
+}
+
+/// A control as it last was in order, and in what situation: changing by itself after that is drift.
+type Settled = BTreeMap<ControlName, Fingerprint>;
+
+impl Reconciler {
+    /// Reconciles until dropped.
+    pub async fn run(self) {
+        let Self {
+            ledger,
+            clock,
+            board,
+            controls,
+            mut drift,
+            mut session,
+        } = self;
+        let mut bundles = ledger.watch_bundle();
+        let mut doubt = clock.watch_doubt();
+        let mut looker = Looker {
+            ledger,
+            clock: clock.clone(),
+            board,
+            controls: controls.into_iter().map(Arc::new).collect(),
+            settled: Settled::new(),
+        };
+        let mut only = BTreeSet::new();
+        let mut drift_open = true;
+        loop {
+            let bundle = bundles.borrow_and_update().clone();
+            let open = session.borrow_and_update().is_some();
+            doubt.borrow_and_update();
+            let wait = match &bundle {
+                Some(bundle) => {
+                    looker.look(bundle, open, &only).await;
+                    looker.until_next_change(bundle)
+                }
+                None => PERIOD,
+            };
+            only.clear();
+            let door = clock.door();
+            tokio::select! {
+                _ = bundles.changed() => {}
+                _ = doubt.changed() => {}
+                Ok(()) = session.changed() => {}
+                name = drift.recv(), if drift_open => match name {
+                    Some(name) => {
+                        only.insert(name);
+                        while let Ok(name) = drift.try_recv() {
+                            only.insert(name);
+                        }
+                    }
+                    None => drift_open = false,
+                },
+                () = door.sleep(wait) => {}
+            }
+        }
+    }
+}
+
+struct Looker {
+    ledger: Ledger,
+    clock: TrustedClock,
+    board: OutcomeBoard,
+    controls: Vec<Arc<HeldControl>>,
+    settled: Settled,
+}
+
+impl Looker {
+    /// One pass; over `only` these, or over all when it is empty.
+    async fn look(
+        &mut self,
+        bundle: &Arc<VerifiedBundle>,
+        session_open: bool,
+        only: &BTreeSet<ControlName>,
+    ) {
+        let now = self.clock.now();
+        let prepared = {
+            let (ledger, bundle) = (self.ledger.clone(), Arc::clone(bundle));
+            tokio::task::spawn_blocking(move || {
+                commands::carry_out(&ledger, bundle.bundle(), now.at)?;
+                commands::passcode_change_asked_at(&ledger)
+            })
+        };
+        let asked_at = match prepared.await {
+            Ok(Ok(asked_at)) => asked_at,
+            Ok(Err(error)) => {
+                tracing::error!(error = %whole(&error), "the commands of the bundle could not be read");
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "reading the commands of the bundle failed");
+                None
+            }
+        };
+        let situation = situation::situation(bundle.bundle(), &now, session_open, asked_at);
+        let released = self.hold_all(bundle, &situation, only).await;
+        for control in &released {
+            self.give_back(control).await;
+        }
+        let given_back = released.iter().map(|control| control.name()).collect();
+        if !released.is_empty() {
+            self.hold_all(bundle, &situation, &given_back).await;
+        }
+        if only.is_empty() {
+            self.note_bundle(bundle).await;
+        }
+    }
+
+    /// Holds the controls side by side, so that one that hangs delays no other; those that the policy let go of.
+    async fn hold_all(
+        &mut self,
+        bundle: &Arc<VerifiedBundle>,
+        situation: &Situation,
+        only: &BTreeSet<ControlName>,
+    ) -> Vec<Arc<HeldControl>> {
+        let enforced = self.enforced().await;
+        let mut looks = JoinSet::new();
+        let mut let_go = Vec::new();
+        for control in &self.controls {
+            let name = control.name();
+            if !only.is_empty() && !only.contains(&name) {
+                continue;
+            }
+            let enforce = situation.policy.mode(name) == Some(Mode::Enforce);
+            if enforced.contains(&name) && !enforce {
+                let_go.push(Arc::clone(control));
+                continue;
+            }
+            if enforce && !enforced.contains(&name) {
+                // Written down first, so that what was changed is given back whenever the policy lets go.
+                self.set_enforced(name, Enforced::Yes).await;
+            }
+            let (control, bundle, situation) =
+                (Arc::clone(control), Arc::clone(bundle), situation.clone());
+            looks.spawn(async move {
+                let outcome = control.hold(bundle.bundle(), situation).await;
+                (control.name(), outcome)
+            });
+        }
+        while let Some(look) = looks.join_next().await {
+            match look {
+                Ok((name, outcome)) => self.put_up(name, outcome, bundle, situation).await,
+                Err(error) => tracing::error!(%error, "holding a control failed"),
+            }
+        }
+        let_go
+    }
+
+    async fn give_back(&mut self, control: &HeldControl) {
+        let name = control.name();
+        self.settled.remove(&name);
+        match control.release().await {
+            // What this machine cannot have, it cannot have had changed.
+            Ok(()) | Err(EnforceError::Unsupported(_)) => {
+                self.set_enforced(name, Enforced::No).await;
+            }
+            Err(error) => {
+                let outcome = Outcome::Unknown {
+                    error: format!("giving it back failed: {}", error.whole_text()),
+                };
+                self.report(name, outcome, Vec::new(), None).await;
+            }
+        }
+    }
+
+    /// Puts an outcome on the board, with the events it comes with.
+    async fn put_up(
+        &mut self,
+        name: ControlName,
+        outcome: Outcome,
+        bundle: &VerifiedBundle,
+        situation: &Situation,
+    ) {
+        let fingerprint = Fingerprint::of(situation);
+        let drifted = self.settled.get(&name) == Some(&fingerprint);
+        let mut reverted = Vec::new();
+        if let (Outcome::Corrected { changed }, true) = (&outcome, drifted) {
+            reverted.clone_from(changed);
+        }
+        if outcome.is_compliant() {
+            self.settled.insert(name, fingerprint);
+        } else {
+            self.settled.remove(&name);
+        }
+        let missing = missing_features(bundle.bundle(), name);
+        let unsupported = (!missing.is_empty()).then(|| EventBody::Unsupported {
+            control: name,
+            reason: too_old(&missing),
+            needs: missing,
+        });
+        self.report(name, outcome, reverted, unsupported).await;
+    }
+
+    async fn report(
+        &self,
+        name: ControlName,
+        outcome: Outcome,
+        reverted: Vec<String>,
+        unsupported: Option<EventBody>,
+    ) {
+        let (ledger, board, at) = (self.ledger.clone(), self.board.clone(), self.clock.now().at);
+        let done = tokio::task::spawn_blocking(move || {
+            let is_news = board.report(name, outcome, at)?;
+            ledger.transaction(|tx| {
+                for what in reverted {
+                    let body = EventBody::DriftReverted {
+                        control: name,
+                        what,
+                        count: 1,
+                    };
+                    tx.record(at, &body)?;
+                }
+                if let Some(unsupported) = unsupported.filter(|_| is_news) {
+                    tx.record(at, &unsupported)?;
+                }
+                Ok::<_, LedgerError>(())
+            })
+        });
+        log_failure(done.await, "an outcome could not be recorded");
+    }
+
+    /// Tells once that a bundle was applied, and once that it expired; it stays enforced.
+    async fn note_bundle(&self, bundle: &VerifiedBundle) {
+        let (ledger, at) = (self.ledger.clone(), self.clock.now().at);
+        let (generation, expires_at) = (bundle.generation(), bundle.bundle().expires_at);
+        let done = tokio::task::spawn_blocking(move || {
+            once_for(&ledger, APPLIED_KEY, generation.get(), at, || {
+                EventBody::BundleApplied { generation }
+            })?;
+            if at < expires_at {
+                return Ok(());
+            }
+            once_for(&ledger, EXPIRED_KEY, generation.get(), at, || {
+                EventBody::BundleExpired { generation }
+            })
+        });
+        log_failure(done.await, "a bundle's state could not be recorded");
+    }
+
+    fn until_next_change(&self, bundle: &VerifiedBundle) -> Duration {
+        let now = self.clock.now();
+        situation::next_change(bundle.bundle(), &now)
+            .and_then(|at| Duration::try_from(at.duration_since(now.at)).ok())
+            .map_or(PERIOD, |until| until.min(PERIOD))
+    }
+
+    async fn enforced(&self) -> BTreeSet<ControlName> {
+        let ledger = self.ledger.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            ledger.read(|sql| crate::ledger::meta(sql, ENFORCED_KEY))
+        });
+        match read.await {
+            Ok(Ok(text)) => names(text.as_deref()),
+            Ok(Err(error)) => {
+                tracing::error!(error = %whole(&error), "the list of enforced controls could not be read");
+                BTreeSet::new()
+            }
+            Err(error) => {
+                tracing::error!(%error, "reading the list of enforced controls failed");
+                BTreeSet::new()
+            }
+        }
+    }
+
+    async fn set_enforced(&self, name: ControlName, enforced: Enforced) {
+        let ledger = self.ledger.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            ledger.transaction(|tx| {
+                let mut all = names(tx.meta(ENFORCED_KEY)?.as_deref());
+                match enforced {
+                    Enforced::Yes => all.insert(name),
+                    Enforced::No => all.remove(&name),
+                };
+                let text = serde_json::to_string(&all).map_err(LedgerError::Unwritable)?;
+                tx.set_meta(ENFORCED_KEY, &text)
+            })
+        });
+        log_failure(
+            done.await,
+            "the list of enforced controls could not be written",
+        );
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Enforced {
+    Yes,
+    No,
+}
+
+/// What a control's wish depends on, without what changes from minute to minute.
+#[derive(Clone, Debug, PartialEq)]
+struct Fingerprint {
+    in_contact_hours: bool,
+    within_margin: bool,
+    session_open: bool,
+    capture_suspended: bool,
+    passcode_change_asked_at: Option<Timestamp>,
+    policy: nestwarden_policy_schema::policy::Policy,
+    exceptions: usize,
+}
+
+impl Fingerprint {
+    fn of(situation: &Situation) -> Self {
+        let margin = situation.policy.hours.as_ref().map(|h| h.margin_minutes);
+        Self {
+            in_contact_hours: situation.in_contact_hours,
+            within_margin: margin
+                .zip(situation.minutes_from_contact)
+                .is_some_and(|(margin, minutes)| minutes <= u32::from(margin)),
+            session_open: situation.session_open,
+            capture_suspended: situation.capture_suspended,
+            passcode_change_asked_at: situation.passcode_change_asked_at,
+            policy: situation.policy.clone(),
+            exceptions: situation.exceptions.len(),
+        }
+    }
+}
+
+fn names(text: Option<&str>) -> BTreeSet<ControlName> {
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
+}
+
+fn once_for(
+    ledger: &Ledger,
+    key: &str,
+    generation: u64,
+    at: Timestamp,
+    body: impl FnOnce() -> EventBody,
+) -> Result<(), LedgerError> {
+    ledger.transaction(|tx| {
+        let number = generation.to_string();
+        if tx.meta(key)?.as_deref() != Some(&number) {
+            tx.set_meta(key, &number)?;
+            tx.record(at, &body())?;
+        }
+        Ok(())
+    })
+}
+
+fn log_failure(done: Result<Result<(), LedgerError>, tokio::task::JoinError>, what: &str) {
+    match done {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(error = %whole(&error), "{what}"),
+        Err(error) => tracing::error!(%error, "{what}"),
+    }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    text
+}
