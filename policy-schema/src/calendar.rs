@@ -4,12 +4,13 @@
 //! (daylight saving), the stricter reading holds: contact hours begin at the earlier instant and end at the later.
 
 use jiff::civil::{Date, DateTime, Time, Weekday};
-use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use jiff::{Span, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::LazyLock;
 
 /// Days of the week, written `monday` … `sunday`.
 #[derive(
@@ -308,6 +309,8 @@ impl Calendar {
     }
 }
 
+/// Parsing a zone costs more than everything that is asked of it, so the database keeps those it was asked for.
 fn jiff_zone(name: &str) -> Option<TimeZone> {
-    jiff::tz::TimeZoneDatabase::bundled().get(name).ok()
+    static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+    DATABASE.get(name).ok()
 }

@@ -328,10 +328,11 @@ impl Inquiry<'_> {
                     .max(self.calendar.end_of(self.calendar.local_date(self.now.at))),
             );
             instants.push(due.at);
-            let fresh_until = self.now.holds_confirmed_at.map(holds_fresh_until);
-            instants.extend(
-                fresh_until.and_then(|at| at.checked_add(SignedDuration::from_nanos(1)).ok()),
-            );
+            if let Some(at) = self.now.holds_confirmed_at {
+                let stale = holds_fresh_until(at).checked_add(SignedDuration::from_nanos(1));
+                instants.push(at);
+                instants.extend(stale.ok());
+            }
         }
         instants.push(grounds::lease_end(self));
         for child in self

@@ -5,11 +5,11 @@
     reason = "a test that cannot set up its example may panic"
 )]
 
-// mod calendar;
-// mod consent;
+mod calendar;
+mod consent;
 mod lifecycle;
-// mod merge;
+mod merge;
 mod nursery;
 // mod refused;
 // mod signed;
-// mod verdict;
+mod verdict;

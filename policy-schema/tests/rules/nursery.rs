@@ -13,6 +13,7 @@ use nestwarden_policy_schema::policy::PhotosPolicy;
 use nestwarden_policy_schema::profile::{EARLY_YEARS, PolicyProfile};
 use proptest::test_runner::{Config, RngSeed};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use uuid::Uuid;
 
 /// Fixed seed unless the environment asks for another; cases likewise.
@@ -79,6 +80,11 @@ pub(crate) fn calendar(zone: &str, closures: &[(&str, &str)]) -> Calendar {
 }
 
 pub(crate) fn photos_policy() -> PhotosPolicy {
+    static POLICY: LazyLock<PhotosPolicy> = LazyLock::new(read_photos_policy);
+    POLICY.clone()
+}
+
+fn read_photos_policy() -> PhotosPolicy {
     let profile = PolicyProfile::from_toml(EARLY_YEARS).unwrap();
     PhotosPolicy {
         purposes: BTreeMap::from([
