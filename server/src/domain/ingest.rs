@@ -21,7 +21,9 @@ pub enum IngestError {
     Head(#[from] HeadError),
     #[error("events after {on_disk} are missing; send from event {} on", on_disk.saturating_add(1))]
     Gap { on_disk: u64 },
-    #[error("event {seq} differs from the one already received under that number")]
+    #[error(
+        "event {seq} differs from the one received before under that number, or does not follow it"
+    )]
     Conflict { seq: u64 },
     #[error("the device is not known")]
     DeviceMissing,

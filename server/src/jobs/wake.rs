@@ -17,6 +17,11 @@ impl BundleWakes {
         self.with(device, watch::Sender::subscribe)
     }
 
+    /// Whether a fetch of this device hangs at this moment.
+    pub fn is_awaited(&self, device: DeviceId) -> bool {
+        self.with(device, |sender| sender.receiver_count() > 0)
+    }
+
     pub fn issued(&self, device: DeviceId, generation: Generation) {
         self.with(device, |sender| {
             sender.send_replace(generation);

@@ -2,5 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod bundle;
+mod enrol;
+mod events;
+mod nursery;
+mod people;
+mod renew;
+mod routes;
 mod signer;
+mod slow;
 mod support;

@@ -115,7 +115,7 @@ mod tests {
             let whole = Duration::from_secs(u64::from(wait_s));
             for _ in 0..100 {
                 let wait = jittered(wait_s);
-                assert!(wait <= whole && wait >= whole - whole / 10);
+                assert!(wait <= whole && wait >= whole * 9 / 10);
             }
         }
     }
