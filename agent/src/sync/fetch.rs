@@ -17,6 +17,9 @@ use std::time::Duration;
 /// Reasons for refusing a bundle that were told; more than this are no longer told apart.
 const MAX_REASONS: usize = 50;
 
+/// An answer that is this late, sleep included, comes from a connection of another day.
+const OVERSLEPT: Duration = Duration::from_mins(2);
+
 pub(super) async fn run(context: SyncContext) {
     let door = context.clock.door();
     let mut schedule = Schedule::default();
@@ -29,7 +32,8 @@ pub(super) async fn run(context: SyncContext) {
     loop {
         let started = door.since_boot();
         let attempt = match attempt(&context, next.wait_s).await {
-            Ok(newer) => {
+            Ok(None) => Attempt::Overslept,
+            Ok(Some(newer)) => {
                 context.reached();
                 match (newer, next.wait_s) {
                     (true, _) => Attempt::Progress,
@@ -62,8 +66,8 @@ pub(super) async fn run(context: SyncContext) {
     }
 }
 
-/// One fetch. Whether it brought a newer bundle.
-async fn attempt(context: &SyncContext, wait_s: u32) -> Result<bool, SyncError> {
+/// One fetch. Whether it brought a newer bundle; `None` when the tablet slept past the time for an answer.
+async fn attempt(context: &SyncContext, wait_s: u32) -> Result<Option<bool>, SyncError> {
     renewal::when_due(context).await?;
     let connection = Arc::clone(&context.connection);
     let connected = blocking(move || connection.connected()).await?;
@@ -74,17 +78,17 @@ async fn attempt(context: &SyncContext, wait_s: u32) -> Result<bool, SyncError> 
     let nonce = nonce()?;
     let door = context.clock.door();
     let asked = door.since_boot();
-    let answer: BundleAnswer = connected
-        .server
-        .get(
-            &format!("{BUNDLE_PATH}?after={after}&nonce={nonce}&wait_s={wait_s}"),
-            Duration::from_secs(u64::from(wait_s)),
-        )
-        .await?;
+    let hang = Duration::from_secs(u64::from(wait_s));
+    let path = format!("{BUNDLE_PATH}?after={after}&nonce={nonce}&wait_s={wait_s}");
+    let answer: BundleAnswer = tokio::select! {
+        answer = connected.server.get(&path, hang) => answer?,
+        // The connection's own timer stands still while the tablet sleeps.
+        () = door.sleep(hang + OVERSLEPT) => return Ok(None),
+    };
     let round_trip = door.since_boot().saturating_sub(asked);
     let statement = checked(&answer.statement, &connected, &nonce)?;
     let context = context.clone();
-    blocking(move || take_over(&context, answer.bundle, &statement, round_trip)).await
+    blocking(move || take_over(&context, answer.bundle, &statement, round_trip).map(Some)).await
 }
 
 fn checked(

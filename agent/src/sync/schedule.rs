@@ -17,6 +17,8 @@ pub enum Attempt {
         /// How long the connection had hung when it broke; zero when it never hung.
         hung: Duration,
     },
+    /// The tablet slept, and woke after the answer was due.
+    Overslept,
     /// The server will not have this tablet.
     Revoked,
 }
@@ -73,6 +75,11 @@ impl Schedule {
                     wait_s: 0,
                 }
             }
+            // What it is told first is the time, so at once and without hanging. Says nothing about the network.
+            Attempt::Overslept => Next {
+                pause: Duration::ZERO,
+                wait_s: 0,
+            },
             Attempt::Revoked => {
                 self.failures = self.failures.saturating_add(1);
                 Next {
@@ -114,6 +121,7 @@ mod tests {
             (0_u64..4000).prop_map(|s| Attempt::Failed {
                 hung: Duration::from_secs(s)
             }),
+            Just(Attempt::Overslept),
             Just(Attempt::Revoked),
         ]
     }
@@ -137,6 +145,9 @@ mod tests {
                         prop_assert!(next.pause >= FIRST_PAUSE / 2);
                         prop_assert!(next.pause <= LONGEST_PAUSE);
                         prop_assert_eq!(next.wait_s, 0);
+                    }
+                    Attempt::Overslept => {
+                        prop_assert_eq!((next.pause, next.wait_s), (Duration::ZERO, 0));
                     }
                     Attempt::Revoked => prop_assert!(next.pause >= REVOKED_PAUSE / 2),
                 }
