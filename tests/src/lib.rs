@@ -2,7 +2,14 @@
 //! network that can be broken, and photos and registers that look real.
 
 pub mod clock;
+pub mod database;
+pub mod demo;
+pub mod evidence;
+pub mod figures;
+pub mod fleet;
 pub mod jpeg;
 pub mod patience;
 pub mod process;
+pub mod profile;
 pub mod proxy;
+pub mod register;

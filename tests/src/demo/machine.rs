@@ -1,0 +1,145 @@
+//! A file system of its own for the demo's tablet, in a mount namespace of its own, with programs on it. Nothing here can
+//! reach the machine around it.
+
+use anyhow::{Context as _, Result, bail};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::process::wait;
+use crate::profile::APPROVED_PACKAGE;
+
+/// A member of staff that no machine has.
+const STAFF: u32 = 61_000;
+
+/// How long a program that only exits may take, permission included.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// Another app, which nobody approved.
+const OTHER_PACKAGE: &str = "loud-game";
+
+/// The file system; gone when dropped.
+#[derive(Debug)]
+pub(super) struct Machine {
+    root_dir: PathBuf,
+}
+
+impl Machine {
+    /// Leaves the mount namespace of the machine and mounts a file system at `root_dir`. Call it before any thread starts.
+    pub(super) fn apart(root_dir: &Path) -> Result<Self> {
+        unshare(CloneFlags::CLONE_NEWNS).context("no mount namespace of its own")?;
+        let none: Option<&str> = None;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+            .context("the mount namespace cannot be made private")?;
+        mount(
+            Some("tmpfs"),
+            root_dir,
+            Some("tmpfs"),
+            MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+            Some("size=256m,mode=755"),
+        )
+        .context("no file system can be mounted")?;
+        let machine = Self {
+            root_dir: root_dir.to_owned(),
+        };
+        machine.install()?;
+        Ok(machine)
+    }
+
+    /// A dpkg database with two apps, one of which the profile approves.
+    fn install(&self) -> Result<()> {
+        let info_dir = self.on_tablet("var/lib/dpkg/info");
+        fs::create_dir_all(&info_dir)?;
+        let mut status = String::new();
+        for package in [APPROVED_PACKAGE, OTHER_PACKAGE] {
+            let program = format!("/usr/bin/{package}");
+            let entry = format!("/usr/share/applications/{package}.desktop");
+            self.program(&program)?;
+            self.file(
+                &entry,
+                &format!("[Desktop Entry]\nType=Application\nName={package}\nExec={program}\n"),
+            )?;
+            let list = format!("/.\n/usr\n/usr/bin\n{program}\n/usr/share/applications\n{entry}\n");
+            self.file(&format!("/var/lib/dpkg/info/{package}.list"), &list)?;
+            status += &format!(
+                "Package: {package}\nStatus: install ok installed\nArchitecture: all\nVersion: 1.0\nMaintainer: Nobody <nobody@example.invalid>\nDescription: invented\n\n"
+            );
+        }
+        self.file("/var/lib/dpkg/status", &status)?;
+        self.program("/home/staff/Downloads/found-online")
+    }
+
+    fn on_tablet(&self, path: &str) -> PathBuf {
+        self.root_dir.join(path.trim_start_matches('/'))
+    }
+
+    fn file(&self, path: &str, text: &str) -> Result<()> {
+        let path = self.on_tablet(path);
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))
+    }
+
+    /// A real program that does nothing, successfully.
+    fn program(&self, path: &str) -> Result<()> {
+        self.file(path, "")?;
+        let path = self.on_tablet(path);
+        let source = ["/usr/bin/true", "/bin/true"]
+            .into_iter()
+            .find(|p| Path::new(p).is_file())
+            .context("this machine has no `true`")?;
+        fs::copy(source, &path)?;
+        Ok(fs::set_permissions(
+            &path,
+            fs::Permissions::from_mode(0o755),
+        )?)
+    }
+
+    /// Whether a member of staff can run the approved app.
+    pub(super) fn approved_runs(&self) -> Result<bool> {
+        self.runs(&format!("/usr/bin/{APPROVED_PACKAGE}"))
+    }
+
+    /// Whether a member of staff is refused the app that nobody approved, and the one from the internet.
+    pub(super) fn others_are_refused(&self) -> Result<bool> {
+        let installed = self.runs(&format!("/usr/bin/{OTHER_PACKAGE}"))?;
+        let downloaded = self.runs("/home/staff/Downloads/found-online")?;
+        Ok(!installed && !downloaded)
+    }
+
+    /// Through `setpriv`, because a process that waits for leave to start a program cannot be given up on by whoever
+    /// started it: it says 126 when it was refused.
+    fn runs(&self, path: &str) -> Result<bool> {
+        let mut child = Command::new("setpriv")
+            .arg(format!("--reuid={STAFF}"))
+            .arg(format!("--regid={STAFF}"))
+            .arg("--clear-groups")
+            .arg(self.on_tablet(path))
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("`setpriv` cannot be started; it is part of util-linux")?;
+        let Some(status) = wait(&mut child, START_LIMIT)? else {
+            child.kill()?;
+            bail!("{path} neither ran nor was refused within {START_LIMIT:?}")
+        };
+        match status.code() {
+            Some(0) => Ok(true),
+            Some(126) => Ok(false),
+            _ => bail!("{path} ended with {status}"),
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = umount2(&self.root_dir, MntFlags::MNT_DETACH);
+    }
+}

@@ -1,0 +1,3 @@
+//! The budgets, measured.
+
+pub mod sample;

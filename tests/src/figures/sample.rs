@@ -1,0 +1,112 @@
+//! Measurements, and what they come to.
+
+use serde::Serialize;
+use std::time::Duration;
+
+/// One measured budget.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figure {
+    pub name: String,
+    pub value: f64,
+    pub unit: &'static str,
+    /// What it must not exceed; `None` where nothing was promised.
+    pub target: Option<f64>,
+    /// Whether it kept to the target; `None` without one, or when it could not be measured here.
+    pub holds: Option<bool>,
+    /// The same without our part, from the same run, in alternated rounds.
+    pub peer: Option<f64>,
+    /// The middle 95 % of the rounds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<[f64; 2]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rounds: Option<usize>,
+}
+
+impl Figure {
+    pub fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self {
+            name: name.into(),
+            value,
+            unit,
+            target: None,
+            holds: None,
+            peer: None,
+            interval: None,
+            rounds: None,
+        }
+    }
+
+    pub fn at_most(self, target: f64) -> Self {
+        Self {
+            holds: Some(self.value <= target),
+            target: Some(target),
+            ..self
+        }
+    }
+
+    pub fn beside(self, peer: f64) -> Self {
+        Self {
+            peer: Some(peer),
+            ..self
+        }
+    }
+
+    pub fn over(self, samples: &Samples) -> Self {
+        Self {
+            interval: Some([samples.quantile(0.025), samples.quantile(0.975)]),
+            rounds: Some(samples.0.len()),
+            ..self
+        }
+    }
+}
+
+/// Durations of rounds, sorted, in one unit.
+#[derive(Clone, Debug)]
+pub struct Samples(Vec<f64>);
+
+impl Samples {
+    pub fn milliseconds(durations: &[Duration]) -> Self {
+        Self::sorted(durations.iter().map(|d| d.as_secs_f64() * 1e3).collect())
+    }
+
+    pub fn microseconds(durations: &[Duration]) -> Self {
+        Self::sorted(durations.iter().map(|d| d.as_secs_f64() * 1e6).collect())
+    }
+
+    fn sorted(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        Self(values)
+    }
+
+    pub fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// The smallest sample that at least `share` of all do not exceed; 0 without samples.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of a few thousand samples"
+    )]
+    pub fn quantile(&self, share: f64) -> f64 {
+        let rank = (share * self.0.len() as f64).ceil() as usize;
+        self.0
+            .get(rank.saturating_sub(1))
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_a_sample_that_occurred() {
+        let samples = Samples::milliseconds(&[5, 1, 4, 2, 3].map(Duration::from_millis));
+        assert!((samples.median() - 3.0).abs() < 1e-9);
+        assert!((samples.quantile(0.99) - 5.0).abs() < 1e-9);
+        assert!((samples.quantile(0.0) - 1.0).abs() < 1e-9);
+    }
+}
