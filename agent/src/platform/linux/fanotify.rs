@@ -39,6 +39,11 @@ impl RawEvent {
         (self.0.pid > 0).then_some(self.0.pid)
     }
 
+    /// No question but the news that somebody had a kept file open for writing.
+    pub(super) fn is_news(&self) -> bool {
+        self.0.mask & (libc::FAN_OPEN_EXEC_PERM | libc::FAN_OPEN_PERM) == 0
+    }
+
     pub(super) fn is_understood(&self) -> bool {
         self.0.vers == libc::FANOTIFY_METADATA_VERSION
             && usize::from(self.0.metadata_len) == size_of::<Self>()
@@ -82,24 +87,35 @@ impl ExecGate {
             .mark(flags, MaskFlags::FAN_OPEN_PERM, AT_FDCWD, Some(path))
     }
 
-    /// Lets the kernel answer for this file itself until it is written to, or until [`Self::forget_kept`].
+    /// Lets the kernel answer for this file itself until it is written to, or until [`Self::forget_kept`]. A store
+    /// through a mapping makes the kernel forget nothing, so the end of every opening for writing is asked for too.
     pub(super) fn keep(&self, file: BorrowedFd<'_>) -> Result<(), Errno> {
-        let path: Option<&Path> = None;
-        let flags = MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_IGNORED_MASK;
-        let mask = MaskFlags::FAN_OPEN_EXEC_PERM;
-        // Evictable marks leave the inode to the kernel's own cache; kernels before 5.19 have none.
-        let evictable = flags | MarkFlags::FAN_MARK_EVICTABLE;
-        match self.group.mark(evictable, mask, file, path) {
-            Err(Errno::EINVAL | Errno::EEXIST) => self.group.mark(flags, mask, file, path),
-            kept => kept,
-        }
+        self.mark_kept(MarkFlags::FAN_MARK_ADD, file)
     }
 
     pub(super) fn unkeep(&self, file: BorrowedFd<'_>) -> Result<(), Errno> {
+        self.mark_kept(MarkFlags::FAN_MARK_REMOVE, file)
+    }
+
+    fn mark_kept(&self, act: MarkFlags, file: BorrowedFd<'_>) -> Result<(), Errno> {
         let path: Option<&Path> = None;
-        let flags = MarkFlags::FAN_MARK_REMOVE | MarkFlags::FAN_MARK_IGNORED_MASK;
-        self.group
-            .mark(flags, MaskFlags::FAN_OPEN_EXEC_PERM, file, path)
+        let ignored = MarkFlags::FAN_MARK_IGNORED_MASK;
+        for (flags, mask) in [
+            (MarkFlags::empty(), MaskFlags::FAN_CLOSE_WRITE),
+            (ignored, MaskFlags::FAN_OPEN_EXEC_PERM),
+        ] {
+            // Evictable marks leave the inode to the kernel's own cache; kernels before 5.19 have none, and removing
+            // knows no such flag.
+            let evictable = act | flags | MarkFlags::FAN_MARK_EVICTABLE;
+            match self.group.mark(evictable, mask, file, path) {
+                Ok(()) => {}
+                Err(Errno::EINVAL | Errno::EEXIST) => {
+                    self.group.mark(act | flags, mask, file, path)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Forgets everything about single files: kept verdicts and [`Self::mark_file`]. File systems stay marked.

@@ -350,8 +350,8 @@ impl Guardian {
             // Without a note it is something the worker was reading; an event always comes with one.
             match noted {
                 Some(event) => {
-                    let answered = answer(&decider, &event, *number);
-                    lines.extend(report_line(&answered.answered, load.made.mode));
+                    let (answered, _file) = answer(&decider, &event, *number);
+                    lines.extend(answered.and_then(|it| report_line(&it, load.made.mode)));
                 }
                 None => close_foreign(*number),
             }

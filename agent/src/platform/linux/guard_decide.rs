@@ -69,6 +69,14 @@ impl Decider<'_> {
         Answered { verdict, path }
     }
 
+    /// Somebody had a kept file open for writing and closed it.
+    pub(super) fn doubt(&self, file: &File) {
+        if let Ok(metadata) = file.metadata() {
+            self.shared.suspect(metadata.ino());
+        }
+        let _ = self.gate.unkeep(file.as_fd());
+    }
+
     fn decide(
         &self,
         file: &File,
@@ -80,7 +88,10 @@ impl Decider<'_> {
         if uid == 0 {
             return Ok((Verdict::Allow(Allow::Root), None));
         }
-        let (mut door, facts) = EventFile::read(file, self.root_dir, beat)?;
+        let (mut door, mut facts) = EventFile::read(file, self.root_dir, beat)?;
+        let inode = facts.identity.ino;
+        let is_suspect = !facts.open_for_write && self.shared.is_suspect(inode);
+        facts.open_for_write |= is_suspect;
         let rule = self.rules.find(&facts.identity, facts.path.as_deref());
         let is_interpreter = rule.is_some_and(|rule| rule.class == Class::Interpreter);
         let subject = Subject {
@@ -91,6 +102,9 @@ impl Decider<'_> {
         let verdict = judge(self.rules, &subject, &facts, &mut door);
         if verdict.is_allowed() {
             self.issue_ticket(thread, &facts.script);
+            if is_suspect {
+                self.shared.trust_again(inode);
+            }
         }
         Ok((verdict, Some(facts)))
     }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Events a worker takes at a time.
 pub(super) const BATCH: usize = 64;
 const TICKETS: usize = 128;
+const SUSPECTS: usize = 256;
 
 #[repr(C)]
 pub(super) struct Shared {
@@ -24,6 +25,11 @@ pub(super) struct Shared {
     /// Licences of interpreters outlive the worker that gave them. Thread 0: free.
     tickets: UnsafeCell<[Ticket; TICKETS]>,
     next_ticket: AtomicU64,
+    /// Inode numbers of files that were open for writing. Not every file system notes the time of a store through a
+    /// mapping, so their content is read. 0: free.
+    suspects: [AtomicU64; SUSPECTS],
+    /// More than fit: every file is one.
+    all_suspect: AtomicU64,
 }
 
 // SAFETY: the cells are used by one process at a time: by the worker while it lives, by the guardian after it was
@@ -73,6 +79,33 @@ impl Shared {
 
     pub(super) fn counted(&self, failure: Failure) -> u64 {
         self.failures[failure.index()].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn suspect(&self, inode: u64) {
+        let free = self.suspects.iter().find(|suspect| {
+            let held = suspect.load(Ordering::Relaxed);
+            held == 0 || held == inode
+        });
+        match free {
+            Some(suspect) => suspect.store(inode, Ordering::Relaxed),
+            None => self.all_suspect.store(1, Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn is_suspect(&self, inode: u64) -> bool {
+        let is_listed = || {
+            let mut suspects = self.suspects.iter();
+            suspects.any(|suspect| suspect.load(Ordering::Relaxed) == inode)
+        };
+        self.all_suspect.load(Ordering::Relaxed) != 0 || is_listed()
+    }
+
+    /// Its content was found to be what it should be.
+    pub(super) fn trust_again(&self, inode: u64) {
+        let held = self.suspects.iter();
+        for suspect in held.filter(|suspect| suspect.load(Ordering::Relaxed) == inode) {
+            suspect.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Only for the worker while it lives, and for the guardian once it was reaped.

@@ -36,31 +36,39 @@ fn take_batch(decider: &Decider<'_>, gate: &ExecGate, reports: BorrowedFd<'_>) -
     for place in 0..count {
         let event = shared.with_events(|events| events[place]);
         if let Some(number) = event.file() {
-            let answered = answer(decider, &event, number);
+            let (answered, file) = answer(decider, &event, number);
             // Forgotten before it is closed: a number that comes again is another file.
             shared.with_events(|events| events[place] = RawEvent::EMPTY);
-            drop(answered.file);
-            report(&answered.answered, decider.mode, shared, reports);
+            drop(file);
+            if let Some(answered) = answered {
+                report(&answered, decider.mode, shared, reports);
+            }
         }
         shared.beat();
     }
     true
 }
 
-pub(super) struct AnsweredFile {
-    pub(super) answered: Answered,
-    pub(super) file: File,
-}
-
+/// Answers one event, and hands back its file so that it is closed last. News is acted on and needs no answer.
 #[expect(unsafe_code, reason = "the kernel hands over descriptors as numbers")]
-pub(super) fn answer(decider: &Decider<'_>, event: &RawEvent, number: RawFd) -> AnsweredFile {
+pub(super) fn answer(
+    decider: &Decider<'_>,
+    event: &RawEvent,
+    number: RawFd,
+) -> (Option<Answered>, File) {
     // SAFETY: the kernel opened this descriptor for the event and nothing else owns it.
     let file = unsafe { File::from_raw_fd(number) };
-    if !event.is_understood() {
-        decider.shared.count(Failure::EventMalformed);
+    if event.is_news() {
+        decider.doubt(&file);
+        return (None, file);
     }
-    let answered = decider.answer(&file, event.thread());
-    AnsweredFile { answered, file }
+    let thread = if event.is_understood() {
+        event.thread()
+    } else {
+        decider.shared.count(Failure::EventMalformed);
+        None
+    };
+    (Some(decider.answer(&file, thread)), file)
 }
 
 /// One line to the guardian; if it has no room the refusal is only counted.

@@ -1,0 +1,308 @@
+//! Which programs start on a tablet under app control, seen from a member of staff.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail")]
+
+mod apps_support;
+
+use apps_support::{Run, STAFF, inside, run_as, until};
+use nestwarden_agent::control::Enforcer;
+use nestwarden_agent::control::apps::AppsChange;
+use nestwarden_policy_schema::policy::Mode;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::PermissionsExt;
+
+#[test]
+#[ignore = "the guard's own process, started by the others"]
+fn guard_process() {
+    apps_support::guard_process();
+}
+
+#[test]
+fn approved_and_base_programs_run_and_nothing_else_does() {
+    inside(
+        "approved_and_base_programs_run_and_nothing_else_does",
+        |mut tablet| {
+            assert_eq!(tablet.run("/usr/games/chess"), Run::Ended(0));
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            // Twice: asked, then answered by the kernel.
+            for _ in 0..2 {
+                assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
+                assert_eq!(tablet.run("/usr/bin/true"), Run::Ended(0));
+                assert_eq!(tablet.run("/usr/games/chess"), Run::Refused);
+            }
+            let own = tablet.copy("/bin/true", "/home/anna/own");
+            tablet.own(&own);
+            assert_eq!(tablet.run("/home/anna/own"), Run::Refused);
+            assert_eq!(tablet.run_as_root("/usr/games/chess"), Run::Ended(0));
+            assert_eq!(tablet.run_as_root("/home/anna/own"), Run::Ended(0));
+        },
+    );
+}
+
+#[test]
+fn a_refusal_is_told_once_per_program_with_its_count_and_without_a_person() {
+    inside(
+        "a_refusal_is_told_once_per_program_with_its_count_and_without_a_person",
+        |mut tablet| {
+            let mut refusals = tablet.enforcer.take_refusals().unwrap();
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            let own = tablet.copy("/bin/true", "/home/anna/own");
+            tablet.own(&own);
+            for _ in 0..5 {
+                assert_eq!(tablet.run("/home/anna/own"), Run::Refused);
+            }
+            let mut told = 0;
+            until("five refusals are told", || {
+                while let Ok(refusal) = refusals.try_recv() {
+                    assert!(refusal.program.ends_with("/home/*/own"), "{refusal:?}");
+                    assert!(!refusal.observed_only);
+                    told += refusal.count;
+                }
+                told == 5
+            });
+        },
+    );
+}
+
+#[test]
+fn in_observe_mode_everything_runs_and_is_told() {
+    inside(
+        "in_observe_mode_everything_runs_and_is_told",
+        |mut tablet| {
+            let mut refusals = tablet.enforcer.take_refusals().unwrap();
+            let would_change = tablet.hold(&["dpkg:register"], Mode::Observe);
+            assert!(matches!(would_change[0], AppsChange::RefuseUnapproved(_)));
+            assert_eq!(tablet.run("/usr/games/chess"), Run::Ended(0));
+            until("the refusal that would have been is told", || {
+                refusals.try_recv().is_ok_and(|refusal| {
+                    refusal.observed_only && refusal.program.ends_with("chess")
+                })
+            });
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            assert_eq!(tablet.run("/usr/games/chess"), Run::Refused);
+            tablet.hold(&["dpkg:register"], Mode::Observe);
+            assert_eq!(tablet.run("/usr/games/chess"), Run::Ended(0));
+        },
+    );
+}
+
+#[test]
+fn interpreters_run_for_packaged_scripts_and_approved_apps_only() {
+    inside(
+        "interpreters_run_for_packaged_scripts_and_approved_apps_only",
+        |mut tablet| {
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            for _ in 0..2 {
+                assert_eq!(tablet.run("/usr/bin/greet"), Run::Ended(0));
+                assert_eq!(tablet.run("/usr/bin/greet-env"), Run::Ended(0));
+            }
+            let shell = tablet.path("/usr/bin/sh").display().to_string();
+            let script = tablet.put("/home/anna/own.sh", &format!("#!{shell}\nexit 0\n"), 0o755);
+            tablet.own(&script);
+            let script = script.display().to_string();
+            // By its first line, by argument, by standard input, by option, through another program.
+            assert_eq!(tablet.run("/home/anna/own.sh"), Run::Refused);
+            assert_eq!(tablet.run_with("/usr/bin/sh", &[&script]), Run::Refused);
+            assert_eq!(tablet.run("/usr/bin/sh"), Run::Refused);
+            assert_eq!(
+                tablet.run_with("/usr/bin/sh", &["-c", "exit 0"]),
+                Run::Refused
+            );
+            let through = tablet.run_with("/usr/bin/env", &[&shell, "-c", "exit 0"]);
+            assert_eq!(
+                through,
+                Run::Ended(126),
+                "env says that it was not permitted"
+            );
+            let by_app = tablet.run_with("/usr/bin/register-opener", &[&shell, "-c", "exit 7"]);
+            assert_eq!(by_app, Run::Ended(7));
+            // Services of the system have their scripts.
+            let path = tablet.path("/usr/bin/sh");
+            assert_eq!(
+                run_as(33, &path, &["-c", "exit 0"], &tablet.root),
+                Run::Ended(0)
+            );
+        },
+    );
+}
+
+#[test]
+fn a_program_that_was_changed_is_refused_also_after_the_kernel_kept_it() {
+    inside(
+        "a_program_that_was_changed_is_refused_also_after_the_kernel_kept_it",
+        |mut tablet| {
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            let path = tablet.path("/usr/bin/register");
+            let installed = fs::read(&path).unwrap();
+            let evil = fs::read("/bin/false").unwrap();
+            let kept = |tablet: &apps_support::Tablet| {
+                for _ in 0..2 {
+                    assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
+                }
+            };
+            kept(&tablet);
+            fs::write(&path, &evil).unwrap();
+            assert_eq!(
+                tablet.run("/usr/bin/register"),
+                Run::Refused,
+                "rewritten in place"
+            );
+            fs::write(&path, &installed).unwrap();
+            kept(&tablet);
+
+            let other = tablet.copy("/bin/false", "/usr/bin/.register-new");
+            fs::rename(&other, &path).unwrap();
+            assert_eq!(
+                tablet.run("/usr/bin/register"),
+                Run::Refused,
+                "renamed over"
+            );
+            let back = tablet.copy("/bin/true", "/usr/bin/.register-new");
+            fs::rename(&back, &path).unwrap();
+            kept(&tablet);
+
+            let opener = tablet.path("/usr/bin/register-opener");
+            fs::set_permissions(&opener, fs::Permissions::from_mode(0o777)).unwrap();
+            assert_eq!(
+                tablet.run("/usr/bin/register-opener"),
+                Run::Refused,
+                "anybody may write"
+            );
+            fs::set_permissions(&opener, fs::Permissions::from_mode(0o755)).unwrap();
+            assert_eq!(tablet.run("/usr/bin/register-opener"), Run::Ended(0));
+
+            let dir = path.parent().unwrap();
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
+            assert_eq!(
+                tablet.run("/usr/bin/greet"),
+                Run::Refused,
+                "anybody may replace"
+            );
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+        },
+    );
+}
+
+#[test]
+fn a_store_through_a_mapping_does_not_pass() {
+    inside("a_store_through_a_mapping_does_not_pass", |mut tablet| {
+        tablet.hold(&["dpkg:register"], Mode::Enforce);
+        for _ in 0..2 {
+            assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
+        }
+        store_through_mapping(&tablet.path("/usr/bin/register"), || {
+            assert_ne!(
+                tablet.run("/usr/bin/register"),
+                Run::Ended(0),
+                "while it is mapped"
+            );
+        });
+        until("the kernel has forgotten what it kept", || {
+            tablet.run("/usr/bin/register") == Run::Refused
+        });
+    });
+}
+
+#[test]
+fn another_policy_makes_the_kernel_forget() {
+    inside("another_policy_makes_the_kernel_forget", |mut tablet| {
+        let both = ["dpkg:register", "dpkg:chess"];
+        for _ in 0..3 {
+            tablet.hold(&both, Mode::Enforce);
+            for _ in 0..2 {
+                assert_eq!(tablet.run("/usr/games/chess"), Run::Ended(0));
+            }
+            let entry = tablet.path("/usr/local/share/applications/chess.desktop");
+            assert!(!entry.exists());
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            assert_eq!(tablet.run("/usr/games/chess"), Run::Refused);
+            assert!(entry.exists());
+        }
+    });
+}
+
+#[test]
+fn a_policy_that_locks_the_tablet_out_is_refused_and_the_former_stays() {
+    inside(
+        "a_policy_that_locks_the_tablet_out_is_refused_and_the_former_stays",
+        |mut tablet| {
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            let mut wish = apps_support::wish(&["dpkg:chess"], Mode::Enforce);
+            wish.approval.essential = ["dpkg:absent".parse().unwrap()].into();
+            let change = AppsChange::RefuseUnapproved(wish.approval);
+            let refused = tablet.enforcer.apply(&change).unwrap_err();
+            assert!(refused.to_string().contains("dpkg:absent"), "{refused}");
+            assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
+            assert_eq!(tablet.run("/usr/games/chess"), Run::Refused);
+        },
+    );
+}
+
+#[test]
+fn a_package_that_is_upgraded_runs_after_the_next_look() {
+    inside(
+        "a_package_that_is_upgraded_runs_after_the_next_look",
+        |mut tablet| {
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            let new = tablet.copy("/bin/false", "/usr/bin/.register-new");
+            fs::rename(new, tablet.path("/usr/bin/register")).unwrap();
+            assert_eq!(tablet.run("/usr/bin/register"), Run::Refused);
+            let status = fs::read_to_string(tablet.path("/var/lib/dpkg/status")).unwrap();
+            let status = status.replace("Version: 1", "Version: 2");
+            tablet.put("/var/lib/dpkg/status", &status, 0o644);
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(1));
+        },
+    );
+}
+
+#[test]
+fn no_loader_and_no_reader_opens_an_unapproved_program() {
+    inside(
+        "no_loader_and_no_reader_opens_an_unapproved_program",
+        |mut tablet| {
+            let chess = tablet.path("/usr/games/chess").display().to_string();
+            let loader = loader();
+            assert_eq!(
+                run_as(STAFF, &loader, &[&chess], &tablet.root),
+                Run::Ended(0)
+            );
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            let loaded = run_as(STAFF, &loader, &[&chess], &tablet.root);
+            assert_eq!(
+                loaded,
+                Run::Ended(127),
+                "the loader says that it could not open it"
+            );
+        },
+    );
+}
+
+fn loader() -> std::path::PathBuf {
+    let text = fs::read("/bin/true").unwrap();
+    let start = text.windows(4).position(|w| w == b"/lib").unwrap();
+    let end = text[start..].iter().position(|byte| *byte == 0).unwrap();
+    String::from_utf8(text[start..start + end].to_vec())
+        .unwrap()
+        .into()
+}
+
+/// Changes a byte of the file without `write`, runs `while_mapped`, and lets the mapping go.
+fn store_through_mapping(path: &std::path::Path, while_mapped: impl FnOnce()) {
+    // A child of another program: this one has no unsafe code.
+    let script = "import mmap,sys\nf=open(sys.argv[1],'r+b')\nm=mmap.mmap(f.fileno(),0)\nm[-1]=m[-1]^1\nprint('stored',flush=True)\nsys.stdin.read()\n";
+    let file = OpenOptions::new().read(true).open(path).unwrap();
+    let before = file.metadata().unwrap().len();
+    let mut child = std::process::Command::new("/usr/bin/python3")
+        .args(["-c", script])
+        .arg(path)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = [0; 7];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut said).unwrap();
+    while_mapped();
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    assert_eq!(file.metadata().unwrap().len(), before);
+}

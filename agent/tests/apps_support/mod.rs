@@ -1,0 +1,269 @@
+//! A tablet on a file system of its own, in a mount and process namespace of its own, that ends after a minute and a half
+//! whatever happens: when the namespace's first process is killed everything in it dies, and the kernel's queue closes.
+
+use nestwarden_agent::control::apps::{Apps, AppsChange, AppsWish};
+use nestwarden_agent::control::{Control, Enforcer};
+use nestwarden_agent::decision::rules::Approval;
+use nestwarden_agent::paths::Paths;
+use nestwarden_agent::platform::AppsEnforcer;
+use nestwarden_policy_schema::policy::Mode;
+use nix::mount::{MsFlags, mount};
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+const INSIDE: &str = "NESTWARDEN_TEST_INSIDE";
+const GUARD_ROOT: &str = "NESTWARDEN_TEST_GUARD_ROOT";
+pub const STAFF: u32 = 12_345;
+
+/// Runs `scenario` inside; `name` is the test's own.
+pub fn inside(name: &str, scenario: impl FnOnce(Tablet)) {
+    if std::env::var_os(INSIDE).is_some() {
+        scenario(Tablet::new());
+        return;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        let _ = writeln!(std::io::stderr(), "SKIP {name}: needs root");
+        return;
+    }
+    let status = Command::new("timeout")
+        .args(["-s", "KILL", "90", "unshare", "--mount", "--pid", "--fork"])
+        .args(["--kill-child", "--mount-proc", "--propagation", "private"])
+        .arg(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{name}: {status}");
+}
+
+/// The guard's process, for the wrapper below: the test program takes the agent's place.
+pub fn guard_process() {
+    if let Some(root_dir) = std::env::var_os(GUARD_ROOT) {
+        let args = [OsString::from("--root"), root_dir];
+        let code = nestwarden_agent::platform::guard::main(args);
+        assert!(code == std::process::ExitCode::SUCCESS);
+    }
+}
+
+pub struct Tablet {
+    pub root: PathBuf,
+    pub enforcer: AppsEnforcer,
+    around: tempfile::TempDir,
+}
+
+impl Drop for Tablet {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.root, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+impl Tablet {
+    fn new() -> Self {
+        let around = tempfile::tempdir().unwrap();
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(around.path(), open).unwrap();
+        let root = around.path().canonicalize().unwrap().join("root");
+        std::fs::create_dir(&root).unwrap();
+        mount_tmpfs(&root);
+        let device = |path: &Path| std::fs::metadata(path).unwrap().dev();
+        assert_ne!(device(&root), device(Path::new("/")));
+        assert_ne!(device(&root), device(around.path()));
+        let wrapper = around.path().join("guard");
+        let text = format!(
+            "#!/bin/sh\n{GUARD_ROOT}=\"$3\" exec '{}' guard_process --exact --ignored --nocapture --test-threads=1\n",
+            std::env::current_exe().unwrap().display()
+        );
+        write(&wrapper, text.as_bytes(), 0o755);
+        let enforcer = AppsEnforcer::with_guard_program(&Paths::new(&root), wrapper);
+        let tablet = Self {
+            root,
+            enforcer,
+            around,
+        };
+        tablet.install();
+        tablet
+    }
+
+    /// A base system with a shell and two scripts, an approved app and one nobody approved.
+    fn install(&self) {
+        self.copy("/bin/true", "/usr/bin/true");
+        self.copy("/usr/bin/env", "/usr/bin/env");
+        self.copy("/bin/dash", "/usr/bin/dash");
+        std::os::unix::fs::symlink("dash", self.root.join("usr/bin/sh")).unwrap();
+        let bin = self.root.join("usr/bin").display().to_string();
+        self.put("/usr/bin/greet", &format!("#!{bin}/sh\nexit 0\n"), 0o755);
+        self.put(
+            "/usr/bin/greet-env",
+            &format!("#!{bin}/env sh\nexit 0\n"),
+            0o755,
+        );
+        self.copy("/bin/true", "/usr/bin/register");
+        self.copy("/usr/bin/env", "/usr/bin/register-opener");
+        self.copy("/bin/true", "/usr/games/chess");
+        for app in ["register", "chess"] {
+            let entry = format!("[Desktop Entry]\nType=Application\nName={app}\n");
+            self.put(
+                &format!("/usr/share/applications/{app}.desktop"),
+                &entry,
+                0o644,
+            );
+        }
+        let packages = [
+            (
+                "base",
+                "/usr/bin/true\n/usr/bin/env\n/usr/bin/dash\n/usr/bin/greet\n/usr/bin/greet-env\n",
+            ),
+            (
+                "register",
+                "/usr/bin/register\n/usr/bin/register-opener\n/usr/share/applications/register.desktop\n",
+            ),
+            (
+                "chess",
+                "/usr/games/chess\n/usr/share/applications/chess.desktop\n",
+            ),
+        ];
+        let mut status = String::new();
+        for (name, list) in packages {
+            status += &format!(
+                "Package: {name}\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n\n"
+            );
+            self.put(&format!("/var/lib/dpkg/info/{name}.list"), list, 0o644);
+        }
+        self.put("/var/lib/dpkg/status", &status, 0o644);
+        let home = self.root.join("home/anna");
+        std::fs::create_dir_all(&home).unwrap();
+        self.own(&home);
+    }
+
+    pub fn own(&self, path: &Path) {
+        std::os::unix::fs::chown(path, Some(STAFF), Some(STAFF)).unwrap();
+    }
+
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.root.join(file.trim_start_matches('/'))
+    }
+
+    pub fn put(&self, file: &str, text: &str, mode: u32) -> PathBuf {
+        let path = self.path(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write(&path, text.as_bytes(), mode);
+        path
+    }
+
+    pub fn copy(&self, from: &str, to: &str) -> PathBuf {
+        let path = self.path(to);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write(&path, &std::fs::read(from).unwrap(), 0o755);
+        path
+    }
+
+    /// Holds the tablet to an approval, as the reconciler does, until nothing that can be changed remains.
+    pub fn hold(&mut self, allowed: &[&str], mode: Mode) -> Vec<AppsChange> {
+        let wish = wish(allowed, mode);
+        self.enforcer.watch(&wish).unwrap();
+        let observed = self.enforcer.observe().unwrap();
+        let changes = Apps::diff(&wish, &observed);
+        if mode == Mode::Enforce {
+            for change in &changes {
+                self.enforcer.apply(change).unwrap();
+            }
+            let observed = self.enforcer.observe().unwrap();
+            assert_eq!(Apps::diff(&wish, &observed), []);
+        }
+        changes
+    }
+
+    pub fn run(&self, file: &str) -> Run {
+        run_as(STAFF, &self.path(file), &[], &self.root)
+    }
+
+    pub fn run_with(&self, file: &str, args: &[&str]) -> Run {
+        run_as(STAFF, &self.path(file), args, &self.root)
+    }
+
+    pub fn run_as_root(&self, file: &str) -> Run {
+        run_as(0, &self.path(file), &[], &self.root)
+    }
+
+    pub fn mount_at(&self, file: &str) -> PathBuf {
+        let path = self.path(file);
+        std::fs::create_dir_all(&path).unwrap();
+        mount_tmpfs(&path);
+        path
+    }
+
+    pub fn outside(&self) -> &Path {
+        self.around.path()
+    }
+}
+
+pub fn wish(allowed: &[&str], mode: Mode) -> AppsWish {
+    AppsWish {
+        approval: Approval {
+            allowed: allowed.iter().map(|name| name.parse().unwrap()).collect(),
+            essential: ["dpkg:register".parse().unwrap()].into(),
+        },
+        mode,
+    }
+}
+
+/// What came of a start.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Run {
+    Ended(i32),
+    /// `EPERM`: as the guard refuses.
+    Refused,
+    /// Refused by something else, or ended by a signal.
+    Other(String),
+}
+
+pub fn run_as(uid: u32, program: &Path, args: &[&str], root: &Path) -> Run {
+    let status: Result<ExitStatus, _> = Command::new(program)
+        .args(args)
+        .env_clear()
+        .env("PATH", root.join("usr/bin"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .uid(uid)
+        .gid(uid)
+        .status();
+    match status {
+        Ok(status) => status
+            .code()
+            .map_or_else(|| Run::Other(status.to_string()), Run::Ended),
+        Err(error) if error.raw_os_error() == Some(1) => Run::Refused,
+        Err(error) => Run::Other(error.to_string()),
+    }
+}
+
+/// Waits for what must come; the namespace's end is the last resort.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+fn mount_tmpfs(at: &Path) {
+    let flags = MsFlags::empty();
+    mount(
+        Some("tmpfs"),
+        at,
+        Some("tmpfs"),
+        flags,
+        Some("size=64m,mode=755"),
+    )
+    .unwrap();
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32) {
+    std::fs::write(path, bytes).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
