@@ -9,7 +9,12 @@ mod apps_inventory;
 mod apps_keeper;
 mod apps_mounts;
 mod apps_switches;
+mod block;
+mod bluez;
+mod bus;
+mod camera;
 mod clock;
+mod drift;
 mod fanotify;
 pub mod guard;
 mod guard_decide;
@@ -18,9 +23,43 @@ mod guard_handover;
 mod guard_shared;
 pub mod guard_wire;
 mod guard_worker;
+mod hours;
 pub(crate) mod keystore;
+mod network;
 mod previous;
+mod processes;
+mod radios;
+mod rfkill;
+mod sharing;
+mod storage;
 mod tablet;
 
 pub use apps::AppsEnforcer;
 pub use clock::SystemClock;
+
+use crate::paths::Paths;
+pub use camera::CameraEnforcer;
+pub use drift::drift_signals;
+pub use hours::HoursEnforcer;
+pub use radios::RadiosEnforcer;
+pub use storage::StorageEnforcer;
+
+/// One enforcer for every control.
+pub struct Enforcers {
+    pub apps: AppsEnforcer,
+    pub radios: RadiosEnforcer,
+    pub storage: StorageEnforcer,
+    pub camera: CameraEnforcer,
+    pub hours: HoursEnforcer,
+}
+
+/// The enforcers of the tablet at `paths`. Touches nothing yet.
+pub fn enforcers(paths: &Paths) -> Enforcers {
+    Enforcers {
+        apps: AppsEnforcer::new(paths),
+        radios: RadiosEnforcer::new(paths),
+        storage: StorageEnforcer::new(paths),
+        camera: CameraEnforcer::new(paths),
+        hours: HoursEnforcer::new(paths),
+    }
+}

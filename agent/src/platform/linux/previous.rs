@@ -3,6 +3,10 @@
 use super::tablet::Tablet;
 use crate::control::EnforceError;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Controls are held side by side, and all of them remember here.
+static CHANGING: Mutex<()> = Mutex::new(());
 
 /// Values by name. The first value remembered under a name stays until it is taken back.
 #[derive(Debug)]
@@ -19,6 +23,7 @@ impl<'a> Previous<'a> {
 
     /// Remembers `value` (`None`: there was nothing) before the first change. Durable when it returns.
     pub(super) fn remember(&self, name: &str, value: Option<&str>) -> Result<(), EnforceError> {
+        let _changing = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut values = self.load()?;
         if values.contains_key(name) {
             return Ok(());
@@ -36,6 +41,7 @@ impl<'a> Previous<'a> {
 
     /// Forgets one name, once its value is back in place.
     pub(super) fn forget(&self, name: &str) -> Result<(), EnforceError> {
+        let _changing = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut values = self.load()?;
         if values.remove(name).is_none() {
             return Ok(());

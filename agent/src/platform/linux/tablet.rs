@@ -61,6 +61,22 @@ impl Tablet {
         }
     }
 
+    /// Refuses `what` where the kernel's view of the devices is missing; an absence would prove nothing there.
+    pub(super) fn needs_sysfs(&self, what: &str) -> Result<(), EnforceError> {
+        if self.exists("/sys/class") {
+            return Ok(());
+        }
+        self.needs_machine(what)?;
+        Err(EnforceError::Unreadable(
+            "/sys is not mounted; mount it, or no device can be seen".to_owned(),
+        ))
+    }
+
+    /// Whether rules for devices can be given to a running udev.
+    pub(super) fn has_udev(&self) -> bool {
+        self.is_whole_machine() && self.exists("/run/udev/control")
+    }
+
     pub(super) fn exists(&self, absolute: &str) -> bool {
         self.path(absolute).exists()
     }
@@ -121,6 +137,13 @@ impl Tablet {
             .map_err(|e| EnforceError::failed(act(), e))
     }
 
+    /// Writes to a switch of the kernel's, in place.
+    pub(super) fn poke(&self, absolute: &str, text: &str) -> Result<(), EnforceError> {
+        let path = self.path(absolute);
+        poke(&path, text)
+            .map_err(|e| EnforceError::failed(format!("write to `{}`", path.display()), e))
+    }
+
     /// Replaces a file that others own too: its mode and owner stay.
     pub(super) fn rewrite(&self, absolute: &str, text: &str) -> Result<(), EnforceError> {
         let path = self.path(absolute);
@@ -143,6 +166,13 @@ impl Tablet {
                 e,
             )),
         }
+    }
+
+    /// Makes a directory and those above it.
+    pub(super) fn make_dir(&self, absolute: &str) -> Result<(), EnforceError> {
+        let path = self.path(absolute);
+        self.prepare_parent(&path.join("entry"))
+            .map_err(|e| EnforceError::failed(format!("make `{}`", path.display()), e))
     }
 
     /// Runs a program of the system and returns what it printed.
@@ -169,14 +199,28 @@ impl Tablet {
     fn prepare_parent(&self, path: &Path) -> io::Result<()> {
         let parent = path.parent().unwrap_or(self.paths.root_dir());
         fs::create_dir_all(parent)?;
-        if !self.is_whole_machine() {
-            let root = self.paths.root_dir().canonicalize()?;
-            if !parent.canonicalize()?.starts_with(&root) {
-                return Err(io::Error::other("a link leads out of the agent's root"));
-            }
-        }
-        Ok(())
+        self.stay_inside(parent)
     }
+
+    fn stay_inside(&self, path: &Path) -> io::Result<()> {
+        if self.is_whole_machine() {
+            return Ok(());
+        }
+        let root = self.paths.root_dir().canonicalize()?;
+        if path.canonicalize()?.starts_with(&root) {
+            Ok(())
+        } else {
+            Err(io::Error::other("a link leads out of the agent's root"))
+        }
+    }
+}
+
+/// Writes to a switch of the kernel's, which takes its text in one piece and cannot be replaced.
+pub(super) fn poke(path: &Path, text: &str) -> io::Result<()> {
+    File::options()
+        .write(true)
+        .open(path)?
+        .write_all(text.as_bytes())
 }
 
 fn replace(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
