@@ -1,5 +1,6 @@
 //! What the server decides. Knows no HTTP and no SQL.
 
+pub mod bundle;
 pub mod compliance;
 pub mod consent;
 pub mod enrolment;

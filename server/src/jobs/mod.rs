@@ -1,3 +1,4 @@
 //! Background work of the serving process. Every job may be run again at any time without harm.
 
+pub mod bundles;
 pub mod wake;

@@ -15,6 +15,8 @@ pub mod nonce;
 pub mod operator;
 pub mod profile;
 pub mod sql;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod token;
 
 pub use audit::{AuditEntry, AuditStore};

@@ -1,0 +1,136 @@
+//! What a tablet is to be told, put together from everything the setting decided.
+
+use super::register::Register;
+use crate::storage::{Device, Storage, StorageError};
+use jiff::{SignedDuration, Timestamp};
+use nestwarden_policy_schema::bundle::{Bundle, FEATURES, Feature};
+use nestwarden_policy_schema::bytes::{Digest, Secret};
+use nestwarden_policy_schema::control::ControlName;
+use nestwarden_policy_schema::generation::Generation;
+use nestwarden_policy_schema::hold::{Hold, HoldList};
+use nestwarden_policy_schema::id::SettingId;
+use nestwarden_policy_schema::policy::{Policy, PolicyError};
+use nestwarden_policy_schema::profile::PolicyProfile;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How long a bundle may be relied on; it is issued again at half of this.
+pub const LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// What the server itself adds to every bundle.
+#[derive(Clone, Debug)]
+pub struct SettingSecrets {
+    pub photo_hash: Secret,
+    pub release_recipient: String,
+    pub recovery_recipient: String,
+}
+
+/// Everything bundles are made of, as one reading.
+#[derive(Debug)]
+pub struct Inputs {
+    setting: SettingId,
+    register: Register,
+    holds: Vec<Hold>,
+    profiles: BTreeMap<String, PolicyProfile>,
+}
+
+/// Why no bundle can be made for a tablet. It keeps the one it has.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ComposeError {
+    #[error("its profile \"{0}\" is not there, or cannot be read any more; apply it again")]
+    Profile(String),
+    #[error("profile and overrides together must be refused: {0}")]
+    Unsound(PolicyError),
+    #[error("it could not be written as JSON")]
+    Unwritable,
+}
+
+impl Inputs {
+    pub async fn load(storage: &Storage) -> Result<Self, StorageError> {
+        let profiles = storage
+            .profile_list()
+            .await?
+            .into_iter()
+            .filter_map(|live| Some((live.name, PolicyProfile::from_toml(&live.source).ok()?)))
+            .collect();
+        let holds = storage
+            .hold_list()
+            .await?
+            .into_iter()
+            .filter(|row| row.released.is_none())
+            .map(|row| row.hold)
+            .collect();
+        Ok(Self {
+            setting: storage.setting(),
+            register: Register::load(storage).await?,
+            holds,
+            profiles,
+        })
+    }
+
+    /// A bundle without a generation, as of `now`.
+    pub fn compose(
+        &self,
+        device: &Device,
+        secrets: &SettingSecrets,
+        now: Timestamp,
+    ) -> Result<Bundle, ComposeError> {
+        let profile = self
+            .profiles
+            .get(&device.profile)
+            .ok_or_else(|| ComposeError::Profile(device.profile.clone()))?;
+        let policy = profile.policy_with(&device.overrides);
+        if let Some(problem) = policy.problems().into_iter().next() {
+            return Err(ComposeError::Unsound(problem));
+        }
+        Ok(Bundle {
+            setting: self.setting,
+            device: device.id,
+            generation: Generation::NONE,
+            issued_at: now,
+            expires_at: now.checked_add(LIFE).unwrap_or(Timestamp::MAX),
+            device_name: device.name.clone(),
+            rooms: device.rooms.clone(),
+            profile: profile.name.clone(),
+            calendar: profile.calendar.clone(),
+            requires: requires(&policy),
+            policy,
+            exceptions: profile.exceptions.clone(),
+            register: self.register.snapshot(now),
+            holds: HoldList::new(now, self.holds.clone()),
+            roster: BTreeSet::new(),
+            commands: Vec::new(),
+            photo_hash_key: secrets.photo_hash.clone(),
+            release_recipient: secrets.release_recipient.clone(),
+            recovery_recipient: secrets.recovery_recipient.clone(),
+            anchors: None,
+        })
+    }
+}
+
+/// Of everything but generation and times: equal for bundles that say the same.
+pub fn content_digest(bundle: &Bundle) -> Result<Digest, ComposeError> {
+    let mut content = bundle.clone();
+    content.generation = Generation::NONE;
+    content.issued_at = Timestamp::UNIX_EPOCH;
+    content.expires_at = Timestamp::UNIX_EPOCH;
+    content.register.as_of = Timestamp::UNIX_EPOCH;
+    content.holds.as_of = Timestamp::UNIX_EPOCH;
+    serde_json::to_vec(&content)
+        .map(|json| Digest::of_parts("nestwarden/bundle-content/v1", &[&json]))
+        .map_err(|_| ComposeError::Unwritable)
+}
+
+fn requires(policy: &Policy) -> BTreeMap<ControlName, BTreeSet<Feature>> {
+    ControlName::ALL
+        .into_iter()
+        .filter(|control| policy.mode(*control).is_some())
+        .map(|control| {
+            let features = FEATURES
+                .iter()
+                .filter(|feature| feature.split('.').next() == Some(control.as_str()))
+                .map(|feature| (*feature).to_owned())
+                .collect();
+            (control, features)
+        })
+        .collect()
+}

@@ -1,0 +1,188 @@
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use super::*;
+use crate::domain::consent::{Withdrawal, withdraw};
+use crate::domain::{import, profile};
+use crate::signing::Refusal;
+use crate::storage::testing::{TestStorage, audit, now};
+use nestwarden_policy_schema::bytes::Secret;
+use nestwarden_policy_schema::consent::{ConsentState, GivenBy, Method, Purpose};
+use nestwarden_policy_schema::envelope::sign;
+use nestwarden_policy_schema::profile::EARLY_YEARS;
+use ring::rand::SystemRandom;
+use ring::signature::Ed25519KeyPair;
+use std::sync::Mutex;
+
+const FILE: &[u8] = b"reference,first_name,last_name,website\nA1,A,B,Yes\n";
+
+#[tokio::test]
+async fn a_bundle_is_issued_once_and_again_only_when_it_says_something_else() {
+    let world = World::new(0).await;
+    assert_eq!(world.round().await.issued, vec![world.device]);
+    assert_eq!(world.round().await.issued, vec![]);
+    assert_eq!(world.newest().await.generation, Generation::new(1));
+
+    let how = Withdrawal {
+        given_by: GivenBy::Parent,
+        method: Method::InPerson,
+    };
+    withdraw(
+        &world.job.storage,
+        "A1",
+        &[Purpose::Website],
+        how,
+        "os:test",
+        now(),
+    )
+    .await
+    .unwrap();
+    let mut wake = world.job.wakes.subscribe(world.device);
+    assert_eq!(world.round().await.issued, vec![world.device]);
+    assert_eq!(*wake.borrow_and_update(), Generation::new(2));
+    let bundle: Bundle = serde_json::from_str(&world.newest().await.signed.payload).unwrap();
+    let child = bundle.register.children.values().next().unwrap();
+    assert_eq!(
+        child.purposes[&Purpose::Website].state,
+        ConsentState::Withdrawn
+    );
+}
+
+#[tokio::test]
+async fn a_bundle_names_no_child() {
+    let world = World::new(0).await;
+    world.round().await;
+    let payload = world.newest().await.signed.payload;
+    assert!(!payload.contains("A1") && !payload.contains("first_name"));
+}
+
+#[tokio::test]
+async fn a_bundle_is_issued_again_at_half_its_life() {
+    let world = World::new(0).await;
+    world.round().await;
+    let early = now() + (LIFE / 2 - jiff::SignedDuration::from_secs(1));
+    assert_eq!(world.job.issue_due(early).await.unwrap().issued, vec![]);
+    let half = now() + LIFE / 2;
+    let done = world.job.issue_due(half).await.unwrap();
+    assert_eq!(done.issued, vec![world.device]);
+    assert_eq!(world.newest().await.generation, Generation::new(2));
+    assert_eq!(world.newest().await.expires_at, half + LIFE);
+}
+
+#[tokio::test]
+async fn after_a_rolled_back_database_generations_go_on_above_the_signers_mark() {
+    let world = World::new(7).await;
+    world.round().await;
+    assert_eq!(world.newest().await.generation, Generation::new(8));
+}
+
+#[tokio::test]
+async fn a_revoked_device_gets_no_bundle_and_is_woken() {
+    let world = World::new(0).await;
+    let revocation = crate::storage::Revocation {
+        at: now(),
+        reason: "lost".to_owned(),
+    };
+    world
+        .job
+        .storage
+        .device_revoke(world.device, &revocation, &audit("device.revoke"))
+        .await
+        .unwrap();
+    let wake = world.job.wakes.subscribe(world.device);
+    assert_eq!(world.round().await, Round::default());
+    assert!(wake.has_changed().unwrap());
+    assert_eq!(
+        world.job.storage.bundle_newest(world.device).await.unwrap(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn a_tablet_whose_profile_is_gone_keeps_what_it_has() {
+    let world = World::new(0).await;
+    let storage = &world.job.storage;
+    let other = crate::storage::testing::enrol(storage, "no-such-profile").await;
+    let done = world.round().await;
+    assert_eq!(done.impossible, vec![other]);
+    assert_eq!(done.issued, vec![world.device]);
+}
+
+struct World {
+    job: BundleJob,
+    device: DeviceId,
+    _dir: TestStorage,
+}
+
+impl World {
+    async fn new(mark: u64) -> Self {
+        let dir = TestStorage::create().await;
+        let storage = dir.storage.clone();
+        profile::apply(&storage, EARLY_YEARS, "os:test", now())
+            .await
+            .unwrap();
+        let plan = import::plan(&storage, FILE, now()).await.unwrap();
+        import::apply(&storage, &plan, FILE, "os:test", now())
+            .await
+            .unwrap();
+        let device = crate::storage::testing::enrol(&storage, "early-years").await;
+        let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let job = BundleJob {
+            storage,
+            signer: Arc::new(KeyInHand {
+                key: Ed25519KeyPair::from_pkcs8(key.as_ref()).unwrap(),
+                mark: Mutex::new(Generation::new(mark)),
+            }),
+            secrets: SettingSecrets {
+                photo_hash: Secret::new(vec![7; 32]),
+                release_recipient: "age1release".to_owned(),
+                recovery_recipient: "age1recovery".to_owned(),
+            },
+            clock: Arc::new(crate::door::SystemClock),
+            wakes: BundleWakes::default(),
+            nudge: Nudge::default(),
+        };
+        Self {
+            job,
+            device,
+            _dir: dir,
+        }
+    }
+
+    async fn round(&self) -> Round {
+        self.job.issue_changed(now()).await.unwrap()
+    }
+
+    async fn newest(&self) -> IssuedBundle {
+        self.job
+            .storage
+            .bundle_newest(self.device)
+            .await
+            .unwrap()
+            .unwrap()
+    }
+}
+
+/// Signs in this process, with the rule of the high-water mark.
+struct KeyInHand {
+    key: Ed25519KeyPair,
+    mark: Mutex<Generation>,
+}
+
+impl BundleSigner for KeyInHand {
+    fn sign_bundle(
+        &self,
+        bundle: Bundle,
+    ) -> Pin<Box<dyn Future<Output = Result<Signed, SignerClientError>> + Send + '_>> {
+        let mut mark = self.mark.lock().unwrap();
+        let answer = if bundle.generation > *mark {
+            *mark = bundle.generation;
+            Ok(sign(&bundle, &self.key).unwrap())
+        } else {
+            Err(SignerClientError::Refused(Refusal::NotAboveMark {
+                asked: bundle.generation,
+                mark: *mark,
+            }))
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}

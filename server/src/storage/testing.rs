@@ -1,0 +1,178 @@
+//! A database in a directory of its own, with what tests put into it.
+
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use super::token::token_hash;
+use super::{AuditEntry, Device, DeviceKey, EnrolOutcome, EnrolToken, Storage};
+use jiff::{SignedDuration, Timestamp};
+use nestwarden_policy_schema::bytes::Base64;
+use nestwarden_policy_schema::envelope::{Signable as _, Signed, message_of};
+use nestwarden_policy_schema::event::{ChainHead, ChainPosition, Event, EventBody};
+use nestwarden_policy_schema::id::{DeviceId, SettingId};
+use nestwarden_policy_schema::trust::KeyId;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+pub(crate) struct TestStorage {
+    pub(crate) storage: Storage,
+    pub(crate) dir: tempfile::TempDir,
+}
+
+impl TestStorage {
+    pub(crate) async fn create() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("nestwarden.db");
+        let setting = SettingId::from_uuid(Uuid::from_u128(1));
+        let storage = super::sql::create(&path, setting, "Little Acorns", now())
+            .await
+            .unwrap();
+        Self { storage, dir }
+    }
+}
+
+pub(crate) fn now() -> Timestamp {
+    "2026-03-10T12:00:00Z".parse().unwrap()
+}
+
+pub(crate) fn audit(act: &str) -> AuditEntry {
+    AuditEntry {
+        at: now(),
+        who: "os:test".to_owned(),
+        act: act.to_owned(),
+        subject: "subject".to_owned(),
+        detail: serde_json::json!({}),
+    }
+}
+
+pub(crate) fn device(profile: &str) -> Device {
+    Device {
+        id: DeviceId::from_uuid(Uuid::new_v4()),
+        name: "Robins 1".to_owned(),
+        profile: profile.to_owned(),
+        rooms: BTreeSet::new(),
+        overrides: Vec::new(),
+        platform: "linux/debian 12".to_owned(),
+        agent_version: "0.1.0".to_owned(),
+        time_zone_data: "2026a".to_owned(),
+        enrolled_at: now(),
+        last_seen_at: None,
+        revoked: None,
+    }
+}
+
+pub(crate) fn token(text: &str) -> EnrolToken {
+    EnrolToken {
+        hash: token_hash(text),
+        name: "Robins 1".to_owned(),
+        profile: "early-years".to_owned(),
+        rooms: BTreeSet::new(),
+        created_at: now(),
+        expires_at: now() + SignedDuration::from_hours(24),
+        used_at: None,
+    }
+}
+
+pub(crate) fn key_of(device: DeviceId, public_key: &[u8]) -> DeviceKey {
+    DeviceKey {
+        device,
+        public_key: public_key.to_vec(),
+        certificate: b"certificate".to_vec(),
+        issued_at: now(),
+        expires_at: now() + SignedDuration::from_hours(24 * 180),
+    }
+}
+
+/// Enrols a tablet without a key it could sign with.
+pub(crate) async fn enrol(storage: &Storage, profile: &str) -> DeviceId {
+    enrol_with_key(storage, profile, b"public key").await
+}
+
+async fn enrol_with_key(storage: &Storage, profile: &str, public_key: &[u8]) -> DeviceId {
+    let device = device(profile);
+    let token = token(&device.id.to_string());
+    storage
+        .token_create(&token, &audit("enrol_token.create"))
+        .await
+        .unwrap();
+    let key = key_of(device.id, public_key);
+    let outcome = storage
+        .token_redeem(token.hash, &device, &key)
+        .await
+        .unwrap();
+    assert_eq!(outcome, EnrolOutcome::Enrolled);
+    device.id
+}
+
+/// A tablet as far as its chain is concerned.
+pub(crate) struct TestTablet {
+    pub(crate) id: DeviceId,
+    key: EcdsaKeyPair,
+    position: ChainPosition,
+}
+
+impl TestTablet {
+    pub(crate) async fn enrol(storage: &Storage) -> Self {
+        let random = SystemRandom::new();
+        let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+        let key = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).unwrap();
+        Self {
+            id: enrol_with_key(storage, "early-years", key.public_key().as_ref()).await,
+            key,
+            position: ChainPosition::START,
+        }
+    }
+
+    pub(crate) fn public_key(&self) -> &[u8] {
+        self.key.public_key().as_ref()
+    }
+
+    /// The next `count` events, with their head.
+    pub(crate) fn batch(&mut self, count: usize) -> super::NewBatch {
+        let bodies = vec![
+            EventBody::Alarm {
+                what: "disk full".to_owned()
+            };
+            count
+        ];
+        self.batch_of(&bodies)
+    }
+
+    pub(crate) fn batch_of(&mut self, bodies: &[EventBody]) -> super::NewBatch {
+        let events: Vec<Event> = bodies
+            .iter()
+            .map(|body| {
+                let salt = *Uuid::new_v4().as_bytes();
+                let event = Event::following(self.position, self.id, now(), body, salt).unwrap();
+                self.position = event.position();
+                event
+            })
+            .collect();
+        super::NewBatch {
+            device: self.id,
+            head: self.head(self.position),
+            public_key: self.public_key().to_vec(),
+            events,
+            received_at: now(),
+        }
+    }
+
+    pub(crate) fn head(&self, position: ChainPosition) -> Signed {
+        let head = ChainHead {
+            device: self.id,
+            position,
+        };
+        let payload = serde_json::to_string(&head).unwrap();
+        let message = message_of(ChainHead::DOMAIN, &payload);
+        let signature = self.key.sign(&SystemRandom::new(), &message).unwrap();
+        Signed {
+            payload,
+            key_id: KeyId(nestwarden_policy_schema::bytes::Digest::sha256(
+                self.public_key(),
+            )),
+            signature: Base64(signature.as_ref().to_vec()),
+        }
+    }
+}
