@@ -40,6 +40,11 @@ impl DataDir {
         self.signer_dir().join("signer.sock")
     }
 
+    /// How the person who ran `init` showed that the recovery sheet was kept.
+    pub fn recovery_proof_path(&self) -> PathBuf {
+        self.0.join("recovery-proof.json")
+    }
+
     /// Unix datagrams that make `serve` look for changes at once.
     pub fn wake_socket_path(&self) -> PathBuf {
         self.0.join("wake.sock")

@@ -68,11 +68,7 @@ pub async fn create(
             known,
         });
     }
-    let mut random = [0; 16];
-    SystemRandom::new()
-        .fill(&mut random)
-        .map_err(|_| TokenError::Random)?;
-    let text = base32(u128::from_be_bytes(random));
+    let text = random_text()?;
     let expires_at = now.checked_add(LIFE).unwrap_or(Timestamp::MAX);
     let token = EnrolToken {
         hash: token_hash(&text),
@@ -92,6 +88,15 @@ pub async fn create(
     };
     storage.token_create(&token, &audit).await?;
     Ok(NewToken { text, expires_at })
+}
+
+/// 128 random bits as 26 characters; for operators' tokens too.
+pub fn random_text() -> Result<String, TokenError> {
+    let mut random = [0; 16];
+    SystemRandom::new()
+        .fill(&mut random)
+        .map_err(|_| TokenError::Random)?;
+    Ok(base32(u128::from_be_bytes(random)))
 }
 
 fn base32(bits: u128) -> String {

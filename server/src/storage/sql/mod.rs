@@ -24,6 +24,8 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{Row as _, Sqlite, Transaction};
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +51,14 @@ pub async fn create(
     name: &str,
     now: Timestamp,
 ) -> Result<Storage, StorageError> {
-    let writer = writer(path, true).await?;
+    // Made here and not by SQLite, so that nobody else may read it; the log and index beside it take after it.
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| failed("make its file")(sqlx::Error::Io(e)))?;
+    let writer = writer(path).await?;
     let done = async {
         migrate(&writer).await?;
         sqlx::query("INSERT INTO settings (setting_id, name, created_at) VALUES ($1, $2, $3)")
@@ -66,7 +75,7 @@ pub async fn create(
 
 /// Opens the database and brings it to this version's shape.
 pub async fn open(path: &Path) -> Result<Storage, StorageError> {
-    let writer = writer(path, false).await?;
+    let writer = writer(path).await?;
     migrate(&writer).await?;
     let row = sqlx::query("SELECT setting_id FROM settings ORDER BY setting_id LIMIT 1")
         .fetch_optional(&writer)
@@ -107,12 +116,12 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .optimize_on_close(false, None)
 }
 
-async fn writer(path: &Path, create: bool) -> Result<SqlitePool, StorageError> {
+async fn writer(path: &Path) -> Result<SqlitePool, StorageError> {
     SqlitePoolOptions::new()
         .max_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect_with(options(path).create_if_missing(create))
+        .connect_with(options(path))
         .await
         .map_err(failed("open for writing"))
 }

@@ -1,0 +1,190 @@
+//! `device …`.
+
+use super::profile::read;
+use super::reply::{Reply, row, table};
+use super::session::Session;
+use crate::domain::compliance::{self, Compliance, Standing};
+use crate::domain::profile::{read_override, set_overrides};
+use crate::storage::{Changed, Device, Revocation};
+use anyhow::bail;
+use nestwarden_policy_schema::consent::RoomName;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+#[derive(clap::Subcommand)]
+pub(super) enum Action {
+    /// Every tablet and how it stands
+    List,
+    /// One tablet, control by control
+    Show { device: String },
+    /// Shut a tablet out: it gets no bundle and may report no more
+    Revoke {
+        device: String,
+        /// Why; no names of children
+        #[arg(long)]
+        reason: String,
+    },
+    /// Say in which rooms a tablet is used
+    SetRooms {
+        device: String,
+        /// None: the whole setting
+        rooms: Vec<RoomName>,
+    },
+    /// Hold one tablet tighter than its profile
+    Override {
+        device: String,
+        /// TOML with tables such as `[camera]`; together they replace the overrides there are
+        #[arg(required_unless_present = "clear", conflicts_with = "clear")]
+        files: Vec<PathBuf>,
+        /// Remove every override
+        #[arg(long)]
+        clear: bool,
+    },
+}
+
+pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Reply> {
+    match action {
+        Action::List => list(session).await,
+        Action::Show { device } => show(&device, session).await,
+        Action::Revoke { device, reason } => {
+            let device = session.device(&device).await?;
+            let revocation = Revocation {
+                at: session.now(),
+                reason,
+            };
+            let detail = json!({ "reason": revocation.reason });
+            let audit = session.audit("device.revoke", device.id.to_string(), detail);
+            let done = session
+                .storage
+                .device_revoke(device.id, &revocation, &audit);
+            changed(done.await?, &device, "revoked", session)
+        }
+        Action::SetRooms { device, rooms } => {
+            let device = session.device(&device).await?;
+            let rooms: BTreeSet<RoomName> = rooms.into_iter().collect();
+            let audit = session.audit(
+                "device.set_rooms",
+                device.id.to_string(),
+                json!({ "rooms": rooms }),
+            );
+            let done = session.storage.device_set_rooms(device.id, &rooms, &audit);
+            changed(done.await?, &device, "moved", session)
+        }
+        Action::Override { device, files, .. } => {
+            let device = session.device(&device).await?;
+            let mut overrides = Vec::new();
+            for file in &files {
+                overrides.push(read_override(&read(file)?)?);
+            }
+            let done = set_overrides(
+                &session.storage,
+                device.id,
+                &overrides,
+                &session.who(),
+                session.now(),
+            )
+            .await?;
+            changed(done, &device, "overridden", session)
+        }
+    }
+}
+
+fn changed(
+    changed: Changed,
+    device: &Device,
+    what: &str,
+    session: &Session,
+) -> anyhow::Result<Reply> {
+    session.nudge();
+    let text = match changed {
+        Changed::Yes => format!("\"{}\" is {what}.", device.name),
+        Changed::Already => format!("\"{}\" was so already.", device.name),
+        Changed::Missing => bail!("the tablet {} is gone", device.id),
+    };
+    let json = json!({ "device": device.id, "changed": changed == Changed::Yes });
+    Ok(Reply::new(json, text))
+}
+
+async fn list(session: &Session) -> anyhow::Result<Reply> {
+    let mut rows = vec![row!["name", "id", "profile", "standing", "last heard"]];
+    let mut json = Vec::new();
+    for device in session.storage.device_list().await? {
+        let compliance = compliance::of_device(&session.storage, &device, session.now()).await?;
+        rows.push(row![
+            device.name,
+            device.id,
+            device.profile,
+            standing(compliance.standing),
+            device
+                .last_seen_at
+                .map_or("never".to_owned(), |at| at.to_string())
+        ]);
+        json.push(view(&device, &compliance));
+    }
+    Ok(Reply::new(json!({ "devices": json }), table(&rows)))
+}
+
+async fn show(named: &str, session: &Session) -> anyhow::Result<Reply> {
+    let device = session.device(named).await?;
+    let compliance = compliance::of_device(&session.storage, &device, session.now()).await?;
+    let newest = session.storage.bundle_newest(device.id).await?;
+    let position = session.storage.event_position(device.id).await?;
+    let inventory = session.storage.inventory_find(device.id).await?;
+    let mut rows = vec![row!["control", "standing", "outcome", "measured at"]];
+    for control in &compliance.controls {
+        let (outcome, at) = control.report.as_ref().map_or_else(
+            || ("never measured".to_owned(), "–".to_owned()),
+            |r| (r.outcome.name().to_owned(), r.measured_at.to_string()),
+        );
+        let shown = if control.mode.is_some() {
+            standing(control.standing)
+        } else {
+            "not in the policy"
+        };
+        rows.push(row![control.control, shown, outcome, at]);
+    }
+    let issued = newest.as_ref().map(|n| n.generation);
+    let text = format!(
+        "{} ({}): {}\nbundle {} applied, {} issued; {} events received\n\n{}",
+        device.name,
+        device.id,
+        standing(compliance.standing),
+        compliance.generation_applied,
+        issued.map_or("none".to_owned(), |g| g.to_string()),
+        position.seq,
+        table(&rows)
+    );
+    let mut json = view(&device, &compliance);
+    json["generation_issued"] = json!(issued);
+    json["events"] = json!(position.seq);
+    json["overrides"] = json!(device.overrides);
+    json["inventory"] = json!(inventory.map(|i| i.inventory));
+    Ok(Reply::new(json, text))
+}
+
+fn view(device: &Device, compliance: &Compliance) -> Value {
+    json!({
+        "id": device.id,
+        "name": device.name,
+        "profile": device.profile,
+        "rooms": device.rooms,
+        "platform": device.platform,
+        "agent_version": device.agent_version,
+        "time_zone_data": device.time_zone_data,
+        "enrolled_at": device.enrolled_at,
+        "last_seen_at": device.last_seen_at,
+        "revoked": device.revoked,
+        "compliance": compliance,
+    })
+}
+
+pub(super) const fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Fine => "as the policy wants it",
+        Standing::Observing => "observed only",
+        Standing::NotChecked => "not checked",
+        Standing::Attention => "needs attention",
+        Standing::Revoked => "revoked",
+    }
+}

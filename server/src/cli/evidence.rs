@@ -1,0 +1,143 @@
+//! `events export` and `verify`.
+
+use super::reply::Reply;
+use super::session::{Session, open_storage};
+use crate::domain::export::{self, Line};
+use crate::domain::verify::{Problem, Verified, Verifier};
+use crate::settings::DataDir;
+use crate::storage::StorageError;
+use anyhow::Context as _;
+use jiff::Timestamp;
+use serde_json::json;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// Longer than any line an export has.
+const MAX_LINE_BYTES: u64 = 4 * 1024 * 1024;
+
+#[derive(clap::Subcommand)]
+pub(super) enum Action {
+    /// Write every event, with all that is needed to check it elsewhere
+    Export {
+        /// A new file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+pub(super) struct VerifyArgs {
+    /// Check an export, without any database [default: the live database]
+    #[arg(long, value_name = "FILE")]
+    export: Option<PathBuf>,
+}
+
+pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Reply> {
+    let Action::Export { out } = action;
+    let named = || format!("failed to write `{}`", out.display());
+    let mut lines: u64 = 0;
+    let file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&out)
+        .with_context(named)?;
+    let mut file = BufWriter::new(file);
+    export::each(
+        &session.storage,
+        session.now(),
+        |line| -> anyhow::Result<()> {
+            serde_json::to_writer(&mut file, &line)?;
+            file.write_all(b"\n").with_context(named)?;
+            lines += 1;
+            Ok(())
+        },
+    )
+    .await?;
+    file.into_inner()
+        .context("failed to write the end of the export")?
+        .sync_all()
+        .with_context(named)?;
+    let audit = session.audit("events.export", out.display().to_string(), json!({}));
+    session.storage.audit_add(&audit).await?;
+    let text = format!("{lines} lines are in `{}`.", out.display());
+    Ok(Reply::new(json!({ "out": out, "lines": lines }), text))
+}
+
+pub(super) async fn verify(args: VerifyArgs, data: &DataDir) -> anyhow::Result<Reply> {
+    let verified = match &args.export {
+        Some(path) => of_export(path)?,
+        None => of_database(data).await?,
+    };
+    let json = json!({
+        "holds": verified.holds(),
+        "devices": verified.devices,
+        "events": verified.events,
+        "heads": verified.heads,
+        "receipts_verified": verified.receipts,
+        "erased": verified.erased,
+        "problems": verified.problems,
+        "problems_not_listed": verified.problems_not_listed,
+    });
+    let counts = format!(
+        "{} tablets, {} events ({} erased), {} signed heads, {} receipts",
+        verified.devices, verified.events, verified.erased, verified.heads, verified.receipts
+    );
+    if verified.holds() {
+        return Ok(Reply::new(json, format!("{counts}: every link holds.")));
+    }
+    let mut text: Vec<String> = verified.problems.iter().map(Problem::to_string).collect();
+    if verified.problems_not_listed > 0 {
+        text.push(format!("and {} more", verified.problems_not_listed));
+    }
+    text.push(format!("{counts}: the evidence does NOT hold."));
+    Ok(Reply::new(json, text.join("\n")).negative())
+}
+
+async fn of_database(data: &DataDir) -> anyhow::Result<Verified> {
+    let storage = open_storage(data).await?;
+    let mut verifier = Verifier::default();
+    // The time of the export is not judged.
+    export::each(&storage, Timestamp::UNIX_EPOCH, |line| {
+        verifier.take(line);
+        Ok::<(), StorageError>(())
+    })
+    .await?;
+    let mut verified = verifier.finish();
+    for problem in storage.problems().await? {
+        verified.problems.push(Problem {
+            device: None,
+            seq: None,
+            problem: format!("the database file is damaged: {problem}"),
+        });
+    }
+    Ok(verified)
+}
+
+fn of_export(path: &Path) -> anyhow::Result<Verified> {
+    let named = || format!("failed to read `{}`", path.display());
+    let mut reader = BufReader::new(File::open(path).with_context(named)?);
+    let mut verifier = Verifier::default();
+    let mut text = String::new();
+    for number in 1_u64.. {
+        text.clear();
+        let read = reader
+            .by_ref()
+            .take(MAX_LINE_BYTES)
+            .read_line(&mut text)
+            .with_context(named)?;
+        if read == 0 {
+            break;
+        }
+        let line: Line = serde_json::from_str(&text).with_context(|| {
+            format!(
+                "line {number} of `{}` is not a line of an export; make it again with `events export`",
+                path.display()
+            )
+        })?;
+        verifier.take(line);
+    }
+    Ok(verifier.finish())
+}

@@ -1,0 +1,214 @@
+//! `init`: makes a setting, and has a person prove that its recovery sheet was kept.
+
+use super::reply::Reply;
+use super::session::os_user;
+use crate::domain::{fresh, profile};
+use crate::door::Doors;
+use crate::settings::{ConsoleListener, DataDir, Settings, TabletsListener};
+use crate::signing::keys::create_all;
+use crate::signing::{RecoverySheet, private_file};
+use crate::storage::{AuditEntry, Operator, Role, sql};
+use anyhow::{Context as _, bail};
+use nestwarden_policy_schema::id::{OperatorId, SettingId};
+use nestwarden_policy_schema::profile::EARLY_YEARS;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+const TRIES: u32 = 3;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// What people call the nursery
+    #[arg(long)]
+    name: String,
+    /// The first operator [default: the user of this machine]
+    #[arg(long)]
+    operator: Option<String>,
+    /// What the first operator may do; repeat for several
+    #[arg(long = "role", default_values = ["it_admin", "manager", "dsl"])]
+    roles: Vec<Role>,
+    /// Where to listen for tablets
+    #[arg(long, default_value = "0.0.0.0:7443")]
+    listen: SocketAddr,
+    /// Host name or address and port by which tablets reach this machine [default: this machine's name]
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<String>,
+    /// Where to listen for people
+    #[arg(long, default_value = "127.0.0.1:7444")]
+    console_listen: SocketAddr,
+    /// Write the recovery sheet to a new file instead of showing it; take it off this machine
+    #[arg(long, value_name = "FILE")]
+    recovery_out: Option<PathBuf>,
+    /// Do not ask for proof that the recovery sheet was kept
+    #[arg(long)]
+    recovery_kept: bool,
+}
+
+/// How somebody showed that the sheet was kept.
+#[derive(Clone, Copy, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Proof {
+    TypedBack,
+    WrittenToFile,
+    SaidKept,
+}
+
+pub(super) async fn run(args: Args, data: &DataDir, doors: &Doors) -> anyhow::Result<Reply> {
+    let at_terminal = std::io::stdin().is_terminal();
+    if args.recovery_out.is_none() && !args.recovery_kept && !at_terminal {
+        bail!(
+            "nobody is there to keep the recovery sheet: add --recovery-out FILE to write it to a file, or --recovery-kept if what is shown will be kept"
+        );
+    }
+    let now = doors.clock.now();
+    let settings = settings(&args, SettingId::from_uuid(fresh::ordered(now)))?;
+    make_data_dir(data)?;
+
+    let host = settings
+        .tablets
+        .address
+        .rsplit_once(':')
+        .map_or("", |(host, _)| host)
+        .to_owned();
+    let created = create_all(data.dir(), settings.setting, &[host], now)?;
+    let proof = match prove(&args, &created.sheet) {
+        Ok(proof) => proof,
+        Err(error) => {
+            // Nothing uses these keys yet, and nobody could ever recover them.
+            let _ = std::fs::remove_dir_all(data.keys_dir());
+            let _ = std::fs::remove_dir_all(data.signer_dir());
+            return Err(error);
+        }
+    };
+
+    let storage = sql::create(&data.database_path(), settings.setting, &settings.name, now).await?;
+    let operator = Operator {
+        id: OperatorId::from_uuid(fresh::ordered(now)),
+        name: args.operator.unwrap_or_else(os_user),
+        roles: args.roles.into_iter().collect::<BTreeSet<_>>(),
+        created_at: now,
+    };
+    let who = format!("os:{}", os_user());
+    let audit = AuditEntry {
+        at: now,
+        who: who.clone(),
+        act: "init".to_owned(),
+        subject: settings.setting.to_string(),
+        detail: json!({ "operator": operator.name, "recovery": proof }),
+    };
+    storage.operator_add(&operator, &audit).await?;
+    let (profile, _) = profile::apply(&storage, EARLY_YEARS, &who, now).await?;
+    write(
+        &data.recovery_proof_path(),
+        &json!({ "proof": proof, "at": now }).to_string(),
+    )?;
+    // Last, so that a directory with settings is a whole one.
+    write(&data.settings_path(), &settings.to_toml()?)?;
+
+    let json = json!({
+        "setting": settings.setting,
+        "name": settings.name,
+        "data": data.dir(),
+        "operator": { "id": operator.id, "name": operator.name, "roles": operator.roles },
+        "profile": profile.name,
+        "tablets": settings.tablets,
+        "console": settings.console,
+        "tablet_tls_pin": created.public.tablet_tls_pin,
+        "recovery": { "proof": proof, "file": args.recovery_out },
+    });
+    let text = format!(
+        "{} is ready in {}.\nTablets will reach it at {}.\nNext: run `nestwarden-server signer` and `nestwarden-server serve`, then `nestwarden-server enrol-token create`.\nEvery control of the profile \"{}\" starts in observe: it says what it would do, and does nothing yet.",
+        settings.name,
+        data.dir().display(),
+        settings.tablets.address,
+        profile.name,
+    );
+    Ok(Reply::new(json, text))
+}
+
+fn settings(args: &Args, setting: SettingId) -> anyhow::Result<Settings> {
+    let address = args.address.clone().unwrap_or_else(|| {
+        let machine = rustix::system::uname();
+        let name = machine.nodename().to_string_lossy();
+        format!("{name}:{}", args.listen.port())
+    });
+    let settings = Settings {
+        setting,
+        name: args.name.trim().to_owned(),
+        tablets: TabletsListener {
+            listen: args.listen,
+            address,
+        },
+        console: ConsoleListener {
+            listen: args.console_listen,
+        },
+    };
+    // As it will be read.
+    Settings::from_toml(&settings.to_toml()?).map_err(anyhow::Error::msg)
+}
+
+fn make_data_dir(data: &DataDir) -> anyhow::Result<()> {
+    for path in [data.settings_path(), data.database_path(), data.keys_dir()] {
+        if path.exists() {
+            bail!(
+                "`{}` exists already; a setting is made once. Choose an empty directory with --data",
+                path.display()
+            );
+        }
+    }
+    let dir = data.dir();
+    if !dir.exists() {
+        if let Some(parent) = dir.parent() {
+            std::fs::create_dir_all(parent)
+                .with_context(|| format!("failed to create `{}`", parent.display()))?;
+        }
+        private_file::create_dir(dir)
+            .with_context(|| format!("failed to create `{}`", dir.display()))?;
+    }
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(dir, private)
+        .with_context(|| format!("failed to make `{}` private", dir.display()))
+}
+
+fn write(path: &std::path::Path, text: &str) -> anyhow::Result<()> {
+    private_file::create(path, text.as_bytes())
+        .with_context(|| format!("failed to write `{}`", path.display()))
+}
+
+/// Hands over the sheet, once.
+fn prove(args: &Args, sheet: &RecoverySheet) -> anyhow::Result<Proof> {
+    if let Some(path) = &args.recovery_out {
+        write(path, &sheet.to_string())?;
+        narrate(&format!(
+            "The recovery sheet is in `{}`. Take it off this machine: whoever has it can replace the keys tablets trust.",
+            path.display()
+        ));
+        return Ok(Proof::WrittenToFile);
+    }
+    narrate(&sheet.to_string());
+    if args.recovery_kept {
+        return Ok(Proof::SaidKept);
+    }
+    for _ in 0..TRIES {
+        narrate(
+            "Write it down now. To show that you have it, type the last group of the root key:",
+        );
+        let mut typed = String::new();
+        std::io::stdin()
+            .lock()
+            .read_line(&mut typed)
+            .context("failed to read what was typed")?;
+        if typed.trim().eq_ignore_ascii_case(&sheet.check_group()) {
+            return Ok(Proof::TypedBack);
+        }
+        narrate("That is not it.");
+    }
+    bail!("the recovery sheet was not kept, so nothing was made; run `init` again")
+}
+
+fn narrate(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

@@ -1,0 +1,181 @@
+//! `profile …`.
+
+use super::reply::{Reply, row, table};
+use super::session::Session;
+use crate::domain::profile::{self, ProfileChange};
+use anyhow::{Context as _, bail};
+use nestwarden_policy_schema::profile::{MAX_PROFILE_BYTES, PolicyProfile};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+#[derive(clap::Subcommand)]
+pub(super) enum Action {
+    /// Make a profile live, whole or not at all
+    Apply { file: PathBuf },
+    /// Show what applying a profile would change
+    Diff { file: PathBuf },
+    /// Show the live version of a profile
+    Show { name: String },
+    /// Every version of a profile, the newest first
+    History { name: String },
+    /// Every profile
+    List,
+    /// Write a profile in another form
+    Export {
+        #[arg(default_value = "early-years")]
+        name: String,
+        #[arg(long, value_enum, default_value = "toml")]
+        format: Format,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// As it was applied
+    Toml,
+    /// The JSON Schema of every profile
+    Schema,
+}
+
+pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Reply> {
+    let storage = &session.storage;
+    match action {
+        Action::Apply { file } => {
+            let source = read(&file)?;
+            let (change, version) = profile::apply(storage, &source, &session.who(), session.now())
+                .await
+                .with_context(|| refused(&file))?;
+            session.nudge();
+            let mut json = json!(change);
+            json["version"] = json!(version);
+            let text = format!(
+                "{}Profile \"{}\" is live in version {version}.",
+                described(&change),
+                change.name
+            );
+            Ok(Reply::new(json, text))
+        }
+        Action::Diff { file } => {
+            let source = read(&file)?;
+            let change = profile::diff(storage, &source)
+                .await
+                .with_context(|| refused(&file))?;
+            Ok(Reply::new(json!(change), described(&change)))
+        }
+        Action::Show { name } => {
+            let (live, profile) = profile::find(storage, &name).await?;
+            let json = json!({
+                "name": live.name, "version": live.version, "applied_at": live.applied_at,
+                "applied_by": live.applied_by, "profile": profile,
+            });
+            Ok(Reply::new(json, live.source))
+        }
+        Action::History { name } => {
+            let versions = storage.profile_history(&name).await?;
+            if versions.is_empty() {
+                bail!("there is no profile \"{name}\"; `profile list` shows those there are");
+            }
+            let mut rows = vec![row!["version", "applied at", "by"]];
+            rows.extend(
+                versions
+                    .iter()
+                    .map(|v| row![v.version, v.applied_at, v.applied_by]),
+            );
+            let json: Vec<Value> = versions
+                .iter()
+                .map(|v| {
+                    json!({
+                        "version": v.version, "applied_at": v.applied_at,
+                        "applied_by": v.applied_by, "source": v.source,
+                    })
+                })
+                .collect();
+            Ok(Reply::new(
+                json!({ "name": name, "versions": json }),
+                table(&rows),
+            ))
+        }
+        Action::List => list(session).await,
+        Action::Export { name, format } => match format {
+            Format::Toml => {
+                let (live, _) = profile::find(storage, &name).await?;
+                Ok(Reply::new(json!({ "toml": live.source }), live.source))
+            }
+            Format::Schema => {
+                let schema = json!(schemars::schema_for!(PolicyProfile));
+                let text = serde_json::to_string_pretty(&schema)?;
+                Ok(Reply::new(schema, text))
+            }
+        },
+    }
+}
+
+async fn list(session: &Session) -> anyhow::Result<Reply> {
+    let live = session.storage.profile_list().await?;
+    let devices = session.storage.device_list().await?;
+    let mut rows = vec![row!["name", "version", "applied at", "by", "tablets"]];
+    let mut json = Vec::new();
+    for profile in &live {
+        let count = devices
+            .iter()
+            .filter(|d| d.profile == profile.name && d.revoked.is_none())
+            .count();
+        rows.push(row![
+            profile.name,
+            profile.version,
+            profile.applied_at,
+            profile.applied_by,
+            count
+        ]);
+        json.push(json!({
+            "name": profile.name, "version": profile.version, "devices": count,
+            "applied_at": profile.applied_at, "applied_by": profile.applied_by,
+        }));
+    }
+    Ok(Reply::new(json!({ "profiles": json }), table(&rows)))
+}
+
+/// A text file of at most the size of a profile.
+pub(super) fn read(path: &Path) -> anyhow::Result<String> {
+    let named = || format!("failed to read `{}`", path.display());
+    let size = std::fs::metadata(path).with_context(named)?.len();
+    if size > MAX_PROFILE_BYTES as u64 {
+        bail!(
+            "`{}` has {size} bytes; a profile has at most {MAX_PROFILE_BYTES}",
+            path.display()
+        );
+    }
+    std::fs::read_to_string(path).with_context(named)
+}
+
+fn refused(path: &Path) -> String {
+    format!(
+        "`{}` was refused, and what was live stays so",
+        path.display()
+    )
+}
+
+fn described(change: &ProfileChange) -> String {
+    use std::fmt::Write as _;
+    let shown = |value: &Option<Value>| value.as_ref().map_or("–".to_owned(), Value::to_string);
+    let mut text = String::new();
+    if change.differences.is_empty() {
+        text.push_str("Nothing differs from what is live.\n");
+    }
+    if change.live.is_some() {
+        for difference in &change.differences {
+            let _ = writeln!(
+                text,
+                "{}: {} → {}",
+                difference.key,
+                shown(&difference.was),
+                shown(&difference.becomes)
+            );
+        }
+    }
+    if change.loosens {
+        text.push_str("This makes something looser than it is now.\n");
+    }
+    let _ = writeln!(text, "It concerns {} tablet(s).", change.devices);
+    text
+}

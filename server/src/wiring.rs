@@ -1,0 +1,151 @@
+//! How the serving process is put together; nothing else knows all its parts.
+
+use crate::domain::bundle::SettingSecrets;
+use crate::door::Doors;
+use crate::http::{self, Limits, ServeContext, ServeError};
+use crate::jobs::bundles::BundleJob;
+use crate::jobs::wake::{BundleWakes, Nudge};
+use crate::settings::{DataDir, Settings};
+use crate::signing::{KeysError, ServerKeys, SignerClient};
+use crate::storage::Storage;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::{TcpListener, UnixDatagram};
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WiringError {
+    #[error("failed to listen on {address} for {who}; is it in use by another program?")]
+    Listen {
+        who: &'static str,
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("`{path}` is in use: another `serve` runs on this data directory; stop that one first")]
+    InUse { path: PathBuf },
+    #[error("failed to listen on `{path}`")]
+    Wake {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("database and keys belong to different settings; restore both from the same backup")]
+    OtherSetting,
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// Where it listens, which is known only once it does.
+pub(crate) struct Ready {
+    pub(crate) tablets: SocketAddr,
+    pub(crate) console: SocketAddr,
+}
+
+/// Serves until `stop` completes.
+pub(crate) async fn serve(
+    data: &DataDir,
+    settings: &Settings,
+    storage: Storage,
+    doors: &Doors,
+    stop: impl Future<Output = ()>,
+    ready: impl FnOnce(Ready),
+) -> Result<(), WiringError> {
+    let keys = ServerKeys::load(&data.keys_dir())?;
+    if keys.public.setting != storage.setting() || settings.setting != storage.setting() {
+        return Err(WiringError::OtherSetting);
+    }
+    let wake_socket = wake_socket(&data.wake_socket_path())?;
+    let (tablets, tablets_address) = listen("tablets", settings.tablets.listen).await?;
+    let (people, people_address) = listen("people", settings.console.listen).await?;
+    let signer = SignerClient::new(data.signer_socket_path());
+    let (wakes, nudge) = (BundleWakes::default(), Nudge::default());
+    let bundles = BundleJob {
+        storage: storage.clone(),
+        signer: Arc::new(signer.clone()),
+        secrets: SettingSecrets {
+            photo_hash: keys.photo_hash,
+            release_recipient: keys.public.release_recipient,
+            recovery_recipient: keys.public.recovery_recipient,
+        },
+        clock: Arc::clone(&doors.clock),
+        wakes: wakes.clone(),
+        nudge: nudge.clone(),
+    };
+    let context = ServeContext {
+        storage,
+        keys_dir: data.keys_dir(),
+        signer,
+        clock: Arc::clone(&doors.clock),
+        wakes,
+        nudge: nudge.clone(),
+        tablets,
+        people,
+        limits: Limits::default(),
+    };
+    ready(Ready {
+        tablets: tablets_address,
+        console: people_address,
+    });
+    let served = tokio::select! {
+        served = http::serve(context, stop) => served,
+        () = bundles.run() => Ok(()),
+        () = pass_on(&wake_socket, &nudge) => Ok(()),
+    };
+    // A socket that is left over is replaced at the next start.
+    let _ = std::fs::remove_file(data.wake_socket_path());
+    Ok(served?)
+}
+
+async fn listen(
+    who: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), WiringError> {
+    let failed = |source| WiringError::Listen {
+        who,
+        address,
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// A socket that a killed process left behind is replaced; one that is alive is not.
+fn wake_socket(path: &Path) -> Result<UnixDatagram, WiringError> {
+    let failed = |source| WiringError::Wake {
+        path: path.to_owned(),
+        source,
+    };
+    let probe = UnixDatagram::unbound().map_err(failed)?;
+    if probe.connect(path).is_ok() {
+        return Err(WiringError::InUse {
+            path: path.to_owned(),
+        });
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let socket = UnixDatagram::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(socket)
+}
+
+async fn pass_on(socket: &UnixDatagram, nudge: &Nudge) {
+    let mut any = [0; 16];
+    loop {
+        match socket.recv(&mut any).await {
+            Ok(_) => nudge.now(),
+            Err(error) => {
+                // Changes are still found by looking once a second.
+                tracing::warn!(%error, "commands can no longer wake this process");
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
