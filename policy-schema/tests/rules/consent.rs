@@ -42,7 +42,10 @@ fn record(state: ConsentState, said: i8, written: i8) -> ConsentRecord {
 
 use ConsentState::{Conflicted, EndedLeaver, Expired, Given, Refused, Unanswered, Withdrawn};
 
-fn resolved(records: &[(ConsentState, i8, i8)]) -> ConsentStanding {
+/// The state, the day it was said (0: not dated) and the day it was written here.
+type Said = (ConsentState, i8, i8);
+
+fn resolved(records: &[Said]) -> ConsentStanding {
     let records: Vec<_> = records
         .iter()
         .map(|(state, said, written)| record(*state, *said, *written))
@@ -55,7 +58,7 @@ fn resolved(records: &[(ConsentState, i8, i8)]) -> ConsentStanding {
 #[test]
 fn answers_resolve_as_the_table_says() {
     // What was said: (state, day said or 0, day written); what it comes to, and on which record it rests.
-    let table: &[(&[(ConsentState, i8, i8)], ConsentState, u128)] = &[
+    let table: &[(&[Said], ConsentState, u128)] = &[
         (&[(Given, 5, 5)], Given, 5),
         (&[(Given, 0, 5)], Given, 5),
         (&[(Unanswered, 0, 5)], Unanswered, 5),

@@ -6,10 +6,15 @@
 )]
 
 mod calendar;
+mod chain;
+mod commands;
 mod consent;
 mod lifecycle;
 mod merge;
 mod nursery;
-// mod refused;
-// mod signed;
+mod papers;
+mod policies;
+mod signed;
+mod texts;
 mod verdict;
+mod waiting;

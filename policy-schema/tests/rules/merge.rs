@@ -1,111 +1,16 @@
 //! Combining policies: the order never matters, and nothing is ever looser for it. Exceptions loosen while they run.
 
 use crate::nursery::{at, calendar, cases, date};
+use crate::policies::{app, policy};
 use nestwarden_policy_schema::calendar::Calendar;
 use nestwarden_policy_schema::consent::Purpose;
 use nestwarden_policy_schema::policy::exception::{bluetooth_services, with_exceptions};
 use nestwarden_policy_schema::policy::{
     Allowed, AppId, AppsPolicy, CameraPolicy, CameraUse, DatedException, HoursPolicy, Loosening,
-    Mode, PasscodePolicy, PhotosPolicy, Policy, RadiosPolicy, RequirementId, Rotation, SetBy,
-    StoragePolicy, Tighten,
+    Mode, Policy, RequirementId, SetBy, StoragePolicy, Tighten,
 };
-use proptest::option::of;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-
-fn app(number: u8) -> AppId {
-    format!("dpkg:app{number}").parse().unwrap()
-}
-
-fn mode() -> impl Strategy<Value = Mode> {
-    prop::sample::select(vec![Mode::Observe, Mode::Enforce])
-}
-
-fn allowed() -> impl Strategy<Value = Allowed> {
-    prop::sample::select(vec![
-        Allowed::Always,
-        Allowed::OutsideContactHours,
-        Allowed::Never,
-    ])
-}
-
-fn requirements() -> impl Strategy<Value = BTreeSet<RequirementId>> {
-    prop::collection::btree_set(
-        (1u8..40).prop_map(|n| format!("R{n}").parse().unwrap()),
-        0..3,
-    )
-}
-
-fn apps() -> impl Strategy<Value = BTreeSet<AppId>> {
-    prop::collection::btree_set((0u8..6).prop_map(app), 0..5)
-}
-
-prop_compose! {
-    fn passcode()(
-        (mode, requirements) in (mode(), requirements()),
-        min_length in 4u8..17,
-        (alphanumeric, refuse_simple) in any::<(bool, bool)>(),
-        history in 0u8..51,
-        rotation in prop::sample::select(vec![Rotation::Scheduled, Rotation::Event, Rotation::Both]),
-        max_age_days in of(1u16..731),
-        max_failed_attempts in of(3u8..51),
-        auto_lock_minutes in of(1u8..61),
-        set_by in prop::sample::select(vec![SetBy::User, SetBy::Manager]),
-    ) -> PasscodePolicy {
-        PasscodePolicy {
-            mode, requirements, min_length, alphanumeric, refuse_simple, history, rotation,
-            max_age_days, max_failed_attempts, auto_lock_minutes, set_by,
-        }
-    }
-}
-
-prop_compose! {
-    fn photos()(
-        (mode, requirements) in (mode(), requirements()),
-        roots in prop::collection::btree_set(prop::sample::select(vec!["/home/*/Pictures", "/home/*/DCIM", "/srv/photos"]), 0..3),
-        purposes in prop::collection::btree_map(prop::sample::select(Purpose::ALL.to_vec()), 1u16..367, 0..5),
-        days in prop::array::uniform8(1u16..29),
-    ) -> PhotosPolicy {
-        PhotosPolicy {
-            mode,
-            requirements,
-            capture_roots: roots.into_iter().map(str::to_owned).collect(),
-            purposes,
-            max_age_days: days[0],
-            after_upload_hours: days[1],
-            untagged_opening_days: days[2],
-            destroy_after_opening_days: days[3],
-            destroy_unconfirmed_after_days: days[4],
-            leaver_days: days[5],
-            lease_opening_days: days[6],
-            max_destroyed_per_hour: days[7],
-        }
-    }
-}
-
-prop_compose! {
-    fn policy()(
-        passcode in of(passcode()),
-        apps in of((mode(), requirements(), apps(), apps()).prop_map(|(mode, requirements, allowed, essential)| {
-            AppsPolicy { mode, requirements, allowed, essential }
-        })),
-        radios in of((mode(), requirements(), prop::array::uniform5(allowed())).prop_map(|(mode, requirements, a)| {
-            RadiosPolicy { mode, requirements, bluetooth: a[0], nearby_sharing: a[1], nfc: a[2], hotspot: a[3], wifi_direct: a[4] }
-        })),
-        storage in of((mode(), requirements(), allowed(), allowed(), any::<bool>()).prop_map(|(mode, requirements, removable_media, usb_transfer, require_encryption)| {
-            StoragePolicy { mode, requirements, removable_media, usb_transfer, require_encryption }
-        })),
-        camera in of((mode(), requirements(), prop::sample::select(vec![CameraUse::On, CameraUse::InSession, CameraUse::Off])).prop_map(|(mode, requirements, camera)| {
-            CameraPolicy { mode, requirements, camera }
-        })),
-        hours in of((mode(), requirements(), any::<bool>(), 0u8..121).prop_map(|(mode, requirements, lock_outside_contact_hours, margin_minutes)| {
-            HoursPolicy { mode, requirements, lock_outside_contact_hours, margin_minutes }
-        })),
-        photos in of(photos()),
-    ) -> Policy {
-        Policy { passcode, apps, radios, storage, camera, hours, photos }
-    }
-}
 
 fn is(value: impl Into<i64>) -> i64 {
     value.into()
@@ -121,114 +26,136 @@ fn looseness(policy: &Policy) -> BTreeMap<String, i64> {
     let no_limit = i64::MAX;
     let within = |a: Allowed| is(a.is_allowed(true)) + is(a.is_allowed(false));
     let observes = |m: Mode| is(m == Mode::Observe);
-    let p = policy.passcode.as_ref();
-    says("passcode.mode", p.map_or(no_limit, |p| observes(p.mode)));
+    let passcode = policy.passcode.as_ref();
+    says(
+        "passcode.mode",
+        passcode.map_or(no_limit, |p| observes(p.mode)),
+    );
     says(
         "passcode.min_length",
-        p.map_or(no_limit, |p| -is(p.min_length)),
+        passcode.map_or(no_limit, |p| -is(p.min_length)),
     );
     says(
         "passcode.alphanumeric",
-        p.map_or(no_limit, |p| is(!p.alphanumeric)),
+        passcode.map_or(no_limit, |p| is(!p.alphanumeric)),
     );
     says(
         "passcode.refuse_simple",
-        p.map_or(no_limit, |p| is(!p.refuse_simple)),
+        passcode.map_or(no_limit, |p| is(!p.refuse_simple)),
     );
-    says("passcode.history", p.map_or(no_limit, |p| -is(p.history)));
-    let age = p
+    says(
+        "passcode.history",
+        passcode.map_or(no_limit, |p| -is(p.history)),
+    );
+    let age = passcode
         .filter(|p| p.rotation.is_scheduled())
         .and_then(|p| p.max_age_days);
     says("passcode.age", age.map_or(no_limit, is));
     says(
         "passcode.event",
-        is(!p.is_some_and(|p| p.rotation.is_on_event())),
+        is(!passcode.is_some_and(|p| p.rotation.is_on_event())),
     );
     says(
         "passcode.tries",
-        p.and_then(|p| p.max_failed_attempts).map_or(no_limit, is),
+        passcode
+            .and_then(|p| p.max_failed_attempts)
+            .map_or(no_limit, is),
     );
     says(
         "passcode.lock",
-        p.and_then(|p| p.auto_lock_minutes).map_or(no_limit, is),
+        passcode
+            .and_then(|p| p.auto_lock_minutes)
+            .map_or(no_limit, is),
     );
     says(
         "passcode.set_by",
-        p.map_or(no_limit, |p| is(p.set_by == SetBy::User)),
+        passcode.map_or(no_limit, |p| is(p.set_by == SetBy::User)),
     );
-    let a = policy.apps.as_ref();
-    says("apps.mode", a.map_or(no_limit, |a| observes(a.mode)));
+    let apps = policy.apps.as_ref();
+    says("apps.mode", apps.map_or(no_limit, |a| observes(a.mode)));
     for number in 0..6 {
-        let runs = a.is_none_or(|a| a.allowed.contains(&app(number)));
+        let runs = apps.is_none_or(|a| a.allowed.contains(&app(number)));
         says(&format!("apps.allowed.{number}"), is(runs));
     }
-    let r = policy.radios.as_ref();
-    says("radios.mode", r.map_or(no_limit, |r| observes(r.mode)));
-    says("radios.bluetooth", r.map_or(2, |r| within(r.bluetooth)));
+    let radios = policy.radios.as_ref();
+    says("radios.mode", radios.map_or(no_limit, |r| observes(r.mode)));
+    says(
+        "radios.bluetooth",
+        radios.map_or(2, |r| within(r.bluetooth)),
+    );
     says(
         "radios.nearby_sharing",
-        r.map_or(2, |r| within(r.nearby_sharing)),
+        radios.map_or(2, |r| within(r.nearby_sharing)),
     );
-    says("radios.nfc", r.map_or(2, |r| within(r.nfc)));
-    says("radios.hotspot", r.map_or(2, |r| within(r.hotspot)));
-    says("radios.wifi_direct", r.map_or(2, |r| within(r.wifi_direct)));
-    let s = policy.storage.as_ref();
-    says("storage.mode", s.map_or(no_limit, |s| observes(s.mode)));
+    says("radios.nfc", radios.map_or(2, |r| within(r.nfc)));
+    says("radios.hotspot", radios.map_or(2, |r| within(r.hotspot)));
+    says(
+        "radios.wifi_direct",
+        radios.map_or(2, |r| within(r.wifi_direct)),
+    );
+    let storage = policy.storage.as_ref();
+    says(
+        "storage.mode",
+        storage.map_or(no_limit, |s| observes(s.mode)),
+    );
     says(
         "storage.removable_media",
-        s.map_or(2, |s| within(s.removable_media)),
+        storage.map_or(2, |s| within(s.removable_media)),
     );
     says(
         "storage.usb_transfer",
-        s.map_or(2, |s| within(s.usb_transfer)),
+        storage.map_or(2, |s| within(s.usb_transfer)),
     );
     says(
         "storage.encryption",
-        is(!s.is_some_and(|s| s.require_encryption)),
+        is(!storage.is_some_and(|s| s.require_encryption)),
     );
-    let c = policy.camera.as_ref();
-    says("camera.mode", c.map_or(no_limit, |c| observes(c.mode)));
+    let camera = policy.camera.as_ref();
+    says("camera.mode", camera.map_or(no_limit, |c| observes(c.mode)));
     says(
         "camera.camera",
-        c.map_or(2, |c| match c.camera {
+        camera.map_or(2, |c| match c.camera {
             CameraUse::On => 2,
             CameraUse::InSession => 1,
             CameraUse::Off => 0,
         }),
     );
-    let h = policy.hours.as_ref();
-    says("hours.mode", h.map_or(no_limit, |h| observes(h.mode)));
+    let hours = policy.hours.as_ref();
+    says("hours.mode", hours.map_or(no_limit, |h| observes(h.mode)));
     says(
         "hours.locked",
-        is(!h.is_some_and(|h| h.lock_outside_contact_hours)),
+        is(!hours.is_some_and(|h| h.lock_outside_contact_hours)),
     );
-    says("hours.margin", h.map_or(no_limit, |h| is(h.margin_minutes)));
-    let f = policy.photos.as_ref();
-    says("photos.mode", f.map_or(no_limit, |f| observes(f.mode)));
+    says(
+        "hours.margin",
+        hours.map_or(no_limit, |h| is(h.margin_minutes)),
+    );
+    let photos = policy.photos.as_ref();
+    says("photos.mode", photos.map_or(no_limit, |f| observes(f.mode)));
     for root in ["/home/*/Pictures", "/home/*/DCIM", "/srv/photos"] {
         says(
             &format!("photos.unwatched.{root}"),
-            is(!f.is_some_and(|f| f.capture_roots.contains(root))),
+            is(!photos.is_some_and(|f| f.capture_roots.contains(root))),
         );
     }
     for purpose in Purpose::ALL {
-        let days = f.map_or(no_limit, |f| {
+        let days = photos.map_or(no_limit, |f| {
             f.purposes.get(&purpose).copied().map_or(0, is)
         });
         says(&format!("photos.{purpose}"), days);
     }
     for (key, days) in [
-        ("max_age", f.map(|f| f.max_age_days)),
-        ("upload", f.map(|f| f.after_upload_hours)),
-        ("untagged", f.map(|f| f.untagged_opening_days)),
-        ("destroy", f.map(|f| f.destroy_after_opening_days)),
+        ("max_age", photos.map(|f| f.max_age_days)),
+        ("upload", photos.map(|f| f.after_upload_hours)),
+        ("untagged", photos.map(|f| f.untagged_opening_days)),
+        ("destroy", photos.map(|f| f.destroy_after_opening_days)),
         (
             "destroy_unconfirmed",
-            f.map(|f| f.destroy_unconfirmed_after_days),
+            photos.map(|f| f.destroy_unconfirmed_after_days),
         ),
-        ("leaver", f.map(|f| f.leaver_days)),
-        ("lease", f.map(|f| f.lease_opening_days)),
-        ("per_hour", f.map(|f| f.max_destroyed_per_hour)),
+        ("leaver", photos.map(|f| f.leaver_days)),
+        ("lease", photos.map(|f| f.lease_opening_days)),
+        ("per_hour", photos.map(|f| f.max_destroyed_per_hour)),
     ] {
         says(&format!("photos.{key}"), days.map_or(no_limit, is));
     }

@@ -1,0 +1,175 @@
+//! Keys and statements of the small nursery: what its server signs and what its tablet records.
+
+use crate::nursery::{answers, at, calendar, child, device, given, hold};
+use nestwarden_policy_schema::Generation;
+use nestwarden_policy_schema::bundle::{Bundle, RosterEntry, TimeStatement};
+use nestwarden_policy_schema::bytes::{Base64, Digest, Secret};
+use nestwarden_policy_schema::command::{ApprovedCommand, Command, CommandKind};
+use nestwarden_policy_schema::consent::{Cause, RegisterSnapshot};
+use nestwarden_policy_schema::event::{ChainPosition, Event, EventBody};
+use nestwarden_policy_schema::hold::{HoldList, HoldScope};
+use nestwarden_policy_schema::id::{
+    ApproverId, CommandId, ConsentId, PhotoId, ReceiptId, SettingId, StaffId,
+};
+use nestwarden_policy_schema::profile::{EARLY_YEARS, PolicyProfile};
+use nestwarden_policy_schema::receipt::{Artefact, ArtefactKind, ArtefactResult, Receipt, Rescan};
+use nestwarden_policy_schema::trust::{Anchors, Approver, SigningPublicKey, SpkiPin};
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+use uuid::Uuid;
+
+/// A key that everybody knows: for tests only.
+pub(crate) fn key(seed: u8) -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap()
+}
+
+pub(crate) fn public(seed: u8) -> SigningPublicKey {
+    SigningPublicKey(Base64(key(seed).public_key().as_ref().to_vec()))
+}
+
+pub(crate) const SIGNING: u8 = 1;
+pub(crate) const RECOVERY: u8 = 2;
+pub(crate) const APPROVER_A: u8 = 3;
+pub(crate) const APPROVER_B: u8 = 4;
+pub(crate) const STRANGER: u8 = 9;
+
+pub(crate) fn setting() -> SettingId {
+    SettingId::from_uuid(Uuid::from_u128(0x5000))
+}
+
+pub(crate) fn approver(number: u8, key: u8) -> Approver {
+    Approver {
+        id: ApproverId::from_uuid(Uuid::from_u128(u128::from(number))),
+        key: public(key),
+    }
+}
+
+pub(crate) fn anchors() -> Anchors {
+    Anchors {
+        setting: setting(),
+        version: 1,
+        signing: vec![public(SIGNING)],
+        recovery: public(RECOVERY),
+        approvers: vec![approver(1, APPROVER_A), approver(2, APPROVER_B)],
+        server_pins: vec![SpkiPin(Digest([7; 32]))],
+    }
+}
+
+pub(crate) fn bundle(generation: u64) -> Bundle {
+    static PROFILE: LazyLock<PolicyProfile> =
+        LazyLock::new(|| PolicyProfile::from_toml(EARLY_YEARS).unwrap());
+    let profile = PROFILE.clone();
+    Bundle {
+        setting: setting(),
+        device: device(),
+        generation: Generation::new(generation),
+        issued_at: at("2026-03-02T09:00:00Z"),
+        expires_at: at("2026-03-09T09:00:00Z"),
+        device_name: "Ladybirds 1".to_owned(),
+        rooms: BTreeSet::from(["Ladybirds".parse().unwrap()]),
+        profile: profile.name,
+        calendar: calendar("Europe/London", &[("2026-12-24", "2027-01-01")]),
+        policy: profile.policy,
+        exceptions: Vec::new(),
+        requires: BTreeMap::new(),
+        register: RegisterSnapshot {
+            as_of: at("2026-03-02T06:00:00Z"),
+            children: BTreeMap::from([(child(1), answers(&given()))]),
+        },
+        holds: HoldList::new(
+            at("2026-03-02T06:00:00Z"),
+            vec![hold(HoldScope::Child { child: child(1) })],
+        ),
+        roster: BTreeSet::from([RosterEntry {
+            staff: StaffId::from_uuid(Uuid::from_u128(0xb000)),
+        }]),
+        commands: vec![ApprovedCommand {
+            command: command(CommandKind::Lock),
+            approvals: Vec::new(),
+        }],
+        photo_hash_key: Secret::new(vec![8; 32]),
+        release_recipient: "age1release".to_owned(),
+        recovery_recipient: "age1recovery".to_owned(),
+        anchors: None,
+    }
+}
+
+pub(crate) fn time_statement() -> TimeStatement {
+    TimeStatement {
+        time: at("2026-03-02T09:00:00Z"),
+        setting: setting(),
+        device: device(),
+        generation: Generation::new(7),
+        holds_digest: bundle(7).holds.digest,
+        request_nonce: "n0nce".to_owned(),
+    }
+}
+
+pub(crate) fn command(kind: CommandKind) -> Command {
+    Command {
+        id: CommandId::from_uuid(Uuid::from_u128(0xcc00)),
+        device: device(),
+        kind,
+        issued_at: at("2026-03-02T09:00:00Z"),
+        expires_at: at("2026-03-02T10:00:00Z"),
+    }
+}
+
+pub(crate) fn receipt() -> Receipt {
+    Receipt {
+        id: ReceiptId::from_uuid(Uuid::from_u128(0x1e00)),
+        photo: PhotoId::from_uuid(Uuid::from_u128(0xa000)),
+        keyed_hash: Digest([5; 32]),
+        cause: Cause::Withdrawn,
+        child: Some(child(1)),
+        consent: Some(ConsentId::from_uuid(Uuid::from_u128(0xf000))),
+        withheld_at: Some(at("2026-03-05T10:00:00Z")),
+        sealed_at: Some(at("2026-03-05T10:00:01Z")),
+        destroyed_at: at("2026-03-11T08:00:00Z"),
+        artefacts: vec![
+            Artefact {
+                kind: ArtefactKind::Original,
+                result: ArtefactResult::DiscardRequested,
+            },
+            Artefact {
+                kind: ArtefactKind::Thumbnail,
+                result: ArtefactResult::NotFound,
+            },
+        ],
+        rescan: Rescan {
+            at: at("2026-03-11T08:00:02Z"),
+            files_read: 12,
+            found: 0,
+        },
+        policy_generation: Generation::new(7),
+        agent_version: "0.1.0".to_owned(),
+    }
+}
+
+/// Four events, one a second.
+pub(crate) fn chain() -> Vec<Event> {
+    let bodies = [
+        EventBody::Enrolled {
+            agent_version: "0.1.0".to_owned(),
+            platform: "linux/debian 12".to_owned(),
+        },
+        EventBody::BundleApplied {
+            generation: Generation::new(7),
+        },
+        EventBody::Destroyed { receipt: receipt() },
+        EventBody::Alarm {
+            what: "disk full".to_owned(),
+        },
+    ];
+    let mut position = ChainPosition::START;
+    let mut events = Vec::new();
+    for (second, body) in (0i64..).zip(&bodies) {
+        let when = at("2026-03-11T08:00:00Z") + jiff::SignedDuration::from_secs(second);
+        let salt = [u8::try_from(second).unwrap(); 16];
+        let event = Event::following(position, device(), when, body, salt).unwrap();
+        position = event.position();
+        events.push(event);
+    }
+    events
+}

@@ -1,0 +1,223 @@
+//! What makes photos wait: people not on the register, the lease, a clock in doubt, holds and closed days.
+
+use crate::nursery::{Example, answers, at, child, example, given, hold, leaves, until, withdrawn};
+use nestwarden_policy_schema::consent::{Cause, LeaveReason, Purpose, Stage, Standing};
+use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
+
+const LIVE: (Stage, Option<Cause>) = (Stage::Live, None);
+
+fn sealed(cause: Cause) -> (Stage, Option<Cause>) {
+    (Stage::Sealed, Some(cause))
+}
+
+fn withheld(cause: Cause) -> (Stage, Option<Cause>) {
+    (Stage::Withheld, Some(cause))
+}
+
+#[test]
+fn somebody_not_on_the_register_leaves_a_photo_no_use_and_waits_for_a_person() {
+    let mut photo = example(answers(&given()));
+    photo.photo.subjects.unregistered_person = true;
+    assert_eq!(photo.due(), withheld(Cause::UnregisteredPerson));
+    assert!(photo.verdict().usable.is_empty());
+    let later = photo
+        .sealed("2026-03-12T00:00:00Z")
+        .at("2026-09-01T12:00:00Z");
+    assert_eq!(later.stage(), Some(Stage::Sealed));
+    assert_eq!(later.times()[2], None);
+}
+
+#[test]
+fn a_child_missing_from_the_file_withholds_after_72_hours_and_no_more() {
+    let mut entry = answers(&given());
+    entry.missing_since = Some(at("2026-03-03T08:00:00Z"));
+    let photo = example(entry);
+    assert_eq!(photo.at("2026-03-06T07:59:59Z").due(), LIVE);
+    assert_eq!(
+        photo.at("2026-03-06T08:00:00Z").due(),
+        withheld(Cause::NotOnRegister)
+    );
+    let mut unknown = photo;
+    unknown.children.clear();
+    assert_eq!(unknown.due(), withheld(Cause::NotOnRegister));
+}
+
+#[test]
+fn without_the_server_for_seven_opening_days_photos_are_withheld_and_the_first_contact_restores() {
+    let photo = example(answers(&given()));
+    let before = photo.clone().offline_at_instant(at("2026-03-11T23:59:59Z"));
+    assert_eq!(before.due(), LIVE);
+    let over = photo.offline_at_instant(at("2026-03-12T00:00:00Z"));
+    assert_eq!(over.due(), withheld(Cause::Lease));
+    // Its age, nothing sooner.
+    assert_eq!(over.times()[1].as_deref(), Some("2026-03-30T10:00:00Z"));
+    assert_eq!(over.at("2026-03-12T00:00:00Z").due(), LIVE);
+}
+
+#[test]
+fn a_tablet_that_never_reached_the_server_counts_from_its_register() {
+    let mut photo = example(answers(&given()));
+    photo.now.last_contact = None;
+    assert_eq!(
+        photo
+            .clone()
+            .offline_at_instant(at("2026-03-11T23:59:59Z"))
+            .due(),
+        LIVE
+    );
+    assert_eq!(
+        photo.offline_at_instant(at("2026-03-12T00:00:00Z")).due(),
+        withheld(Cause::Lease)
+    );
+}
+
+#[test]
+fn a_clock_in_doubt_withholds_and_neither_seals_by_time_nor_destroys() {
+    let mut expired = example(answers(&until("2026-03-04"))).at("2026-04-20T12:00:00Z");
+    expired.now.doubtful = true;
+    assert_eq!(expired.stage(), Some(Stage::Withheld));
+    let expired = expired.sealed("2026-03-05T00:00:00Z");
+    assert_eq!(expired.times()[1..], [None, None]);
+    let mut refused = example(answers(&withdrawn("2026-03-02T11:00:00Z")));
+    refused.now.doubtful = true;
+    assert_eq!(refused.due(), sealed(Cause::Withdrawn));
+    let refused = refused
+        .sealed("2026-03-02T12:00:00Z")
+        .at("2026-04-20T12:00:00Z");
+    assert_eq!(refused.stage(), Some(Stage::Sealed));
+}
+
+#[test]
+fn a_clock_in_doubt_does_not_blame_an_old_withdrawal_for_what_only_a_date_took() {
+    let mut entry = answers(&until("2026-03-04"));
+    entry
+        .purposes
+        .insert(Purpose::DisplayInSetting, withdrawn("2026-01-05T11:00:00Z"));
+    let mut photo = example(entry).at("2026-03-20T12:00:00Z");
+    assert_eq!(photo.due(), sealed(Cause::Expired));
+    photo.now.doubtful = true;
+    assert_eq!(photo.stage(), Some(Stage::Withheld));
+}
+
+#[test]
+fn photos_found_at_enrolment_wait_for_a_manager() {
+    let mut photo =
+        example(answers(&withdrawn("2026-03-02T11:00:00Z"))).sealed("2026-03-02T11:00:00Z");
+    photo.photo.found_at_enrolment = true;
+    assert_eq!(photo.at("2027-03-02T12:00:00Z").due(), LIVE);
+}
+
+#[test]
+fn a_care_record_outlives_withdrawal_but_not_leaving() {
+    let mut photo = example(answers(&withdrawn("2026-03-02T11:00:00Z")));
+    photo.photo.care_record = true;
+    assert_eq!(photo.at("2026-09-01T12:00:00Z").due(), LIVE);
+    let entry = leaves(
+        answers(&withdrawn("2026-03-02T11:00:00Z")),
+        "2026-03-06",
+        LeaveReason::Left,
+    );
+    photo.children.insert(child(1), entry);
+    assert_eq!(photo.at("2026-03-21T00:00:00Z").due(), sealed(Cause::Left));
+}
+
+#[test]
+fn a_hold_keeps_a_photo_where_it_is() {
+    let photo = example(answers(&withdrawn("2026-03-02T11:00:00Z"))).sealed("2026-03-02T11:30:00Z");
+    let staff = serde_json::from_str("\"00000000-0000-0000-0000-00000000b000\"").unwrap();
+    for (scope, covers) in [
+        (
+            HoldScope::Photo {
+                photo: photo.photo.photo,
+            },
+            true,
+        ),
+        (HoldScope::Child { child: child(1) }, true),
+        (HoldScope::Child { child: child(2) }, false),
+        (
+            HoldScope::Device {
+                device: photo.photo.device,
+            },
+            true,
+        ),
+        (HoldScope::Staff { staff }, true),
+        (
+            HoldScope::Window {
+                from: at("2026-03-02T10:00:00Z"),
+                to: at("2026-03-02T10:00:01Z"),
+            },
+            true,
+        ),
+        (
+            HoldScope::Window {
+                from: at("2026-03-02T09:00:00Z"),
+                to: at("2026-03-02T10:00:00Z"),
+            },
+            false,
+        ),
+    ] {
+        let mut held = photo.at("2026-04-01T12:00:00Z");
+        held.photo.staff = Some(staff);
+        held.holds = vec![hold(scope.clone())];
+        let wanted = (!covers).then_some(Stage::Destroyed);
+        assert_eq!(held.stage(), wanted, "{scope:?}");
+    }
+    let mut nobodys = photo.at("2026-04-01T12:00:00Z");
+    nobodys.holds = vec![hold(HoldScope::Staff { staff })];
+    assert_eq!(nobodys.stage(), Some(Stage::Destroyed));
+}
+
+#[test]
+fn a_hold_on_a_child_covers_photos_the_child_may_be_in() {
+    let mut photo = example(answers(&given()))
+        .untagged()
+        .with(2, answers(&given()));
+    photo.holds = vec![hold(HoldScope::Child { child: child(2) })];
+    assert_eq!(photo.at("2026-09-01T12:00:00Z").stage(), None);
+}
+
+#[test]
+fn illegal_content_freezes() {
+    let mut photo = example(answers(&given()));
+    photo.holds = vec![hold(HoldScope::Device {
+        device: photo.photo.device,
+    })];
+    let frozen = |photo: &Example| match photo.verdict().standing {
+        Standing::Held { frozen, .. } => frozen,
+        Standing::Scheduled(_) => panic!("not held"),
+    };
+    assert!(!frozen(&photo));
+    photo.holds[0].category = HoldCategory::IllegalContent;
+    assert!(frozen(&photo));
+}
+
+#[test]
+fn nothing_is_destroyed_on_a_closed_day_or_with_a_stale_hold_list() {
+    let photo = example(answers(&withdrawn("2026-03-02T11:00:00Z"))).sealed("2026-03-02T11:30:00Z");
+    assert_eq!(
+        photo.at("2026-03-06T12:00:00Z").stage(),
+        Some(Stage::Destroyed)
+    );
+    assert_eq!(
+        photo.at("2026-03-07T12:00:00Z").stage(),
+        Some(Stage::Sealed)
+    );
+    let confirmed = |when: Option<&str>| {
+        let mut photo = photo.at("2026-03-06T12:00:00Z");
+        photo.now.holds_confirmed_at = when.map(at);
+        photo.stage()
+    };
+    assert_eq!(confirmed(None), Some(Stage::Sealed));
+    assert_eq!(
+        confirmed(Some("2026-03-05T12:00:00Z")),
+        Some(Stage::Destroyed)
+    );
+    assert_eq!(confirmed(Some("2026-03-05T11:59:59Z")), Some(Stage::Sealed));
+    assert_eq!(confirmed(Some("2026-03-06T12:00:01Z")), Some(Stage::Sealed));
+}
+
+#[test]
+fn consent_that_comes_back_restores() {
+    let photo = example(answers(&given())).sealed("2026-03-02T11:30:00Z");
+    assert_eq!(photo.due(), LIVE);
+}
