@@ -3,7 +3,10 @@
 use super::LedgerError;
 use rusqlite::{Connection, TransactionBehavior};
 
-const STEPS: &[&str] = &[include_str!("migrations/v1.sql")];
+const STEPS: &[&str] = &[
+    include_str!("migrations/v1.sql"),
+    crate::photos::catalogue::SCHEMA,
+];
 
 pub(super) fn run(connection: &mut Connection) -> Result<(), LedgerError> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

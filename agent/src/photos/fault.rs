@@ -14,8 +14,14 @@ pub(super) fn reach() -> io::Result<()> {
     Ok(())
 }
 
+/// Whether an error is the end of the run and not a failure to be dealt with.
+#[cfg(not(test))]
+pub(super) fn is_over(_: &io::Error) -> bool {
+    false
+}
+
 #[cfg(test)]
-pub(super) use armed::reach;
+pub(super) use armed::{is_over, reach};
 
 /// Ends the "process" at the n-th instant: this and everything durable after it fails until the test starts it again.
 #[cfg(test)]
@@ -49,7 +55,7 @@ pub(super) mod armed {
         LEFT.set(None);
     }
 
-    pub(in crate::photos) fn is_cut() -> bool {
+    pub(in crate::photos) fn is_over(_: &io::Error) -> bool {
         LEFT.get() == Some(0)
     }
 

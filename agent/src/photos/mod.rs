@@ -1,11 +1,39 @@
 //! Photos: which there are, who may be in them, and what becomes of them.
+//!
+//! Withheld, then sealed, then destroyed; each stage slower to come and harder to undo than the one before. What decides
+//! is `policy_schema::consent::verdict` and nothing here; this module carries it out so that no instant at which the
+//! power may go leaves a photo half there.
 
+mod absorb;
+pub mod catalogue;
+pub mod engine;
+pub mod error;
 mod fault;
+mod finish;
+mod handle;
 pub mod hash;
+pub mod jobs;
+pub mod listing;
 pub mod media;
+mod replay;
 pub mod roots;
 pub mod scan;
 pub mod seal;
+pub mod session;
+pub mod task;
 pub mod thumbnail;
 pub mod tree;
 pub mod vault;
+mod watch;
+mod withhold;
+
+pub use error::PhotosError;
+pub use handle::PhotosHandle;
+pub use task::{PhotosContext, PhotosTask};
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod engine_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod testing;

@@ -18,6 +18,8 @@ pub enum RootKind {
 pub struct Root {
     pub path: RelPath,
     pub kind: RootKind,
+    /// As the policy writes it.
+    pub pattern: String,
 }
 
 /// The roots that are there now.
@@ -41,17 +43,21 @@ impl Roots {
     /// Follows the patterns; `*` stands for one folder.
     pub fn resolve(tree: &Tree, patterns: &BTreeSet<String>) -> Self {
         let mut found = Self::default();
-        let mut candidates = Vec::new();
+        let mut candidates: Vec<Root> = Vec::new();
         for (pattern, kind) in patterns
             .iter()
             .map(|pattern| (pattern.as_str(), RootKind::Capture))
             .chain([(TRASH, RootKind::Trash)])
         {
             let parts: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty()).collect();
-            let before = candidates.len();
-            found.follow(tree, RelPath::root(), &parts, &mut candidates);
-            let paths = candidates.split_off(before);
-            candidates.extend(paths.into_iter().map(|root: Root| Root { kind, ..root }));
+            let mut paths = Vec::new();
+            found.follow(tree, RelPath::root(), &parts, &mut paths);
+            let pattern = pattern.to_owned();
+            candidates.extend(paths.into_iter().map(|path| Root {
+                path,
+                kind,
+                pattern: pattern.clone(),
+            }));
         }
         candidates.sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
         for root in candidates {
@@ -80,11 +86,10 @@ impl Roots {
             .max_by_key(|root| root.path.as_path().components().count())
     }
 
-    fn follow(&mut self, tree: &Tree, at: RelPath, parts: &[&str], into: &mut Vec<Root>) {
+    fn follow(&mut self, tree: &Tree, at: RelPath, parts: &[&str], into: &mut Vec<RelPath>) {
         let Some((part, rest)) = parts.split_first() else {
-            let kind = RootKind::Capture;
             if into.len() < MAX_ROOTS {
-                into.push(Root { path: at, kind });
+                into.push(at);
             } else {
                 self.problem(&at, &format!("more than {MAX_ROOTS} folders match"));
             }

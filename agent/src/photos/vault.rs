@@ -89,6 +89,11 @@ impl Vaults {
             .collect()
     }
 
+    /// The agent's state folder.
+    pub(super) fn own_parent(&self) -> Option<RelPath> {
+        self.own.parent()
+    }
+
     pub fn tree(&self) -> &Arc<Tree> {
         &self.tree
     }

@@ -1,0 +1,333 @@
+//! Takes what a scan saw into the catalogue: which photo each file belongs to, and who may be in the new ones.
+
+use super::catalogue::{self, FileRow, NewPhoto, PhotoRow};
+use super::engine::{Engine, Moment};
+use super::error::PhotosError;
+use super::finish::inherited;
+use super::roots::RootKind;
+use super::scan::{Known, Report, Sighting};
+use super::session::{self, Session};
+use super::tree::{self, RelPath};
+use crate::ledger::LedgerTx;
+use jiff::Timestamp;
+use nestwarden_policy_schema::consent::{Stage, Subjects};
+use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::hold::{Hold, HoldScope};
+use nestwarden_policy_schema::id::PhotoId;
+use rusqlite::params;
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
+use uuid::Uuid;
+
+/// Sightings taken over in one transaction.
+const BATCH: usize = 256;
+
+impl Engine {
+    /// What a scan may assume, and must leave alone.
+    pub fn known(&self, moment: &Moment<'_>) -> Result<Known, PhotosError> {
+        let mut known = Known::default();
+        for file in self.ledger.read(catalogue::files_present)? {
+            if self.judged.get(&file.photo).is_some_and(|j| j.frozen) {
+                known.frozen.insert(file.path);
+            } else {
+                known.files.insert(file.path, file.identity);
+            }
+        }
+        let vaults = self.ledger.read(catalogue::vaults)?;
+        known.vaults = self.vaults.identities(&vaults);
+        known.everything_frozen = moment
+            .bundle
+            .holds
+            .holds
+            .iter()
+            .any(|hold| self.freezes_what_is_new(hold, moment.now.at));
+        Ok(known)
+    }
+
+    fn freezes_what_is_new(&self, hold: &Hold, now: Timestamp) -> bool {
+        let covers = match hold.scope {
+            HoldScope::Device { device } => device == self.device,
+            HoldScope::Window { from, to } => from <= now && now < to,
+            HoldScope::Photo { .. } | HoldScope::Child { .. } | HoldScope::Staff { .. } => false,
+        };
+        covers && hold.category.freezes()
+    }
+
+    /// Before the first look into the roots of a pattern: what is in them by now was found there.
+    pub fn roots_begun(&self, patterns: &BTreeSet<String>) -> Result<(), PhotosError> {
+        let known = self.ledger.read(pattern_starts)?;
+        let new: Vec<&String> = patterns
+            .iter()
+            .filter(|p| !known.contains_key(*p))
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let begun_ns = self.file_system_now()?;
+        self.commit(|tx| {
+            for pattern in new {
+                tx.sql().execute(
+                    "INSERT OR IGNORE INTO photo_root (pattern, begun_ns, done) VALUES (?1, ?2, 0)",
+                    params![pattern, begun_ns],
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// After a look into all of them: from now on what turns up is new, whatever its times say.
+    pub fn roots_done(&self, patterns: &BTreeSet<String>) -> Result<(), PhotosError> {
+        let open = self.ledger.read(pattern_starts)?;
+        if open.values().all(Option::is_none) {
+            return Ok(());
+        }
+        self.commit(|tx| {
+            for pattern in patterns {
+                tx.sql().execute(
+                    "UPDATE photo_root SET done = 1 WHERE pattern = ?1",
+                    [pattern],
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The clock that stamps files, which is not the trusted one.
+    fn file_system_now(&self) -> Result<i64, PhotosError> {
+        let state = self
+            .vaults
+            .own_parent()
+            .ok_or_else(|| PhotosError::Damaged("no state folder".to_owned()))?;
+        let dir = self.tree().dir(&state)?;
+        let name = OsStr::new("now");
+        tree::unlink(&dir, name)?;
+        let file = tree::create_new(&dir, name)?;
+        let at = tree::stat_open(&file)?.identity.ctime_ns;
+        tree::unlink(&dir, name)?;
+        Ok(at)
+    }
+
+    /// Takes a report over; the photos it is about.
+    pub fn absorb(
+        &mut self,
+        moment: &Moment<'_>,
+        report: &Report,
+    ) -> Result<BTreeSet<PhotoId>, PhotosError> {
+        let mut touched = BTreeSet::new();
+        let starts = self.ledger.read(pattern_starts)?;
+        let session = self.ledger.read(session::session_open)?;
+        for batch in report.sightings.chunks(BATCH) {
+            let engine = &*self;
+            let seen = engine.commit(|tx| {
+                let mut seen = BTreeSet::new();
+                for sighting in batch {
+                    let found = found_month(moment, &starts, sighting);
+                    seen.extend(engine.take_over(tx, moment, sighting, session.as_ref(), found)?);
+                }
+                Ok(seen)
+            })?;
+            touched.extend(seen);
+        }
+        if !report.missing.is_empty() {
+            let engine = &*self;
+            touched.extend(engine.commit(|tx| {
+                let mut gone = BTreeSet::new();
+                for path in &report.missing {
+                    gone.extend(engine.miss(tx, path)?);
+                }
+                Ok(gone)
+            })?);
+        }
+        Ok(touched)
+    }
+
+    fn miss(&self, tx: &LedgerTx<'_>, path: &RelPath) -> Result<Option<PhotoId>, PhotosError> {
+        let Some(file) = catalogue::file_present_at(tx.sql(), path)? else {
+            return Ok(None);
+        };
+        let is_there = self
+            .tree()
+            .stat(path)
+            .is_ok_and(|stat| stat.identity == file.identity);
+        // It came back since, or a job is at work on it and will say.
+        if is_there {
+            return Ok(None);
+        }
+        catalogue::file_forget(tx.sql(), file.id)?;
+        Ok(Some(file.photo))
+    }
+
+    fn take_over(
+        &self,
+        tx: &LedgerTx<'_>,
+        moment: &Moment<'_>,
+        sighting: &Sighting,
+        session: Option<&Session>,
+        found_month: Option<String>,
+    ) -> Result<Vec<PhotoId>, PhotosError> {
+        let sql = tx.sql();
+        let still_there = self
+            .tree()
+            .stat(&sighting.path)
+            .is_ok_and(|stat| stat.identity.is_same_file(&sighting.stat.identity));
+        if !still_there {
+            return Ok(Vec::new());
+        }
+        let known = catalogue::photo_by_content(sql, &sighting.hash)?;
+        let before = catalogue::file_present_at(sql, &sighting.path)?;
+        if let (Some(file), Some(photo)) = (&before, &known)
+            && file.photo == photo.id
+        {
+            catalogue::file_identify(sql, file.id, &sighting.stat.identity)?;
+            return Ok(vec![photo.id]);
+        }
+        let changed = before
+            .as_ref()
+            .filter(|file| is_same_and_known(file, sighting));
+        let origin = match changed {
+            Some(file) => catalogue::photo(sql, file.photo)?,
+            None => None,
+        };
+        if let (Some(file), Some(origin), None) = (changed, &origin, &known)
+            && may_be_rewritten(origin, file)
+        {
+            self.rewritten(tx, origin, file, sighting)?;
+            return Ok(vec![origin.id]);
+        }
+        let mut touched = Vec::new();
+        if let Some(file) = &before {
+            catalogue::file_forget(sql, file.id)?;
+            touched.push(file.photo);
+        }
+        let photo = match known {
+            Some(known) if known.stage != Stage::Destroyed => Some(known.id),
+            // What was destroyed and turns up again goes the same way, by itself and with a receipt of its own.
+            Some(destroyed) => Some(self.begin(tx, moment, sighting, &Origin::Of(&destroyed))?),
+            None if sighting.root.kind == RootKind::Trash => None,
+            None => {
+                let origin = match &origin {
+                    Some(origin) => Origin::Of(origin),
+                    None => Origin::New(session, found_month),
+                };
+                Some(self.begin(tx, moment, sighting, &origin)?)
+            }
+        };
+        if let Some(photo) = photo {
+            let place = (&sighting.path, &sighting.root);
+            catalogue::file_insert(sql, photo, place, &sighting.stat)?;
+            touched.push(photo);
+        }
+        Ok(touched)
+    }
+
+    /// The one file of a photo was written on: a camera that had not finished, or an edit. It stays the same photo.
+    fn rewritten(
+        &self,
+        tx: &LedgerTx<'_>,
+        photo: &PhotoRow,
+        file: &FileRow,
+        sighting: &Sighting,
+    ) -> Result<(), PhotosError> {
+        tx.sql().execute(
+            "UPDATE photo SET keyed_hash = ?2, bytes = ?3, media = ?4 WHERE id = ?1",
+            params![
+                photo.id.to_string(),
+                sighting.hash.0,
+                sighting.bytes.cast_signed(),
+                sighting.media.as_str()
+            ],
+        )?;
+        catalogue::file_identify(tx.sql(), file.id, &sighting.stat.identity)
+    }
+
+    fn begin(
+        &self,
+        tx: &LedgerTx<'_>,
+        moment: &Moment<'_>,
+        sighting: &Sighting,
+        origin: &Origin<'_>,
+    ) -> Result<PhotoId, PhotosError> {
+        let id = PhotoId::from_uuid(Uuid::now_v7());
+        let media = sighting.media.as_str();
+        let session = match origin {
+            Origin::Of(from) => {
+                let photo = inherited(from, id, sighting.hash, sighting.bytes, &from.subjects);
+                catalogue::photo_insert(tx.sql(), &NewPhoto { media, ..photo })?;
+                from.session
+            }
+            Origin::New(session, found_month) => {
+                let rooms = session.map_or(&moment.bundle.rooms, |session| &session.rooms);
+                let mut subjects = Subjects {
+                    rooms: rooms.clone(),
+                    ..Subjects::default()
+                };
+                let today = moment.bundle.calendar.local_date(moment.now.at);
+                subjects.possible_when_taken = subjects.possible(&moment.bundle.register, today);
+                let session = session.filter(|_| found_month.is_none()).map(|s| s.id);
+                let photo = NewPhoto {
+                    id,
+                    hash: sighting.hash,
+                    bytes: sighting.bytes,
+                    media,
+                    captured_at: moment.now.at,
+                    session,
+                    subjects: &subjects,
+                    care_record: false,
+                    found_month: found_month.as_deref(),
+                    uploaded_at: None,
+                };
+                catalogue::photo_insert(tx.sql(), &photo)?;
+                session
+            }
+        };
+        let event = EventBody::PhotoSeen {
+            photo: id,
+            session,
+            media: media.to_owned(),
+        };
+        tx.record(moment.now.at, &event)?;
+        Ok(id)
+    }
+}
+
+enum Origin<'a> {
+    Of(&'a PhotoRow),
+    New(Option<&'a Session>, Option<String>),
+}
+
+/// Whether this is the very inode the catalogue knows, with other content. Without a birth time that cannot be told from
+/// another file that got the old one's number.
+fn is_same_and_known(file: &FileRow, sighting: &Sighting) -> bool {
+    file.identity.born_ns != 0 && file.identity.is_same_file(&sighting.stat.identity)
+}
+
+fn may_be_rewritten(photo: &PhotoRow, file: &FileRow) -> bool {
+    photo.stage == Stage::Live && photo.files.iter().all(|other| other.id == file.id)
+}
+
+/// When each pattern was first looked at; `None` once that look was done.
+fn pattern_starts(sql: &rusqlite::Connection) -> Result<HashMap<String, Option<i64>>, PhotosError> {
+    let mut statement = sql.prepare("SELECT pattern, begun_ns, done FROM photo_root")?;
+    let rows = statement.query_map([], |row| {
+        let done: bool = row.get(2)?;
+        let begun: i64 = row.get(1)?;
+        Ok((row.get(0)?, (!done).then_some(begun)))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The month a photo was made in, by its own time, if it was there before its root was looked after.
+fn found_month(
+    moment: &Moment<'_>,
+    starts: &HashMap<String, Option<i64>>,
+    sighting: &Sighting,
+) -> Option<String> {
+    let begun = starts.get(&sighting.root.pattern).copied().flatten()?;
+    let identity = &sighting.stat.identity;
+    if identity.ctime_ns >= begun {
+        return None;
+    }
+    let made = Timestamp::from_nanosecond(i128::from(identity.mtime_ns)).unwrap_or(moment.now.at);
+    let date = moment.bundle.calendar.local_date(made);
+    Some(format!("{:04}-{:02}", date.year(), date.month()))
+}

@@ -1,0 +1,503 @@
+//! The photos, their files and their history, in the ledger's database.
+
+use super::error::PhotosError;
+use super::seal::SealedFile;
+use super::tree::{Identity, RelPath, Stat};
+use jiff::Timestamp;
+use nestwarden_policy_schema::bytes::Digest;
+use nestwarden_policy_schema::consent::{PhotoFacts, RoomName, Stage, Subjects, Tagging};
+use nestwarden_policy_schema::id::{ChildId, DeviceId, PhotoId, SessionId, StaffId};
+use nestwarden_policy_schema::receipt::{Artefact, ArtefactKind, ArtefactResult};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+
+/// The tables, for the ledger's migrations.
+pub const SCHEMA: &str = include_str!("schema.sql");
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileState {
+    Present,
+    Vaulted,
+    Dropping,
+    Dropped,
+}
+
+impl FileState {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Vaulted => "vaulted",
+            Self::Dropping => "dropping",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// One name of a photo.
+#[derive(Clone, Debug)]
+pub struct FileRow {
+    pub id: i64,
+    pub photo: PhotoId,
+    pub path: RelPath,
+    pub root: RelPath,
+    pub in_trash: bool,
+    pub state: FileState,
+    /// Where it lies while it is not present.
+    pub vault: Option<(RelPath, OsString)>,
+    pub identity: Identity,
+}
+
+#[derive(Clone, Debug)]
+pub struct PhotoRow {
+    pub id: PhotoId,
+    pub hash: Digest,
+    pub bytes: u64,
+    pub media: String,
+    pub captured_at: Timestamp,
+    pub session: Option<SessionId>,
+    pub subjects: Subjects,
+    pub staff: Option<StaffId>,
+    pub care_record: bool,
+    pub found_month: Option<String>,
+    pub uploaded_at: Option<Timestamp>,
+    pub stage: Stage,
+    pub withheld_at: Option<Timestamp>,
+    pub sealed_at: Option<Timestamp>,
+    pub sealed: Option<SealedFile>,
+    pub observed: Option<Stage>,
+    /// Names, those that are dropped included.
+    pub files: Vec<FileRow>,
+}
+
+impl PhotoRow {
+    pub fn facts(&self, device: DeviceId) -> PhotoFacts {
+        PhotoFacts {
+            photo: self.id,
+            device,
+            captured_at: self.captured_at,
+            subjects: self.subjects.clone(),
+            staff: self.staff,
+            care_record: self.care_record,
+            found_at_enrolment: self.found_month.is_some(),
+            uploaded_at: self.uploaded_at,
+            sealed_at: self.sealed_at,
+        }
+    }
+
+    pub fn in_state(&self, state: FileState) -> impl Iterator<Item = &FileRow> {
+        self.files.iter().filter(move |file| file.state == state)
+    }
+
+    pub fn has(&self, state: FileState) -> bool {
+        self.in_state(state).next().is_some()
+    }
+
+    /// Whether nothing of it is left and nobody but its user removed it.
+    pub fn is_gone(&self) -> bool {
+        self.stage <= Stage::Withheld && self.files.iter().all(|f| f.state == FileState::Dropped)
+    }
+}
+
+/// A photo that is new to the catalogue.
+pub struct NewPhoto<'a> {
+    pub id: PhotoId,
+    pub hash: Digest,
+    pub bytes: u64,
+    pub media: &'a str,
+    pub captured_at: Timestamp,
+    pub session: Option<SessionId>,
+    pub subjects: &'a Subjects,
+    pub care_record: bool,
+    pub found_month: Option<&'a str>,
+    pub uploaded_at: Option<Timestamp>,
+}
+
+pub fn photo_insert(sql: &Connection, photo: &NewPhoto<'_>) -> Result<(), PhotosError> {
+    let cohort = json(&photo.subjects.possible_when_taken)?;
+    sql.execute(
+        "INSERT OR IGNORE INTO photo_cohort (children) VALUES (?1)",
+        [&cohort],
+    )?;
+    sql.prepare(
+        "INSERT INTO photo (id, keyed_hash, bytes, media, captured_at, session, rooms, tagging, unregistered_person,
+            care_record, found_month, uploaded_at, cohort, stage)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
+            (SELECT id FROM photo_cohort WHERE children = ?13), 'live')",
+    )?
+    .execute(params![
+        photo.id.to_string(),
+        photo.hash.0,
+        photo.bytes.cast_signed(),
+        photo.media,
+        photo.captured_at.to_string(),
+        photo.session.map(|id| id.to_string()),
+        json(&photo.subjects.rooms)?,
+        word(&photo.subjects.tagging)?,
+        photo.subjects.unregistered_person,
+        photo.care_record,
+        photo.found_month,
+        photo.uploaded_at.map(|at| at.to_string()),
+        cohort,
+    ])?;
+    tags_replace(sql, photo.id, &photo.subjects.confirmed)
+}
+
+pub fn tags_replace(
+    sql: &Connection,
+    photo: PhotoId,
+    confirmed: &BTreeSet<ChildId>,
+) -> Result<(), PhotosError> {
+    sql.execute(
+        "DELETE FROM photo_tag WHERE photo = ?1",
+        [photo.to_string()],
+    )?;
+    for child in confirmed {
+        sql.execute(
+            "INSERT INTO photo_tag (photo, child) VALUES (?1, ?2)",
+            [photo.to_string(), child.to_string()],
+        )?;
+    }
+    Ok(())
+}
+
+const PHOTO: &str = "SELECT photo.id, keyed_hash, bytes, media, captured_at, session, rooms, staff, tagging,
+    unregistered_person, care_record, found_month, uploaded_at, stage, withheld_at, sealed_at, sealed_vault,
+    sealed_name, sealed_bytes, sealed_sha256, observed, children FROM photo JOIN photo_cohort ON photo_cohort.id = cohort";
+const FILE: &str =
+    "SELECT id, photo, path, root, in_trash, state, vault, vault_name, dev, ino, born_ns, bytes,
+    mtime_ns, ctime_ns FROM photo_file";
+
+/// Every photo that is not destroyed, by capture.
+pub fn photos(sql: &Connection) -> Result<Vec<PhotoRow>, PhotosError> {
+    let mut tags: HashMap<String, BTreeSet<ChildId>> = HashMap::new();
+    let mut statement = sql.prepare("SELECT photo, child FROM photo_tag")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let child: String = row.get(1)?;
+        tags.entry(row.get(0)?).or_default().insert(read(&child)?);
+    }
+    let mut files: HashMap<PhotoId, Vec<FileRow>> = HashMap::new();
+    let mut statement = sql.prepare(&format!("{FILE} ORDER BY id"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let file = file_of(row)?;
+        files.entry(file.photo).or_default().push(file);
+    }
+    let select = format!("{PHOTO} WHERE stage <> 'destroyed' ORDER BY captured_at, photo.id");
+    let mut statement = sql.prepare(&select)?;
+    let mut rows = statement.query([])?;
+    let mut photos = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut photo = photo_of(row)?;
+        photo.subjects.confirmed = tags.remove(&photo.id.to_string()).unwrap_or_default();
+        photo.files = files.remove(&photo.id).unwrap_or_default();
+        photos.push(photo);
+    }
+    Ok(photos)
+}
+
+pub fn photo(sql: &Connection, id: PhotoId) -> Result<Option<PhotoRow>, PhotosError> {
+    let select = format!("{PHOTO} WHERE photo.id = ?1");
+    let mut statement = sql.prepare(&select)?;
+    let mut rows = statement.query([id.to_string()])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let mut photo = photo_of(row)?;
+    let mut statement = sql.prepare("SELECT child FROM photo_tag WHERE photo = ?1")?;
+    let children = statement.query_map([id.to_string()], |row| row.get::<_, String>(0))?;
+    for child in children {
+        let child: String = child?;
+        photo.subjects.confirmed.insert(read(&child)?);
+    }
+    let mut statement = sql.prepare(&format!("{FILE} WHERE photo = ?1 ORDER BY id"))?;
+    let mut rows = statement.query([id.to_string()])?;
+    while let Some(row) = rows.next()? {
+        photo.files.push(file_of(row)?);
+    }
+    Ok(Some(photo))
+}
+
+/// The photo with this content: the one that is not destroyed, else the one destroyed last.
+pub fn photo_by_content(sql: &Connection, hash: &Digest) -> Result<Option<PhotoRow>, PhotosError> {
+    let id: Option<String> = sql
+        .prepare(
+            "SELECT id FROM photo WHERE keyed_hash = ?1
+             ORDER BY stage = 'destroyed', destroyed_at DESC, id DESC LIMIT 1",
+        )?
+        .query_row([hash.0], |row| row.get(0))
+        .optional()?;
+    match id {
+        Some(id) => photo(sql, read(&id)?),
+        None => Ok(None),
+    }
+}
+
+pub fn files_present(sql: &Connection) -> Result<Vec<FileRow>, PhotosError> {
+    let mut statement = sql.prepare(&format!("{FILE} WHERE state = 'present'"))?;
+    let mut rows = statement.query([])?;
+    let mut files = Vec::new();
+    while let Some(row) = rows.next()? {
+        files.push(file_of(row)?);
+    }
+    Ok(files)
+}
+
+pub fn file_present_at(sql: &Connection, path: &RelPath) -> Result<Option<FileRow>, PhotosError> {
+    let select = format!("{FILE} WHERE state = 'present' AND path = ?1");
+    let mut statement = sql.prepare(&select)?;
+    let mut rows = statement.query([path.as_bytes()])?;
+    rows.next()?.map(file_of).transpose()
+}
+
+pub fn file(sql: &Connection, id: i64) -> Result<Option<FileRow>, PhotosError> {
+    let mut statement = sql.prepare(&format!("{FILE} WHERE id = ?1"))?;
+    let mut rows = statement.query([id])?;
+    rows.next()?.map(file_of).transpose()
+}
+
+pub fn file_insert(
+    sql: &Connection,
+    photo: PhotoId,
+    (path, root): (&RelPath, &super::roots::Root),
+    stat: &Stat,
+) -> Result<(), PhotosError> {
+    let identity = &stat.identity;
+    sql.prepare(
+        "INSERT INTO photo_file (photo, path, root, in_trash, state, dev, ino, born_ns, bytes, mtime_ns, ctime_ns, mode,
+            uid, gid) VALUES (?1, ?2, ?3, ?4, 'present', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    )?
+    .execute(params![
+        photo.to_string(),
+        path.as_bytes(),
+        root.path.as_bytes(),
+        root.kind == super::roots::RootKind::Trash,
+        identity.dev.cast_signed(),
+        identity.ino.cast_signed(),
+        identity.born_ns,
+        identity.size.cast_signed(),
+        identity.mtime_ns,
+        identity.ctime_ns,
+        stat.mode,
+        stat.uid,
+        stat.gid,
+    ])?;
+    Ok(())
+}
+
+pub fn file_identify(sql: &Connection, id: i64, identity: &Identity) -> Result<(), PhotosError> {
+    sql.prepare(
+        "UPDATE photo_file SET dev = ?2, ino = ?3, born_ns = ?4, bytes = ?5, mtime_ns = ?6, ctime_ns = ?7 WHERE id = ?1",
+    )?
+    .execute(params![
+        id,
+        identity.dev.cast_signed(),
+        identity.ino.cast_signed(),
+        identity.born_ns,
+        identity.size.cast_signed(),
+        identity.mtime_ns,
+        identity.ctime_ns,
+    ])?;
+    Ok(())
+}
+
+pub fn file_forget(sql: &Connection, id: i64) -> Result<(), PhotosError> {
+    sql.execute("UPDATE photo_journal SET file = NULL WHERE file = ?1", [id])?;
+    sql.execute("DELETE FROM photo_file WHERE id = ?1", [id])?;
+    Ok(())
+}
+
+pub fn artefact_add(
+    sql: &Connection,
+    photo: PhotoId,
+    kind: ArtefactKind,
+    result: ArtefactResult,
+) -> Result<(), PhotosError> {
+    sql.execute(
+        "INSERT INTO photo_artefact (photo, kind, result) VALUES (?1, ?2, ?3)",
+        [photo.to_string(), word(&kind)?, word(&result)?],
+    )?;
+    Ok(())
+}
+
+pub fn artefacts(sql: &Connection, photo: PhotoId) -> Result<Vec<Artefact>, PhotosError> {
+    let select = "SELECT kind, result FROM photo_artefact WHERE photo = ?1 ORDER BY rowid";
+    let mut statement = sql.prepare(select)?;
+    let rows = statement.query_map([photo.to_string()], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+    })?;
+    rows.map(|row| {
+        let (kind, result) = row?;
+        Ok(Artefact {
+            kind: unword(&kind)?,
+            result: unword(&result)?,
+        })
+    })
+    .collect()
+}
+
+pub fn vaults(sql: &Connection) -> Result<BTreeSet<RelPath>, PhotosError> {
+    let mut statement = sql.prepare("SELECT path FROM photo_vault")?;
+    let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+    rows.map(|path| rel(path?)).collect()
+}
+
+pub fn vault_note(sql: &Connection, vault: &RelPath) -> Result<(), PhotosError> {
+    sql.execute(
+        "INSERT OR IGNORE INTO photo_vault (path) VALUES (?1)",
+        [vault.as_bytes()],
+    )?;
+    Ok(())
+}
+
+/// Photos by stage; those whose files somebody removed are not counted.
+pub fn counts(sql: &Connection) -> Result<BTreeMap<Stage, u64>, PhotosError> {
+    let mut statement = sql.prepare(
+        "SELECT stage, count(*) FROM photo p
+         WHERE stage IN ('sealed', 'destroyed')
+            OR EXISTS (SELECT 1 FROM photo_file f WHERE f.photo = p.id AND f.state <> 'dropped')
+         GROUP BY stage",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+    })?;
+    rows.map(|row| {
+        let (stage, count) = row?;
+        Ok((unword(&stage)?, count.cast_unsigned()))
+    })
+    .collect()
+}
+
+/// Photos that were there before their root was looked after, by month.
+pub fn found_at_enrolment(sql: &Connection) -> Result<BTreeMap<String, u64>, PhotosError> {
+    let mut statement = sql.prepare(
+        "SELECT found_month, count(*) FROM photo p WHERE found_month IS NOT NULL
+            AND EXISTS (SELECT 1 FROM photo_file f WHERE f.photo = p.id AND f.state <> 'dropped')
+         GROUP BY found_month",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn photo_of(row: &Row<'_>) -> Result<PhotoRow, PhotosError> {
+    let sealed_vault: Option<Vec<u8>> = row.get(16)?;
+    let sealed = match sealed_vault {
+        Some(vault) => Some(SealedFile {
+            vault: rel(vault)?,
+            name: OsString::from_vec(row.get(17)?),
+            bytes: row.get::<_, i64>(18)?.cast_unsigned(),
+            sha256: Digest(row.get(19)?),
+        }),
+        None => None,
+    };
+    let text = |at: usize| row.get::<_, String>(at);
+    let maybe = |at: usize| row.get::<_, Option<String>>(at);
+    Ok(PhotoRow {
+        id: read(&text(0)?)?,
+        hash: Digest(row.get(1)?),
+        bytes: row.get::<_, i64>(2)?.cast_unsigned(),
+        media: text(3)?,
+        captured_at: read(&text(4)?)?,
+        session: read_maybe(maybe(5)?)?,
+        subjects: Subjects {
+            tagging: unword::<Tagging>(&text(8)?)?,
+            confirmed: BTreeSet::new(),
+            unregistered_person: row.get(9)?,
+            rooms: unjson::<BTreeSet<RoomName>>(&text(6)?)?,
+            possible_when_taken: unjson(&text(21)?)?,
+        },
+        staff: read_maybe(maybe(7)?)?,
+        care_record: row.get(10)?,
+        found_month: maybe(11)?,
+        uploaded_at: read_maybe(maybe(12)?)?,
+        stage: unword(&text(13)?)?,
+        withheld_at: read_maybe(maybe(14)?)?,
+        sealed_at: read_maybe(maybe(15)?)?,
+        sealed,
+        observed: maybe(20)?.map(|stage| unword(&stage)).transpose()?,
+        files: Vec::new(),
+    })
+}
+
+fn file_of(row: &Row<'_>) -> Result<FileRow, PhotosError> {
+    let state: String = row.get(5)?;
+    let states = [
+        FileState::Present,
+        FileState::Vaulted,
+        FileState::Dropping,
+        FileState::Dropped,
+    ];
+    let vault: Option<Vec<u8>> = row.get(6)?;
+    let number = |at: usize| row.get::<_, i64>(at);
+    Ok(FileRow {
+        id: row.get(0)?,
+        photo: read(&row.get::<_, String>(1)?)?,
+        path: rel(row.get(2)?)?,
+        root: rel(row.get(3)?)?,
+        in_trash: row.get(4)?,
+        state: states
+            .into_iter()
+            .find(|known| known.as_str() == state)
+            .ok_or_else(|| PhotosError::Damaged(format!("a file is in state `{state}`")))?,
+        vault: match vault {
+            Some(vault) => Some((rel(vault)?, OsString::from_vec(row.get(7)?))),
+            None => None,
+        },
+        identity: Identity {
+            dev: number(8)?.cast_unsigned(),
+            ino: number(9)?.cast_unsigned(),
+            born_ns: number(10)?,
+            size: number(11)?.cast_unsigned(),
+            mtime_ns: number(12)?,
+            ctime_ns: number(13)?,
+        },
+    })
+}
+
+pub(super) fn rel(bytes: Vec<u8>) -> Result<RelPath, PhotosError> {
+    RelPath::from_bytes(bytes)
+        .ok_or_else(|| PhotosError::Damaged("a path climbs out of its root".to_owned()))
+}
+
+pub(super) fn name_bytes(name: &std::ffi::OsStr) -> &[u8] {
+    name.as_bytes()
+}
+
+pub(super) fn read<T: std::str::FromStr>(text: &str) -> Result<T, PhotosError>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse()
+        .map_err(|e: T::Err| PhotosError::Damaged(e.to_string()))
+}
+
+fn read_maybe<T: std::str::FromStr>(text: Option<String>) -> Result<Option<T>, PhotosError>
+where
+    T::Err: std::fmt::Display,
+{
+    text.map(|text| read(&text)).transpose()
+}
+
+pub(super) fn json<T: Serialize>(value: &T) -> Result<String, PhotosError> {
+    serde_json::to_string(value).map_err(|e| PhotosError::Damaged(e.to_string()))
+}
+
+pub(super) fn unjson<T: DeserializeOwned>(text: &str) -> Result<T, PhotosError> {
+    serde_json::from_str(text).map_err(|e| PhotosError::Damaged(e.to_string()))
+}
+
+/// A value whose wire form is one word.
+pub(super) fn word<T: Serialize>(value: &T) -> Result<String, PhotosError> {
+    Ok(json(value)?.trim_matches('"').to_owned())
+}
+
+pub(super) fn unword<T: DeserializeOwned>(text: &str) -> Result<T, PhotosError> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned()))
+        .map_err(|e| PhotosError::Damaged(e.to_string()))
+}

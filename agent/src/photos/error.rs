@@ -1,0 +1,30 @@
+//! What can go wrong with the catalogue and the files behind it.
+
+use crate::ledger::LedgerError;
+use std::io;
+
+#[derive(Debug, thiserror::Error)]
+pub enum PhotosError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("the photo catalogue is damaged: {0}")]
+    Damaged(String),
+    #[error("failed to carry out what the photo journal says")]
+    Io(#[from] io::Error),
+    #[error("there is no photo {0} on this tablet")]
+    NoSuchPhoto(nestwarden_policy_schema::id::PhotoId),
+    #[error("a session has been open since {0}; end it first")]
+    SessionOpen(jiff::Timestamp),
+    #[error("no session is open; start one first")]
+    NoSession,
+    #[error("the tablet has not had its first bundle yet; it needs the server once")]
+    NoBundle,
+    #[error("the photos task has ended; see the agent's log")]
+    TaskEnded,
+}
+
+impl From<rusqlite::Error> for PhotosError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Ledger(error.into())
+    }
+}

@@ -1,0 +1,257 @@
+//! What staff and the server are told of the photos on this tablet.
+
+use super::catalogue::{self, PhotoRow};
+use super::engine::{Engine, Judged, Moment};
+use super::error::PhotosError;
+use super::session::{self, Session};
+use jiff::Timestamp;
+use nestwarden_policy_schema::consent::{Cause, RoomName, Stage, Tagging};
+use nestwarden_policy_schema::control::Outcome;
+use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::id::{ChildId, PhotoId, SessionId};
+use nestwarden_policy_schema::policy::Mode;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    pub id: PhotoId,
+    pub stage: Stage,
+    pub media: String,
+    pub session: Option<SessionId>,
+    pub captured_at: Timestamp,
+    /// The next stage, as far as is known now; `None` while nothing is due or a hold covers it.
+    pub deadline: Option<Deadline>,
+    pub tagging: Tagging,
+    pub confirmed: BTreeSet<ChildId>,
+    pub unregistered_person: bool,
+    pub found_at_enrolment: bool,
+    pub held: bool,
+    /// What keeps it from being where it has to be: a problem, or what it waits for.
+    pub note: Option<String>,
+    /// Names it has in the roots and vaults.
+    pub files: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deadline {
+    pub stage: Stage,
+    pub at: Timestamp,
+    pub cause: Cause,
+}
+
+/// Who is in a photo, as a person said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tags {
+    pub tagging: Tagging,
+    #[serde(default)]
+    pub confirmed: BTreeSet<ChildId>,
+    #[serde(default)]
+    pub unregistered_person: bool,
+    #[serde(default)]
+    pub care_record: bool,
+}
+
+/// How well the roots are being looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Watchfulness {
+    /// Whether all of them were scanned since the agent started.
+    pub scanned: bool,
+    pub roots: usize,
+    /// What could not be read or watched, by path.
+    pub problems: Vec<String>,
+}
+
+/// Lines of an outcome beyond which only their number is told.
+const MAX_LINES: usize = 20;
+
+impl Engine {
+    pub fn list(&self) -> Result<Vec<Listing>, PhotosError> {
+        let rows = self.ledger.read(catalogue::photos)?;
+        let listed = rows.into_iter().filter(|row| !row.is_gone());
+        Ok(listed.map(|row| self.listing(row)).collect())
+    }
+
+    fn listing(&self, row: PhotoRow) -> Listing {
+        let judged = self.judged.get(&row.id);
+        let dropped = row.in_state(catalogue::FileState::Dropped).count();
+        Listing {
+            id: row.id,
+            stage: row.stage,
+            session: row.session,
+            captured_at: row.captured_at,
+            deadline: judged.and_then(|judged| deadline(row.stage, judged)),
+            tagging: row.subjects.tagging,
+            confirmed: row.subjects.confirmed,
+            unregistered_person: row.subjects.unregistered_person,
+            found_at_enrolment: row.found_month.is_some(),
+            held: judged.is_some_and(|j| j.held),
+            note: self.note(row.id),
+            files: row.files.len() - dropped,
+            media: row.media,
+        }
+    }
+
+    fn note(&self, id: PhotoId) -> Option<String> {
+        let trouble = self.trouble.get(&id).map(|t| t.problem.clone());
+        let waits = self.judged.get(&id).is_some_and(Judged::waits_for_unseal);
+        trouble.or_else(|| waits.then(|| "sealed, waiting for unseal".to_owned()))
+    }
+
+    /// What the last pass came to.
+    pub fn outcome(&self, moment: &Moment<'_>, watched: &Watchfulness) -> Outcome {
+        let Some(policy) = moment.policy() else {
+            return Outcome::Unmanaged;
+        };
+        let mut lines: Vec<String> = self
+            .judged
+            .iter()
+            .filter(|(_, judged)| !judged.is_settled())
+            .map(|(id, judged)| {
+                let note = self.note(*id).map(|note| format!(" ({note})"));
+                let (stage, due) = (name(judged.stage), name(judged.due));
+                format!(
+                    "photo {id} is {stage}, due {due}{}",
+                    note.unwrap_or_default()
+                )
+            })
+            .collect();
+        let more = lines.len().saturating_sub(MAX_LINES);
+        lines.truncate(MAX_LINES);
+        if more > 0 {
+            lines.push(format!("and {more} more"));
+        }
+        if policy.mode == Mode::Observe {
+            return Outcome::Observed {
+                would_change: lines,
+            };
+        }
+        let mut problems = watched.problems.clone();
+        let unseen = problems.len().saturating_sub(MAX_LINES);
+        problems.truncate(MAX_LINES);
+        if unseen > 0 {
+            problems.push(format!("and {unseen} more"));
+        }
+        let error = (!problems.is_empty()).then(|| problems.join("; "));
+        if !lines.is_empty() {
+            Outcome::Drifted {
+                remaining: lines,
+                error,
+            }
+        } else if let Some(error) = error {
+            Outcome::Unknown { error }
+        } else if !watched.scanned {
+            let error = "the capture roots have not been looked at yet".to_owned();
+            Outcome::Unknown { error }
+        } else if watched.roots == 0 {
+            let error = "none of the policy's capture roots exists on this tablet".to_owned();
+            Outcome::Unknown { error }
+        } else {
+            Outcome::Compliant
+        }
+    }
+
+    /// Takes over who is in a photo. The caller passes over it again.
+    pub fn tag(
+        &mut self,
+        moment: &Moment<'_>,
+        photo: PhotoId,
+        tags: &Tags,
+    ) -> Result<(), PhotosError> {
+        self.commit(|tx| {
+            let row = catalogue::photo(tx.sql(), photo)?;
+            if row.is_none_or(|row| row.stage == Stage::Destroyed) {
+                return Err(PhotosError::NoSuchPhoto(photo));
+            }
+            catalogue::tags_replace(tx.sql(), photo, &tags.confirmed)?;
+            tx.sql().execute(
+                "UPDATE photo SET tagging = ?2, unregistered_person = ?3, care_record = ?4 WHERE id = ?1",
+                rusqlite::params![
+                    photo.to_string(),
+                    catalogue::word(&tags.tagging)?,
+                    tags.unregistered_person,
+                    tags.care_record
+                ],
+            )?;
+            let event = EventBody::PhotoTagged {
+                photo,
+                tagging: tags.tagging,
+                confirmed: tags.confirmed.len() as u64,
+            };
+            tx.record(moment.now.at, &event)?;
+            Ok(())
+        })
+    }
+
+    /// Opens a session for these rooms; without any, for the rooms of the tablet.
+    pub fn session_start(
+        &mut self,
+        moment: &Moment<'_>,
+        rooms: BTreeSet<RoomName>,
+    ) -> Result<Session, PhotosError> {
+        let rooms = if rooms.is_empty() {
+            moment.bundle.rooms.clone()
+        } else {
+            rooms
+        };
+        let session = Session {
+            id: SessionId::from_uuid(Uuid::now_v7()),
+            rooms,
+            started_at: moment.now.at,
+        };
+        self.commit(|tx| {
+            if let Some(open) = session::session_open(tx.sql())? {
+                return Err(PhotosError::SessionOpen(open.started_at));
+            }
+            session::session_insert(tx.sql(), &session)?;
+            let event = EventBody::SessionStarted {
+                session: session.id,
+                rooms: session.rooms.clone(),
+            };
+            tx.record(moment.now.at, &event)?;
+            Ok(())
+        })?;
+        Ok(session)
+    }
+
+    /// Ends the open session; how many photos were taken in it.
+    pub fn session_end(&mut self, at: Timestamp) -> Result<(Session, u64), PhotosError> {
+        self.commit(|tx| {
+            let open = session::session_open(tx.sql())?.ok_or(PhotosError::NoSession)?;
+            let photos = session::session_end(tx.sql(), open.id, at)?;
+            let event = EventBody::SessionEnded {
+                session: open.id,
+                photos,
+            };
+            tx.record(at, &event)?;
+            Ok((open, photos))
+        })
+    }
+}
+
+fn deadline(stage: Stage, judged: &Judged) -> Option<Deadline> {
+    let schedule = &judged.schedule;
+    let stages = [
+        (Stage::Withheld, schedule.withhold),
+        (Stage::Sealed, schedule.seal),
+        (Stage::Destroyed, schedule.destroy),
+    ];
+    stages.into_iter().find_map(|(next, due)| {
+        let due = due.filter(|_| next > stage)?;
+        Some(Deadline {
+            stage: next,
+            at: due.at,
+            cause: due.cause,
+        })
+    })
+}
+
+const fn name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Live => "live",
+        Stage::Withheld => "withheld",
+        Stage::Sealed => "sealed",
+        Stage::Destroyed => "destroyed",
+    }
+}

@@ -1,0 +1,551 @@
+//! The task that keeps the photos as their verdicts want them: wakes for bundles, files, people and time, and hands
+//! everything that blocks to other threads. Of scans and of jobs one each runs at a time; neither keeps a pass waiting.
+
+use super::catalogue;
+use super::engine::{Engine, Moment, Passed, Scope};
+use super::error::PhotosError;
+use super::handle::{PhotosHandle, Reply, Request};
+use super::hash::{ContentKey, Stop};
+use super::jobs::{Done, Job};
+use super::listing::Watchfulness;
+use super::roots::Roots;
+use super::scan::{Report, Scanner};
+use super::session::{self, Session};
+use super::tree::RelPath;
+use super::watch::Watch;
+use crate::clock::TrustedClock;
+use crate::ledger::Ledger;
+use crate::paths::Paths;
+use crate::reconcile::board::OutcomeBoard;
+use nestwarden_policy_schema::control::{ControlName, Outcome};
+use nestwarden_policy_schema::envelope::VerifiedBundle;
+use nestwarden_policy_schema::id::{DeviceId, PhotoId, SessionId};
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// What the task works with.
+#[derive(Clone)]
+pub struct PhotosContext {
+    pub ledger: Ledger,
+    pub clock: TrustedClock,
+    pub paths: Paths,
+    pub board: OutcomeBoard,
+    pub device_id: DeviceId,
+}
+
+/// Everything is looked at this often, whatever was heard.
+const RESCAN_EVERY: Duration = Duration::from_secs(600);
+/// And judged this often, for what changes without anybody telling: how old the hold list is.
+const JUDGE_EVERY: Duration = Duration::from_secs(300);
+/// After a failure of the ledger or the disk.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+const QUEUE: usize = 64;
+
+enum Arrived {
+    Scanned(Box<Scanned>),
+    Done(Done),
+}
+
+struct Scanned {
+    scanner: Scanner,
+    report: io::Result<Report>,
+    /// Of everything, in the roots of these patterns.
+    full: Option<BTreeSet<String>>,
+    /// A hold kept it from looking.
+    frozen: bool,
+}
+
+/// The task, ready to run.
+pub struct PhotosTask {
+    context: PhotosContext,
+    engine: Arc<Mutex<Engine>>,
+    requests: mpsc::Receiver<Request>,
+    open: watch::Sender<Option<SessionId>>,
+    arrivals: (mpsc::Sender<Arrived>, mpsc::Receiver<Arrived>),
+    watch: Watch,
+    scanner: Option<Scanner>,
+    scan_stop: Arc<Stop>,
+    roots: Roots,
+    patterns: BTreeSet<String>,
+    watched: Watchfulness,
+    jobs: VecDeque<Job>,
+    job_running: bool,
+    scan_everything: bool,
+    /// Answered when a scan of everything that begins after they asked has ended; `scanning` are those of the one under way.
+    asked: Vec<AfterScan>,
+    scanning: Vec<AfterScan>,
+    judge_all: bool,
+    next_change: Option<jiff::Timestamp>,
+    /// By the boot clock.
+    retry_at: Option<Duration>,
+    rescan_at: Duration,
+    judge_at: Duration,
+}
+
+enum AfterScan {
+    SessionEnd(Reply<(Session, u64)>),
+    Rescan(Reply<()>),
+}
+
+impl PhotosTask {
+    /// Takes up what the last run left, and returns the handle to speak to the task with. Blocks.
+    pub fn open(context: PhotosContext) -> Result<(PhotosHandle, Self), PhotosError> {
+        let engine = Engine::open(context.ledger.clone(), &context.paths, context.device_id)?;
+        let open = context.ledger.read(session::session_open)?;
+        let (sender, requests) = mpsc::channel(QUEUE);
+        let open = watch::Sender::new(open.map(|session| session.id));
+        let handle = PhotosHandle {
+            requests: sender,
+            open: open.subscribe(),
+        };
+        let task = Self {
+            watch: Watch::new(Arc::clone(engine.tree())),
+            engine: Arc::new(Mutex::new(engine)),
+            context,
+            requests,
+            open,
+            arrivals: mpsc::channel(QUEUE),
+            scanner: Some(Scanner::default()),
+            scan_stop: Arc::default(),
+            roots: Roots::default(),
+            patterns: BTreeSet::new(),
+            watched: Watchfulness::default(),
+            jobs: VecDeque::new(),
+            job_running: false,
+            scan_everything: false,
+            asked: Vec::new(),
+            scanning: Vec::new(),
+            judge_all: true,
+            next_change: None,
+            retry_at: None,
+            rescan_at: Duration::ZERO,
+            judge_at: Duration::ZERO,
+        };
+        Ok((handle, task))
+    }
+
+    /// Runs until every handle is dropped or the future is. Work under way is told to stop then, and the next start takes
+    /// it up.
+    pub async fn run(mut self) {
+        let mut bundles = self.context.ledger.watch_bundle();
+        let mut doubt = self.context.clock.watch_doubt();
+        let door = self.context.clock.door();
+        let _stop = StopAtEnd(Arc::clone(&self.engine), Arc::clone(&self.scan_stop));
+        loop {
+            if let Err(error) = self.step().await {
+                tracing::error!(%error, "photos cannot be looked after for now");
+                self.report_failure(&error).await;
+                self.judge_all = true;
+                self.retry_at = Some(door.since_boot() + RETRY_AFTER);
+                door.sleep(RETRY_AFTER).await;
+                continue;
+            }
+            let wait = self.wait();
+            tokio::select! {
+                changed = bundles.changed() => {
+                    if changed.is_err() { return }
+                    self.judge_all = true;
+                }
+                changed = doubt.changed() => {
+                    if changed.is_err() { return }
+                    self.judge_all = true;
+                }
+                request = self.requests.recv() => {
+                    let Some(request) = request else { return };
+                    self.answer(request).await;
+                }
+                Some(arrived) = self.arrivals.1.recv() => {
+                    if let Err(error) = self.take(arrived).await {
+                        tracing::error!(%error, "what was found out about photos could not be kept");
+                        self.judge_all = true;
+                        self.scan_everything = true;
+                    }
+                }
+                () = self.watch.hear(door.since_boot()) => {}
+                () = door.sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Does whatever is due now, short of waiting.
+    async fn step(&mut self) -> Result<(), PhotosError> {
+        let Some(bundle) = self.context.ledger.bundle() else {
+            return self.answer_after_scan().await;
+        };
+        let now = self.context.clock.now();
+        let since_boot = self.context.clock.door().since_boot();
+        let time_changed_it = self.next_change.is_some_and(|at| at <= now.at);
+        let retry = self.retry_at.is_some_and(|at| at <= since_boot);
+        if self.judge_all || time_changed_it || retry || since_boot >= self.judge_at {
+            self.judge_all = false;
+            self.judge_at = since_boot + JUDGE_EVERY;
+            self.pass(&bundle, Scope::All).await?;
+        }
+        let photos = bundle.bundle().policy.photos.as_ref();
+        let patterns = photos.map(|p| p.capture_roots.clone()).unwrap_or_default();
+        if patterns != self.patterns {
+            self.patterns = patterns;
+            self.scan_everything = true;
+        }
+        self.scan_everything |= self.watch.take_overflow() || since_boot >= self.rescan_at;
+        if photos.is_some() {
+            self.scan(&bundle, since_boot).await?;
+        } else {
+            self.rescan_at = since_boot + RESCAN_EVERY;
+            self.scanning.append(&mut self.asked);
+            self.answer_after_scan().await?;
+        }
+        self.work();
+        Ok(())
+    }
+
+    fn wait(&self) -> Duration {
+        let since_boot = self.context.clock.door().since_boot();
+        let now = self.context.clock.now().at;
+        let change = self.next_change.map(|at| {
+            let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+            since_boot + wait
+        });
+        let wakes = [change, self.retry_at, self.watch.next_look()];
+        let wake = wakes.into_iter().flatten().min();
+        let wake = wake
+            .unwrap_or(Duration::MAX)
+            .min(self.judge_at)
+            .min(self.rescan_at);
+        wake.saturating_sub(since_boot)
+    }
+
+    async fn pass(
+        &mut self,
+        bundle: &Arc<VerifiedBundle>,
+        scope: Scope,
+    ) -> Result<(), PhotosError> {
+        let passed = self
+            .with_engine(bundle, move |engine, moment| engine.pass(moment, &scope))
+            .await?;
+        self.keep(passed);
+        self.report(bundle).await
+    }
+
+    fn keep(&mut self, passed: Passed) {
+        self.jobs.extend(passed.jobs);
+        self.next_change = passed.next_change;
+        self.retry_at = passed.retry_at;
+        self.watch.add(passed.relook);
+    }
+
+    /// Begins a scan if there is reason to and none is under way.
+    async fn scan(
+        &mut self,
+        bundle: &Arc<VerifiedBundle>,
+        since_boot: Duration,
+    ) -> Result<(), PhotosError> {
+        if self.scanner.is_none() {
+            return Ok(());
+        }
+        let paths = self.watch.take_ready(since_boot);
+        let more = |path: &RelPath| {
+            self.roots.of(path).is_none()
+                && path
+                    .parent()
+                    .is_some_and(|dir| self.roots.watch_for_more.contains(&dir))
+        };
+        if paths.iter().any(more) {
+            // A root, or a folder on the way to one, came or went.
+            self.scan_everything = true;
+        }
+        if !self.scan_everything && paths.is_empty() {
+            return Ok(());
+        }
+        let everything = std::mem::take(&mut self.scan_everything);
+        let patterns = self.patterns.clone();
+        let known = self
+            .with_engine(bundle, {
+                let patterns = patterns.clone();
+                move |engine, moment| {
+                    engine.roots_begun(&patterns)?;
+                    let roots = everything.then(|| Roots::resolve(engine.tree(), &patterns));
+                    Ok((engine.known(moment)?, roots, Arc::clone(engine.tree())))
+                }
+            })
+            .await?;
+        let (known, roots, tree) = known;
+        if let Some(roots) = roots {
+            self.rescan_at = since_boot + RESCAN_EVERY;
+            self.scanning.append(&mut self.asked);
+            // Watched, and anew, before it is scanned: what comes in between is heard of.
+            self.watch.forget();
+            self.watched.problems = self.watch.follow(&roots);
+            if known.everything_frozen {
+                let frozen =
+                    "a hold freezes this tablet: nothing in the capture roots is looked at";
+                self.watched.problems.push(frozen.to_owned());
+            }
+            self.watched.roots = roots.captures().count();
+            let problems = roots.problems.iter();
+            self.watched
+                .problems
+                .extend(problems.map(|(path, e)| format!("`{path}`: {e}")));
+            self.roots = roots;
+        }
+        let roots = self.roots.clone();
+        let key = ContentKey::new(&bundle.bundle().photo_hash_key);
+        let arrivals = self.arrivals.0.clone();
+        let stop = Arc::clone(&self.scan_stop);
+        let Some(mut scanner) = self.scanner.take() else {
+            return Ok(());
+        };
+        let frozen = known.everything_frozen;
+        let full = everything.then_some(patterns);
+        let work = tokio::task::spawn_blocking(move || {
+            let report = if everything {
+                scanner.full(&tree, &roots, &known, &key, &stop)
+            } else {
+                scanner.paths(&tree, &roots, &paths, &known, (&key, &stop))
+            };
+            (scanner, report)
+        });
+        tokio::spawn(async move {
+            // Something that went badly wrong in a scan must not end all scanning.
+            let (scanner, report) = work
+                .await
+                .unwrap_or_else(|e| (Scanner::default(), Err(io::Error::other(e))));
+            let scanned = Scanned {
+                scanner,
+                report,
+                full,
+                frozen,
+            };
+            // Nobody listens any more when the task has ended.
+            let _ = arrivals.send(Arrived::Scanned(Box::new(scanned))).await;
+        });
+        Ok(())
+    }
+
+    /// Begins the next job if none is under way.
+    fn work(&mut self) {
+        if self.job_running {
+            return;
+        }
+        let Some(job) = self.jobs.pop_front() else {
+            return;
+        };
+        self.job_running = true;
+        let arrivals = self.arrivals.0.clone();
+        let engine = Arc::clone(&self.engine);
+        let photo = job.photo();
+        let work = tokio::task::spawn_blocking(move || {
+            let vaults = lock(&engine).vaults();
+            job.run(&vaults)
+        });
+        tokio::spawn(async move {
+            let done = work.await.unwrap_or_else(|error| {
+                tracing::error!(%error, "a photo's job ended without a result; the journal says how far it got");
+                photo.map_or(Done::Cleared, |photo| Done::Stopped { photo })
+            });
+            let _ = arrivals.send(Arrived::Done(done)).await;
+        });
+    }
+
+    async fn take(&mut self, arrived: Arrived) -> Result<(), PhotosError> {
+        let scanned = match arrived {
+            Arrived::Scanned(scanned) => *scanned,
+            Arrived::Done(done) => {
+                self.job_running = false;
+                let Some(bundle) = self.context.ledger.bundle() else {
+                    return Ok(());
+                };
+                let finish =
+                    move |engine: &mut Engine, moment: &Moment<'_>| engine.finish(moment, done);
+                let again = self.with_engine(&bundle, finish).await?;
+                return self.pass(&bundle, Scope::Only(again)).await;
+            }
+        };
+        self.scanner = Some(scanned.scanner);
+        let Some(bundle) = self.context.ledger.bundle() else {
+            return Ok(());
+        };
+        let report = scanned.report?;
+        let unreadable: Vec<String> = report
+            .unreadable
+            .iter()
+            .map(|(path, error)| format!("`{path}`: {error}"))
+            .collect();
+        let complete = scanned.full.is_some() && unreadable.is_empty() && !scanned.frozen;
+        let known = &mut self.watched.problems;
+        let new = unreadable
+            .into_iter()
+            .filter(|problem| !known.contains(problem));
+        let new: Vec<String> = new.collect();
+        known.extend(new);
+        let is_full = scanned.full.is_some();
+        let patterns = scanned.full;
+        let touched = self
+            .with_engine(&bundle, move |engine, moment| {
+                let touched = engine.absorb(moment, &report)?;
+                if let Some(patterns) = patterns.filter(|_| complete) {
+                    engine.roots_done(&patterns)?;
+                }
+                Ok::<BTreeSet<PhotoId>, PhotosError>(touched)
+            })
+            .await?;
+        self.watched.scanned |= is_full;
+        self.pass(&bundle, Scope::Only(touched)).await?;
+        if is_full {
+            self.answer_after_scan().await?;
+        }
+        Ok(())
+    }
+
+    async fn answer_after_scan(&mut self) -> Result<(), PhotosError> {
+        for waiting in std::mem::take(&mut self.scanning) {
+            match waiting {
+                AfterScan::Rescan(reply) => {
+                    let _ = reply.send(Ok(()));
+                }
+                AfterScan::SessionEnd(reply) => {
+                    let at = self.context.clock.now().at;
+                    let ended = self.blocking(move |engine| engine.session_end(at)).await;
+                    if ended.is_ok() {
+                        self.open.send_replace(None);
+                    }
+                    let _ = reply.send(ended);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self, request: Request) {
+        let bundle = self.context.ledger.bundle();
+        match request {
+            Request::SessionStart(rooms, reply) => {
+                let started = match &bundle {
+                    Some(bundle) => {
+                        let start = move |engine: &mut Engine, moment: &Moment<'_>| {
+                            engine.session_start(moment, rooms)
+                        };
+                        self.with_engine(bundle, start).await
+                    }
+                    None => Err(PhotosError::NoBundle),
+                };
+                if let Ok(session) = &started {
+                    self.open.send_replace(Some(session.id));
+                }
+                let _ = reply.send(started);
+            }
+            Request::SessionEnd(reply) => self.after_scan(AfterScan::SessionEnd(reply)),
+            Request::Rescan(reply) => self.after_scan(AfterScan::Rescan(reply)),
+            Request::List(reply) => {
+                let _ = reply.send(self.blocking(|engine| engine.list()).await);
+            }
+            Request::Counts(reply) => {
+                let counts = self.blocking(|engine| engine.ledger.read(catalogue::counts));
+                let _ = reply.send(counts.await);
+            }
+            Request::Found(reply) => {
+                let found =
+                    self.blocking(|engine| engine.ledger.read(catalogue::found_at_enrolment));
+                let _ = reply.send(found.await);
+            }
+            Request::Tag(photo, tags, reply) => {
+                let _ = reply.send(match bundle {
+                    Some(bundle) => self.tag(&bundle, photo, tags).await,
+                    None => Err(PhotosError::NoBundle),
+                });
+            }
+        }
+    }
+
+    fn after_scan(&mut self, waiting: AfterScan) {
+        self.scan_everything = true;
+        if self.context.ledger.bundle().is_some() {
+            self.asked.push(waiting);
+        } else {
+            self.scanning.push(waiting);
+        }
+    }
+
+    async fn tag(
+        &mut self,
+        bundle: &Arc<VerifiedBundle>,
+        photo: PhotoId,
+        tags: super::listing::Tags,
+    ) -> Result<(), PhotosError> {
+        self.with_engine(bundle, move |engine, moment| {
+            engine.tag(moment, photo, &tags)
+        })
+        .await?;
+        self.pass(bundle, Scope::Only(BTreeSet::from([photo])))
+            .await
+    }
+
+    async fn report(&self, bundle: &Arc<VerifiedBundle>) -> Result<(), PhotosError> {
+        let (board, watched) = (self.context.board.clone(), self.watched.clone());
+        self.with_engine(bundle, move |engine, moment| {
+            let outcome = engine.outcome(moment, &watched);
+            board.report(ControlName::Photos, outcome, moment.now.at)?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn report_failure(&self, error: &PhotosError) {
+        let (board, at) = (self.context.board.clone(), self.context.clock.now().at);
+        let outcome = Outcome::Unknown {
+            error: error.to_string(),
+        };
+        let reported =
+            tokio::task::spawn_blocking(move || board.report(ControlName::Photos, outcome, at))
+                .await;
+        if !matches!(reported, Ok(Ok(_))) {
+            tracing::error!("the failure could not be put on the board either");
+        }
+    }
+
+    async fn with_engine<T: Send + 'static>(
+        &self,
+        bundle: &Arc<VerifiedBundle>,
+        work: impl FnOnce(&mut Engine, &Moment<'_>) -> Result<T, PhotosError> + Send + 'static,
+    ) -> Result<T, PhotosError> {
+        let bundle = Arc::clone(bundle);
+        let clock = self.context.clock.clone();
+        self.blocking(move |engine| {
+            let moment = Moment {
+                bundle: bundle.bundle(),
+                now: clock.now(),
+                since_boot: clock.door().since_boot(),
+            };
+            work(engine, &moment)
+        })
+        .await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Engine) -> Result<T, PhotosError> + Send + 'static,
+    ) -> Result<T, PhotosError> {
+        let engine = Arc::clone(&self.engine);
+        tokio::task::spawn_blocking(move || work(&mut lock(&engine)))
+            .await
+            .map_err(|_| PhotosError::TaskEnded)?
+    }
+}
+
+/// Tells what is under way to stop when the task ends.
+struct StopAtEnd(Arc<Mutex<Engine>>, Arc<Stop>);
+
+impl Drop for StopAtEnd {
+    fn drop(&mut self) {
+        self.1.ask();
+        lock(&self.0).stop_all();
+    }
+}
+
+fn lock(engine: &Mutex<Engine>) -> std::sync::MutexGuard<'_, Engine> {
+    // A panic in a pass leaves the journal to say how far it got, as a power cut would.
+    engine.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,439 @@
+//! A tablet whose power a test can cut at any instant.
+
+use super::catalogue::{self, FileState};
+use super::engine::{Engine, Moment, Passed, Scope};
+use super::error::PhotosError;
+use super::fault::armed;
+use super::hash::{ContentKey, Stop};
+use super::listing::{Listing, Tags};
+use super::roots::Roots;
+use super::scan::Scanner;
+use super::tree::RelPath;
+use crate::ledger::Ledger;
+use crate::paths::Paths;
+use crate::testing::{Signer, enrolled};
+use jiff::{SignedDuration, Timestamp};
+use nestwarden_policy_schema::bundle::Bundle;
+use nestwarden_policy_schema::consent::{
+    ChildEntry, ConsentStanding, ConsentState, Purpose, Stage, Tagging, TrustedNow,
+};
+use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::hold::{Hold, HoldCategory, HoldList, HoldScope};
+use nestwarden_policy_schema::id::{ChildId, HoldId, PhotoId};
+use nestwarden_policy_schema::policy::{Mode, PhotosPolicy};
+use nestwarden_policy_schema::receipt::Receipt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+use uuid::Uuid;
+
+pub(super) const PICTURES: &str = "home/anna/Pictures";
+
+pub(super) struct Tablet {
+    pub(super) temp: tempfile::TempDir,
+    pub(super) paths: Paths,
+    pub(super) ledger: Ledger,
+    pub(super) engine: Option<Engine>,
+    pub(super) scanner: Scanner,
+    pub(super) signer: Signer,
+    pub(super) bundle: Bundle,
+    pub(super) now: TrustedNow,
+    pub(super) release: age::x25519::Identity,
+}
+
+pub(super) fn policy() -> PhotosPolicy {
+    PhotosPolicy {
+        mode: Mode::Enforce,
+        requirements: BTreeSet::new(),
+        capture_roots: BTreeSet::from(["/home/*/Pictures".to_owned()]),
+        purposes: BTreeMap::from([(Purpose::OwnLearningJournal, 28)]),
+        max_age_days: 28,
+        after_upload_hours: 24,
+        untagged_opening_days: 7,
+        destroy_after_opening_days: 3,
+        destroy_unconfirmed_after_days: 7,
+        leaver_days: 14,
+        lease_opening_days: 7,
+        max_destroyed_per_hour: 200,
+    }
+}
+
+/// A whole small JPEG (one grey pixel, with a comment that makes each different).
+pub(super) fn jpeg(seed: u8) -> Vec<u8> {
+    let mut bytes = vec![0xff, 0xd8, 0xff, 0xfe, 0x00, 0x12];
+    bytes.extend_from_slice(&[seed; 16]);
+    bytes.extend_from_slice(&[0xff, 0xdb, 0x00, 0x43, 0x00]);
+    bytes.extend_from_slice(&[1; 64]);
+    bytes.extend_from_slice(&[
+        0xff, 0xc0, 0x00, 0x0b, 0x08, 0x00, 0x01, 0x00, 0x01, 0x01, 0x01, 0x11, 0x00,
+    ]);
+    bytes.extend_from_slice(&[0xff, 0xc4, 0x00, 0x14, 0x00, 0x01]);
+    bytes.extend_from_slice(&[0; 15]);
+    bytes.extend_from_slice(&[0x03, 0xff, 0xc4, 0x00, 0x14, 0x10, 0x01]);
+    bytes.extend_from_slice(&[0; 16]);
+    bytes.extend_from_slice(&[
+        0xff, 0xda, 0x00, 0x08, 0x01, 0x01, 0x00, 0x00, 0x3f, 0x00, 0x37, 0xff, 0xd9,
+    ]);
+    bytes
+}
+
+pub(super) fn child(number: u128) -> ChildId {
+    ChildId::from_uuid(Uuid::from_u128(number))
+}
+
+impl Tablet {
+    /// Enrolled, scanned once while empty, and enforcing.
+    pub(super) fn new() -> Self {
+        let mut tablet = Self::unscanned();
+        tablet.look();
+        tablet
+    }
+
+    pub(super) fn unscanned() -> Self {
+        armed::restore_power();
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(temp.path().join(PICTURES)).unwrap();
+        let paths = Paths::new(temp.path());
+        let signer = Signer::new();
+        let ledger = enrolled(&paths, &signer);
+        let at: Timestamp = "2026-03-02T10:00:00Z".parse().unwrap();
+        let (release, recovery) = (
+            age::x25519::Identity::generate(),
+            age::x25519::Identity::generate(),
+        );
+        let mut bundle = signer.content(1);
+        bundle.policy.photos = Some(policy());
+        bundle.release_recipient = release.to_public().to_string();
+        bundle.recovery_recipient = recovery.to_public().to_string();
+        for number in 1..=3 {
+            let given = ConsentStanding {
+                state: ConsentState::Given,
+                ..ConsentStanding::UNANSWERED
+            };
+            let entry = ChildEntry {
+                purposes: BTreeMap::from([(Purpose::OwnLearningJournal, given)]),
+                ..ChildEntry::default()
+            };
+            bundle.register.children.insert(child(number), entry);
+        }
+        let engine = Engine::open(ledger.clone(), &paths, signer.device).unwrap();
+        Self {
+            temp,
+            paths,
+            ledger,
+            engine: Some(engine),
+            scanner: Scanner::default(),
+            signer,
+            bundle,
+            now: TrustedNow {
+                at,
+                doubtful: false,
+                last_contact: Some(at),
+                holds_confirmed_at: Some(at),
+            },
+            release,
+        }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.temp.path().join(PICTURES).join(name)
+    }
+
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    /// Time passes in touch with the server.
+    pub(super) fn pass_hours(&mut self, hours: i64) {
+        self.now.at += SignedDuration::from_hours(hours);
+        self.now.last_contact = Some(self.now.at);
+        self.now.holds_confirmed_at = Some(self.now.at);
+        self.bundle.holds.as_of = self.now.at;
+    }
+
+    pub(super) fn set_consent(&mut self, number: u128, state: ConsentState) {
+        let standing = ConsentStanding {
+            state,
+            withdrawn_at: (state == ConsentState::Withdrawn).then_some(self.now.at),
+            ..ConsentStanding::UNANSWERED
+        };
+        let entry = self.bundle.register.children.get_mut(&child(number));
+        entry.unwrap().purposes = BTreeMap::from([(Purpose::OwnLearningJournal, standing)]);
+    }
+
+    pub(super) fn hold(&mut self, scope: HoldScope, category: HoldCategory) {
+        let hold = Hold {
+            id: HoldId::from_uuid(Uuid::now_v7()),
+            scope,
+            category,
+            opened_at: self.now.at,
+            review_by: self.now.at,
+        };
+        self.bundle.holds = HoldList::new(self.now.at, vec![hold]);
+    }
+
+    pub(super) fn release_holds(&mut self) {
+        self.bundle.holds = HoldList::new(self.now.at, Vec::new());
+    }
+
+    fn with<T>(&mut self, work: impl FnOnce(&mut Engine, &Moment<'_>) -> T) -> T {
+        let since = self.now.at.as_second().cast_unsigned();
+        let moment = Moment {
+            bundle: &self.bundle,
+            now: self.now,
+            since_boot: Duration::from_secs(since),
+        };
+        work(self.engine.as_mut().unwrap(), &moment)
+    }
+
+    /// Scans everything and does whatever comes of it.
+    pub(super) fn look(&mut self) {
+        self.try_look().unwrap();
+    }
+
+    pub(super) fn try_look(&mut self) -> Result<(), PhotosError> {
+        let patterns = self
+            .bundle
+            .policy
+            .photos
+            .as_ref()
+            .unwrap()
+            .capture_roots
+            .clone();
+        let key = ContentKey::new(&self.bundle.photo_hash_key);
+        self.try_settle()?;
+        let known = self.with(|engine, moment| {
+            engine.roots_begun(&patterns)?;
+            engine.known(moment)
+        })?;
+        let tree = std::sync::Arc::clone(self.engine.as_ref().unwrap().tree());
+        let roots = Roots::resolve(&tree, &patterns);
+        let stop = Stop::default();
+        let report = self.scanner.full(&tree, &roots, &known, &key, &stop)?;
+        assert!(report.unreadable.is_empty(), "{:?}", report.unreadable);
+        self.with(|engine, moment| {
+            engine.absorb(moment, &report)?;
+            if !known.everything_frozen {
+                engine.roots_done(&patterns)?;
+            }
+            Ok::<_, PhotosError>(())
+        })?;
+        self.try_settle()
+    }
+
+    pub(super) fn settle(&mut self) {
+        self.try_settle().unwrap();
+    }
+
+    /// Passes and runs jobs until nothing is left to do now.
+    pub(super) fn try_settle(&mut self) -> Result<(), PhotosError> {
+        let mut passed = self.with(|engine, moment| engine.pass(moment, &Scope::All))?;
+        while !passed.jobs.is_empty() {
+            let vaults = self.engine.as_ref().unwrap().vaults();
+            let mut next = Passed::default();
+            for job in std::mem::take(&mut passed.jobs) {
+                let done = job.run(&vaults);
+                let again = self.with(|engine, moment| engine.finish(moment, done))?;
+                let more = self.with(|engine, moment| engine.pass(moment, &Scope::Only(again)))?;
+                next.jobs.extend(more.jobs);
+            }
+            passed = next;
+        }
+        Ok(())
+    }
+
+    /// The power comes back after a cut: a new process over what is on the disk.
+    pub(super) fn restart(&mut self) {
+        self.engine = None;
+        armed::restore_power();
+        self.ledger = Ledger::open(&self.paths).unwrap();
+        let engine = Engine::open(self.ledger.clone(), &self.paths, self.signer.device);
+        self.engine = Some(engine.unwrap());
+        self.scanner = Scanner::default();
+    }
+
+    pub(super) fn list(&self) -> Vec<Listing> {
+        self.engine.as_ref().unwrap().list().unwrap()
+    }
+
+    pub(super) fn only(&self) -> Listing {
+        let mut listed = self.list();
+        assert_eq!(listed.len(), 1, "{listed:?}");
+        listed.remove(0)
+    }
+
+    pub(super) fn stages(&self) -> BTreeMap<Stage, u64> {
+        self.ledger.read(catalogue::counts).unwrap()
+    }
+
+    pub(super) fn tag(&mut self, photo: PhotoId, children: &[u128]) {
+        let tags = Tags {
+            tagging: Tagging::Complete,
+            confirmed: children.iter().map(|n| child(*n)).collect(),
+            unregistered_person: false,
+            care_record: false,
+        };
+        self.with(|engine, moment| engine.tag(moment, photo, &tags))
+            .unwrap();
+        self.settle();
+    }
+
+    /// A photo of child 1, tagged.
+    pub(super) fn photo_of_one(&mut self, name: &str) -> PhotoId {
+        self.write(name, &jpeg(1));
+        self.look();
+        let id = self.only().id;
+        self.tag(id, &[1]);
+        id
+    }
+
+    pub(super) fn events(&self) -> Vec<EventBody> {
+        self.ledger
+            .read(|sql| {
+                let mut statement = sql.prepare("SELECT body FROM events ORDER BY seq")?;
+                let bodies = statement.query_map([], |row| row.get::<_, String>(0))?;
+                bodies
+                    .map(|body| Ok(serde_json::from_str(&body?).unwrap()))
+                    .collect::<Result<_, PhotosError>>()
+            })
+            .unwrap()
+    }
+
+    pub(super) fn receipts(&self) -> Vec<Receipt> {
+        let destroyed = self.events().into_iter().filter_map(|event| match event {
+            EventBody::Destroyed { receipt } => Some(receipt),
+            _ => None,
+        });
+        destroyed.collect()
+    }
+
+    pub(super) fn vault_dir(&self) -> PathBuf {
+        self.paths.state_dir().join("vault")
+    }
+
+    /// Names and contents of everything in the vault.
+    pub(super) fn vault(&self) -> BTreeMap<String, Vec<u8>> {
+        files_in(&self.vault_dir())
+    }
+
+    pub(super) fn pictures(&self) -> BTreeMap<String, Vec<u8>> {
+        files_in(&self.path(""))
+    }
+
+    pub(super) fn open_journal(&self) -> i64 {
+        self.ledger
+            .read(|sql| {
+                let open =
+                    sql.query_row("SELECT count(*) FROM photo_journal", [], |row| row.get(0));
+                Ok::<i64, PhotosError>(open?)
+            })
+            .unwrap()
+    }
+
+    /// What must hold whenever everything is settled, whatever happened before.
+    pub(super) fn assert_sound(&self) {
+        let judged = &self.engine.as_ref().unwrap().judged;
+        let rows = self.ledger.read(catalogue::photos).unwrap();
+        let plain: BTreeMap<PathBuf, Vec<u8>> = walk(&self.path(""));
+        let key = ContentKey::new(&self.bundle.photo_hash_key);
+        let hash = |bytes: &[u8]| key.hash(&mut &*bytes, &Stop::default()).unwrap().0;
+        for row in rows.iter().filter(|row| !row.is_gone()) {
+            let judged = &judged[&row.id];
+            if judged.held {
+                continue;
+            }
+            if judged.due >= Stage::Withheld {
+                let readable = plain.iter().find(|(_, bytes)| hash(bytes) == row.hash);
+                assert!(readable.is_none(), "{row:?} is readable at {readable:?}");
+            }
+            if judged.due >= Stage::Sealed {
+                assert_eq!(row.stage, Stage::Sealed, "{row:?} {judged:?}");
+                let plain = self
+                    .vault()
+                    .into_values()
+                    .any(|bytes| hash(&bytes) == row.hash);
+                assert!(!plain, "plaintext of {row:?} is left in the vault");
+            }
+            if row.stage == Stage::Sealed {
+                let sealed = row.sealed.as_ref().unwrap();
+                let ciphertext = &self.vault()[&sealed.name.to_string_lossy().into_owned()];
+                let content = age::decrypt(&self.release, ciphertext).unwrap();
+                assert_eq!(hash(&content), row.hash);
+            } else {
+                let files = row.files.iter().filter(|f| f.state != FileState::Dropped);
+                for file in files {
+                    let at = match &file.vault {
+                        Some((vault, name)) => vault.join(name).unwrap(),
+                        None => file.path.clone(),
+                    };
+                    let bytes = std::fs::read(self.absolute(&at)).unwrap();
+                    assert_eq!(hash(&bytes), row.hash, "{file:?}");
+                }
+            }
+        }
+        let mut receipts: Vec<PhotoId> = self.receipts().iter().map(|r| r.photo).collect();
+        receipts.sort();
+        let destroyed = self.stages().get(&Stage::Destroyed).copied().unwrap_or(0);
+        assert_eq!(
+            receipts.len() as u64,
+            destroyed,
+            "one receipt for each destroyed photo"
+        );
+        receipts.dedup();
+        assert_eq!(
+            receipts.len() as u64,
+            destroyed,
+            "never two receipts for one photo"
+        );
+        assert_eq!(self.open_journal(), 0, "the journal is settled");
+        let names: BTreeSet<String> = rows
+            .iter()
+            .flat_map(|row| {
+                let sealed = row.sealed.iter().map(|s| s.name.clone());
+                let vaulted = row.files.iter().filter(|f| f.state != FileState::Dropped);
+                sealed.chain(
+                    vaulted
+                        .filter_map(|f| f.vault.clone())
+                        .map(|(_, name)| name),
+                )
+            })
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        let found: BTreeSet<String> = self.vault().into_keys().collect();
+        assert_eq!(
+            found, names,
+            "the vault holds what the catalogue says and nothing else"
+        );
+    }
+
+    fn absolute(&self, path: &RelPath) -> PathBuf {
+        self.temp.path().join(path.as_path())
+    }
+}
+
+fn files_in(dir: &std::path::Path) -> BTreeMap<String, Vec<u8>> {
+    let found = walk(dir).into_iter();
+    let name = |path: PathBuf| {
+        path.strip_prefix(dir)
+            .unwrap()
+            .to_string_lossy()
+            .into_owned()
+    };
+    found.map(|(path, bytes)| (name(path), bytes)).collect()
+}
+
+fn walk(dir: &std::path::Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return found;
+    };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(walk(&path));
+        } else {
+            found.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    found
+}

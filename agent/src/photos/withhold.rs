@@ -1,0 +1,437 @@
+//! Withholding, bringing back, and removing the plaintext of what is sealed: the quick acts of the engine.
+
+use super::catalogue::{self, FileRow, FileState, PhotoRow, name_bytes};
+use super::engine::{Engine, Moment, Passed, is_absent};
+use super::error::PhotosError;
+use super::jobs::Job;
+use super::tree::{self, Identity, RelPath};
+use super::vault::{self, MoveError, Moved};
+use jiff::Timestamp;
+use nestwarden_policy_schema::consent::Stage;
+use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::id::PhotoId;
+use nestwarden_policy_schema::receipt::{ArtefactKind, ArtefactResult};
+use rusqlite::{Connection, params};
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+
+/// A rename into a vault as the journal has it.
+struct Intended<'a> {
+    file: &'a FileRow,
+    vault: RelPath,
+    name: OsString,
+}
+
+/// What became of it.
+enum Outcome {
+    Moved(Moved),
+    Changed,
+    Failed,
+}
+
+impl Engine {
+    /// Withholds every present name of these photos, under one journal entry and one sync of each folder.
+    pub(super) fn withhold(
+        &mut self,
+        moment: &Moment<'_>,
+        rows: &[&PhotoRow],
+        passed: &mut Passed,
+    ) -> Result<(), PhotosError> {
+        let files: Vec<&FileRow> = rows
+            .iter()
+            .flat_map(|row| row.in_state(FileState::Present))
+            .collect();
+        // Vaults by what can be told beforehand; a rename may still say otherwise, and then the next is tried.
+        let mut choices: HashMap<(RelPath, u64), Vec<RelPath>> = HashMap::new();
+        let mut waiting = files;
+        let mut problems: HashMap<PhotoId, String> = HashMap::new();
+        let mut names: Vec<RelPath> = Vec::new();
+        for attempt in 0.. {
+            let mut intended = Vec::new();
+            for file in std::mem::take(&mut waiting) {
+                let place = (file.root.clone(), file.identity.dev);
+                let candidates = choices
+                    .entry(place)
+                    .or_insert_with(|| self.vaults.candidates(&file.root, file.identity.dev));
+                match candidates.get(attempt) {
+                    Some(vault) => intended.push(Intended {
+                        file,
+                        vault: vault.clone(),
+                        name: vault_name(file),
+                    }),
+                    None => {
+                        let problem = format!(
+                            "`{}`: no folder on its file system can hold a vault",
+                            file.path
+                        );
+                        problems.insert(file.photo, problem);
+                    }
+                }
+            }
+            if intended.is_empty() {
+                break;
+            }
+            self.intend(moment, &intended)?;
+            let outcomes: Vec<(Intended<'_>, Result<Moved, MoveError>)> = intended
+                .into_iter()
+                .map(|i| {
+                    let moved = self.move_in(&i);
+                    (i, moved)
+                })
+                .collect();
+            Moved::sync(outcomes.iter().filter_map(|(_, moved)| moved.as_ref().ok()))?;
+            let mut done = Vec::new();
+            for (intended, moved) in outcomes {
+                let path = &intended.file.path;
+                let outcome = match moved {
+                    Ok(moved) => {
+                        names.push(path.clone());
+                        Outcome::Moved(moved)
+                    }
+                    Err(MoveError::Changed) => {
+                        passed.relook.insert(path.clone());
+                        Outcome::Changed
+                    }
+                    Err(MoveError::OtherFileSystem) => {
+                        waiting.push(intended.file);
+                        Outcome::Failed
+                    }
+                    Err(MoveError::Io(error)) => {
+                        let problem = format!("`{path}`: {error}");
+                        problems.insert(intended.file.photo, problem);
+                        Outcome::Failed
+                    }
+                };
+                done.push((intended, outcome));
+            }
+            self.withheld(moment, rows, &done)?;
+        }
+        for (photo, problem) in problems {
+            self.incomplete(moment, photo, Stage::Withheld, problem)?;
+        }
+        if !names.is_empty() {
+            passed.jobs.push(Job::Thumbnails(names));
+        }
+        Ok(())
+    }
+
+    fn intend(&self, moment: &Moment<'_>, intended: &[Intended<'_>]) -> Result<(), PhotosError> {
+        self.commit(|tx| {
+            for i in intended {
+                catalogue::vault_note(tx.sql(), &i.vault)?;
+                let entry = ("withhold", i.file.photo, Some(i.file.id));
+                let at = moment.now.at;
+                journal(
+                    tx.sql(),
+                    entry,
+                    (Some(&i.vault), name_bytes(&i.name)),
+                    None,
+                    at,
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    fn move_in(&self, intended: &Intended<'_>) -> Result<Moved, MoveError> {
+        let vault = self.vaults.open(&intended.vault)?;
+        let file = intended.file;
+        vault::move_in(
+            self.tree(),
+            &file.path,
+            &file.identity,
+            vault,
+            &intended.name,
+        )
+    }
+
+    fn withheld(
+        &self,
+        moment: &Moment<'_>,
+        rows: &[&PhotoRow],
+        done: &[(Intended<'_>, Outcome)],
+    ) -> Result<(), PhotosError> {
+        self.commit(|tx| {
+            let sql = tx.sql();
+            for (intended, outcome) in done {
+                let file = intended.file;
+                sql.execute("DELETE FROM photo_journal WHERE file = ?1", [file.id])?;
+                match outcome {
+                    Outcome::Moved(moved) => {
+                        let place = (&intended.vault, intended.name.as_os_str());
+                        file_vaulted(sql, file.id, place, &moved.stat.identity)?;
+                        tell_other_links(tx, file, moved.stat.links, moment.now.at)?;
+                    }
+                    Outcome::Changed => catalogue::file_forget(sql, file.id)?,
+                    Outcome::Failed => {}
+                }
+            }
+            for row in rows {
+                let why = self.judged.get(&row.id).and_then(|judged| judged.why);
+                let cause = why.map(|due| due.cause);
+                stage_withheld(tx, row.id, cause, moment.now.at)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Brings every withheld name of a photo back, never over another file.
+    pub(super) fn restore(
+        &mut self,
+        moment: &Moment<'_>,
+        photo: PhotoId,
+    ) -> Result<(), PhotosError> {
+        let Some(row) = self.ledger.read(|sql| catalogue::photo(sql, photo))? else {
+            return Ok(());
+        };
+        for file in row.in_state(FileState::Vaulted) {
+            match self.bring_back(moment, file) {
+                Ok(()) => {}
+                Err(PhotosError::Io(error)) if !super::fault::is_over(&error) => {
+                    let problem = format!("`{}`: {error}", file.path);
+                    return self.incomplete(moment, photo, Stage::Live, problem);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.commit(|tx| stage_live(tx, photo, moment.now.at))
+    }
+
+    fn bring_back(&self, moment: &Moment<'_>, file: &FileRow) -> Result<(), PhotosError> {
+        let Some((vault, name)) = &file.vault else {
+            return Err(PhotosError::Damaged(format!(
+                "file {} has no vault",
+                file.id
+            )));
+        };
+        let from = self.vaults.open(vault)?;
+        let to_path = vault::way_back(self.tree(), &file.path, &file.root)?;
+        let to = self.tree().dir(&to_path)?;
+        for candidate in vault::numbered(file.path.name()) {
+            let Some(target) = to_path.join(&candidate) else {
+                continue;
+            };
+            match tree::stat(&to, &candidate) {
+                Ok(_) => continue,
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+            self.commit(|tx| {
+                let sql = tx.sql();
+                sql.execute("DELETE FROM photo_journal WHERE file = ?1", [file.id])?;
+                let entry = ("restore", file.photo, Some(file.id));
+                journal(sql, entry, (None, target.as_bytes()), None, moment.now.at)
+            })?;
+            match tree::rename_new(&from, name, &to, &candidate) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(error.into()),
+            }
+            tree::sync_dir(&to)?;
+            tree::sync_dir(&from)?;
+            let identity = tree::stat(&to, &candidate)?.identity;
+            return self.commit(|tx| {
+                file_restored(tx.sql(), file.id, &target, &identity)?;
+                stage_live(tx, file.photo, moment.now.at)
+            });
+        }
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "every numbered name is taken").into())
+    }
+
+    /// Empties and unlinks the plaintext of what is sealed.
+    pub(super) fn drop_plain(
+        &mut self,
+        moment: &Moment<'_>,
+        photo: PhotoId,
+    ) -> Result<(), PhotosError> {
+        let Some(row) = self.ledger.read(|sql| catalogue::photo(sql, photo))? else {
+            return Ok(());
+        };
+        let mut inodes: Vec<(u64, u64)> = row
+            .in_state(FileState::Dropped)
+            .map(|f| (f.identity.dev, f.identity.ino))
+            .collect();
+        for file in row.in_state(FileState::Dropping) {
+            let Some((vault, name)) = &file.vault else {
+                return Err(PhotosError::Damaged(format!(
+                    "file {} has no vault",
+                    file.id
+                )));
+            };
+            let discarded = self
+                .vaults
+                .open(vault)
+                .and_then(|dir| vault::discard(&dir, name));
+            match discarded {
+                Ok(_) => {}
+                Err(error) if super::fault::is_over(&error) => return Err(error.into()),
+                Err(error) => {
+                    let problem = format!("the plaintext could not be removed: {error}");
+                    return self.incomplete(moment, photo, Stage::Sealed, problem);
+                }
+            }
+            let inode = (file.identity.dev, file.identity.ino);
+            let kind = if file.in_trash {
+                ArtefactKind::Trash
+            } else if inodes.is_empty() {
+                ArtefactKind::Original
+            } else if inodes.contains(&inode) {
+                ArtefactKind::HardLink
+            } else {
+                ArtefactKind::Copy
+            };
+            inodes.push(inode);
+            self.commit(|tx| {
+                let sql = tx.sql();
+                sql.execute(
+                    "UPDATE photo_file SET state = 'dropped' WHERE id = ?1",
+                    [file.id],
+                )?;
+                catalogue::artefact_add(sql, photo, kind, ArtefactResult::DiscardRequested)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn vault_name(file: &FileRow) -> OsString {
+    format!("{}.{}", file.photo, file.id).into()
+}
+
+/// Begins an act: `entry` is act, photo and file; `place` the vault, and the name in it or the path to go to.
+pub(super) fn journal(
+    sql: &Connection,
+    (act, photo, file): (&str, PhotoId, Option<i64>),
+    (vault, name): (Option<&RelPath>, &[u8]),
+    detail: Option<&str>,
+    at: Timestamp,
+) -> Result<(), PhotosError> {
+    sql.execute(
+        "INSERT INTO photo_journal (act, photo, file, vault, name, detail, begun_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            act,
+            photo.to_string(),
+            file,
+            vault.map(RelPath::as_bytes),
+            name,
+            detail,
+            at.to_string()
+        ],
+    )?;
+    Ok(())
+}
+
+pub(super) fn file_vaulted(
+    sql: &Connection,
+    id: i64,
+    (vault, name): (&RelPath, &OsStr),
+    identity: &Identity,
+) -> Result<(), PhotosError> {
+    sql.execute(
+        "UPDATE photo_file SET state = 'vaulted', vault = ?2, vault_name = ?3 WHERE id = ?1",
+        params![id, vault.as_bytes(), name_bytes(name)],
+    )?;
+    catalogue::file_identify(sql, id, identity)
+}
+
+pub(super) fn file_restored(
+    sql: &Connection,
+    id: i64,
+    path: &RelPath,
+    identity: &Identity,
+) -> Result<(), PhotosError> {
+    sql.execute("DELETE FROM photo_journal WHERE file = ?1", [id])?;
+    // Its name was free, so whatever the catalogue still has there is no longer there.
+    if let Some(stale) = catalogue::file_present_at(sql, path)?.filter(|stale| stale.id != id) {
+        catalogue::file_forget(sql, stale.id)?;
+    }
+    sql.execute(
+        "UPDATE photo_file SET state = 'present', path = ?2, vault = NULL, vault_name = NULL WHERE id = ?1",
+        params![id, path.as_bytes()],
+    )?;
+    catalogue::file_identify(sql, id, identity)
+}
+
+/// Hard links outside of the capture roots cannot be found. They read the photo until it is sealed, and nothing after.
+fn tell_other_links(
+    tx: &crate::ledger::LedgerTx<'_>,
+    file: &FileRow,
+    links: u64,
+    at: Timestamp,
+) -> Result<(), PhotosError> {
+    let (first, known): (i64, i64) = tx.sql().query_row(
+        "SELECT min(id), count(*) FROM photo_file
+         WHERE photo = ?1 AND dev = ?2 AND ino = ?3 AND state IN ('present', 'vaulted')",
+        params![
+            file.photo.to_string(),
+            file.identity.dev.cast_signed(),
+            file.identity.ino.cast_signed()
+        ],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let elsewhere = links.saturating_sub(known.cast_unsigned());
+    if elsewhere > 0 && first == file.id {
+        let problem = format!(
+            "{elsewhere} more names of it lie outside the capture roots and can be read until it is sealed"
+        );
+        let event = EventBody::PhotoIncomplete {
+            photo: file.photo,
+            stage: Stage::Withheld,
+            problem,
+        };
+        tx.record(at, &event)?;
+    }
+    Ok(())
+}
+
+/// A withheld photo none of whose names is left in a vault is live again.
+pub(super) fn stage_live(
+    tx: &crate::ledger::LedgerTx<'_>,
+    photo: PhotoId,
+    at: Timestamp,
+) -> Result<(), PhotosError> {
+    let changed = tx.sql().execute(
+        "UPDATE photo SET stage = 'live', withheld_at = NULL WHERE id = ?1 AND stage = 'withheld'
+            AND NOT EXISTS (SELECT 1 FROM photo_file WHERE photo = ?1 AND state IN ('vaulted', 'dropping'))",
+        [photo.to_string()],
+    )?;
+    if changed > 0 {
+        let event = EventBody::PhotoStage {
+            photo,
+            from: Stage::Withheld,
+            to: Stage::Live,
+            cause: None,
+            observed_only: false,
+        };
+        tx.record(at, &event)?;
+    }
+    Ok(())
+}
+
+/// A photo none of whose names is left in the roots is withheld.
+pub(super) fn stage_withheld(
+    tx: &crate::ledger::LedgerTx<'_>,
+    photo: PhotoId,
+    cause: Option<nestwarden_policy_schema::consent::Cause>,
+    at: Timestamp,
+) -> Result<(), PhotosError> {
+    let changed = tx.sql().execute(
+        "UPDATE photo SET stage = 'withheld', withheld_at = ?2 WHERE id = ?1 AND stage = 'live'
+            AND NOT EXISTS (SELECT 1 FROM photo_file WHERE photo = ?1 AND state = 'present')
+            AND EXISTS (SELECT 1 FROM photo_file WHERE photo = ?1 AND state = 'vaulted')",
+        [photo.to_string(), at.to_string()],
+    )?;
+    if changed > 0 {
+        let event = EventBody::PhotoStage {
+            photo,
+            from: Stage::Live,
+            to: Stage::Withheld,
+            cause,
+            observed_only: false,
+        };
+        tx.record(at, &event)?;
+    }
+    Ok(())
+}
