@@ -10,5 +10,6 @@ mod people;
 mod renew;
 mod routes;
 mod signer;
+mod signer_process;
 mod slow;
 mod support;
