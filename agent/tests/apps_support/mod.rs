@@ -79,10 +79,9 @@ impl Tablet {
             std::env::current_exe().unwrap().display()
         );
         write(&wrapper, text.as_bytes(), 0o755);
-        let enforcer = AppsEnforcer::with_guard_program(&Paths::new(&root), wrapper);
         let tablet = Self {
+            enforcer: AppsEnforcer::with_guard_program(&Paths::new(&root), wrapper),
             root,
-            enforcer,
             around,
         };
         tablet.install();
@@ -197,8 +196,10 @@ impl Tablet {
         path
     }
 
-    pub fn outside(&self) -> &Path {
-        self.around.path()
+    /// The agent is gone, and another one starts.
+    pub fn agent_again(&mut self) {
+        let wrapper = self.around.path().join("guard");
+        self.enforcer = AppsEnforcer::with_guard_program(&Paths::new(&self.root), wrapper);
     }
 }
 

@@ -39,6 +39,15 @@ impl RawEvent {
         (self.0.pid > 0).then_some(self.0.pid)
     }
 
+    /// Whether the script's interpreter was licensed already; noted in a byte that the kernel leaves alone.
+    pub(super) fn is_licensed(&self) -> bool {
+        self.0.reserved != 0
+    }
+
+    pub(super) fn note_licensed(&mut self) {
+        self.0.reserved = 1;
+    }
+
     /// No question but the news that somebody had a kept file open for writing.
     pub(super) fn is_news(&self) -> bool {
         self.0.mask & (libc::FAN_OPEN_EXEC_PERM | libc::FAN_OPEN_PERM) == 0

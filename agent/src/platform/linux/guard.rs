@@ -350,7 +350,7 @@ impl Guardian {
             // Without a note it is something the worker was reading; an event always comes with one.
             match noted {
                 Some(event) => {
-                    let (answered, _file) = answer(&decider, &event, *number);
+                    let (answered, _file) = answer(&decider, &event, *number, &|| {});
                     lines.extend(answered.and_then(|it| report_line(&it, load.made.mode)));
                 }
                 None => close_foreign(*number),

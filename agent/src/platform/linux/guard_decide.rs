@@ -32,10 +32,16 @@ pub(super) struct Answered {
 }
 
 impl Decider<'_> {
-    /// Decides and answers. `thread`: who asks, where known.
-    pub(super) fn answer(&self, file: &File, thread: Option<i32>) -> Answered {
+    /// Decides and answers. `thread`: who asks, where known. `license`: told when a script's interpreter got its licence;
+    /// `None` where it got one before, for the thread may have been answered and be in another call by now.
+    pub(super) fn answer(
+        &self,
+        file: &File,
+        thread: Option<i32>,
+        license: Option<&dyn Fn()>,
+    ) -> Answered {
         let beat = || self.shared.beat();
-        let (verdict, facts) = match self.decide(file, thread, &beat) {
+        let (verdict, facts) = match self.decide(file, thread, license, &beat) {
             Ok(decided) => decided,
             Err(failure) => (Verdict::Failed(failure), None),
         };
@@ -60,6 +66,11 @@ impl Decider<'_> {
         };
         // Nobody waits for an answer that cannot be given any more: the only refusal is that the event is gone.
         let _ = self.gate.answer(file.as_fd(), is_allowed);
+        if let Some(thread) = thread
+            && facts.is_some_and(|facts| self.is_interpreter(&facts))
+        {
+            self.shared.spend(thread);
+        }
         self.shared.count_decided();
         let path = if verdict.is_allowed() {
             None
@@ -81,6 +92,7 @@ impl Decider<'_> {
         &self,
         file: &File,
         thread: Option<i32>,
+        license: Option<&dyn Fn()>,
         beat: &dyn Fn(),
     ) -> Result<(Verdict, Option<FileFacts>), Failure> {
         let thread = thread.ok_or(Failure::SubjectInvisible)?;
@@ -92,21 +104,28 @@ impl Decider<'_> {
         let inode = facts.identity.ino;
         let is_suspect = !facts.open_for_write && self.shared.is_suspect(inode);
         facts.open_for_write |= is_suspect;
-        let rule = self.rules.find(&facts.identity, facts.path.as_deref());
-        let is_interpreter = rule.is_some_and(|rule| rule.class == Class::Interpreter);
+        let is_interpreter = self.is_interpreter(&facts);
         let subject = Subject {
             uid,
             program: is_interpreter.then(|| program_of(thread)).flatten(),
-            is_for_packaged_script: is_interpreter && self.redeems_ticket(thread, &facts.identity),
+            is_for_packaged_script: is_interpreter && self.has_ticket(thread, &facts.identity),
         };
         let verdict = judge(self.rules, &subject, &facts, &mut door);
         if verdict.is_allowed() {
-            self.issue_ticket(thread, &facts.script);
+            if let Some(on_licensed) = license {
+                self.issue_ticket(thread, &facts.script);
+                on_licensed();
+            }
             if is_suspect {
                 self.shared.trust_again(inode);
             }
         }
         Ok((verdict, Some(facts)))
+    }
+
+    fn is_interpreter(&self, facts: &FileFacts) -> bool {
+        let rule = self.rules.find(&facts.identity, facts.path.as_deref());
+        rule.is_some_and(|rule| rule.class == Class::Interpreter)
     }
 
     fn issue_ticket(&self, thread: i32, script: &Script) {
@@ -124,12 +143,12 @@ impl Decider<'_> {
         }
     }
 
-    fn redeems_ticket(&self, thread: i32, identity: &Identity) -> bool {
+    fn has_ticket(&self, thread: i32, identity: &Identity) -> bool {
         let Some(call) = call_of(thread) else {
             return false;
         };
         let interpreter = (identity.dev, identity.ino);
-        self.shared.redeem(thread, |ticket| {
+        self.shared.has_ticket(thread, |ticket| {
             let is_packaged = program_of(thread)
                 .is_some_and(|program| self.rules.class_of_program(&program) == Some(Class::Base));
             let is_env = is_packaged

@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 const MAX_CONTENT_BYTES: u64 = 256 * 1024 * 1024;
 const CHUNK_BYTES: usize = 256 * 1024;
 const MAX_FILE_NAME_BYTES: usize = 4096;
+/// About a second, after which the thread is taken for one that never sleeps.
+const ATTEMPTS: u32 = 1000;
+const YIELDS: u32 = 50;
 
 pub(super) fn identity_of(metadata: &Metadata) -> Identity {
     let nanoseconds =
@@ -98,14 +101,20 @@ pub(super) fn call_of(thread: i32) -> Option<Call> {
     })
 }
 
-/// The kernel says `running` until the thread has gone to sleep over its question, which is a matter of microseconds.
+/// The kernel says `running` until the thread has gone to sleep over its question. That is a matter of microseconds, or
+/// of as long as the thread waits for a processor.
 fn waiting_call(thread: i32) -> Option<String> {
-    for _ in 0..2000 {
+    for attempt in 0..ATTEMPTS {
         let text = fs::read_to_string(format!("/proc/{thread}/syscall")).ok()?;
         if !text.starts_with("running") {
             return Some(text);
         }
-        std::thread::yield_now();
+        if attempt < YIELDS {
+            std::thread::yield_now();
+        } else {
+            // Nothing tells when another thread falls asleep.
+            let _ = nix::poll::poll(&mut [], 1_u8);
+        }
     }
     None
 }

@@ -128,15 +128,24 @@ impl Shared {
         tickets[place] = ticket;
     }
 
-    /// Takes away the thread's ticket if `accepts` it.
-    pub(super) fn redeem(&self, thread: i32, accepts: impl FnOnce(&Ticket) -> bool) -> bool {
+    /// Whether the thread has a ticket that `accepts`. It stays until [`Self::spend`], so that whoever decides again
+    /// after a worker's death decides the same.
+    pub(super) fn has_ticket(&self, thread: i32, accepts: impl FnOnce(&Ticket) -> bool) -> bool {
+        // SAFETY: as in `with_events`.
+        let tickets = unsafe { &*self.tickets.get() };
+        let ticket = tickets.iter().find(|ticket| ticket.thread() == thread);
+        ticket.is_some_and(accepts)
+    }
+
+    /// Takes the thread's ticket away, once its interpreter was answered for.
+    pub(super) fn spend(&self, thread: i32) {
         // SAFETY: as in `with_events`.
         let tickets = unsafe { &mut *self.tickets.get() };
-        let Some(ticket) = tickets.iter_mut().find(|ticket| ticket.thread() == thread) else {
-            return false;
-        };
-        let accepted = accepts(ticket);
-        *ticket = Ticket::default();
-        accepted
+        for ticket in tickets
+            .iter_mut()
+            .filter(|ticket| ticket.thread() == thread)
+        {
+            *ticket = Ticket::default();
+        }
     }
 }

@@ -36,7 +36,9 @@ fn take_batch(decider: &Decider<'_>, gate: &ExecGate, reports: BorrowedFd<'_>) -
     for place in 0..count {
         let event = shared.with_events(|events| events[place]);
         if let Some(number) = event.file() {
-            let (answered, file) = answer(decider, &event, number);
+            let (answered, file) = answer(decider, &event, number, &|| {
+                shared.with_events(|events| events[place].note_licensed());
+            });
             // Forgotten before it is closed: a number that comes again is another file.
             shared.with_events(|events| events[place] = RawEvent::EMPTY);
             drop(file);
@@ -55,6 +57,7 @@ pub(super) fn answer(
     decider: &Decider<'_>,
     event: &RawEvent,
     number: RawFd,
+    on_licensed: &dyn Fn(),
 ) -> (Option<Answered>, File) {
     // SAFETY: the kernel opened this descriptor for the event and nothing else owns it.
     let file = unsafe { File::from_raw_fd(number) };
@@ -68,7 +71,8 @@ pub(super) fn answer(
         decider.shared.count(Failure::EventMalformed);
         None
     };
-    (Some(decider.answer(&file, thread)), file)
+    let license = (!event.is_licensed()).then_some(on_licensed);
+    (Some(decider.answer(&file, thread, license)), file)
 }
 
 /// One line to the guardian; if it has no room the refusal is only counted.

@@ -1,0 +1,316 @@
+//! What holds when the guard is attacked, walked around, or gone.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail")]
+
+mod apps_support;
+
+use apps_support::{Run, STAFF, Tablet, inside, run_as, until};
+use nestwarden_agent::control::apps::AppsChange;
+use nestwarden_agent::control::{EnforceError, Enforcer};
+use nestwarden_agent::paths::Paths;
+use nestwarden_agent::platform::AppsEnforcer;
+use nestwarden_policy_schema::policy::Mode;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const KILLS: usize = 50;
+
+#[test]
+#[ignore = "the guard's own process, started by the others"]
+fn guard_process() {
+    apps_support::guard_process();
+}
+
+#[test]
+fn a_worker_killed_again_and_again_opens_nothing_hangs_nothing_and_denies_nothing_approved() {
+    inside(
+        "a_worker_killed_again_and_again_opens_nothing_hangs_nothing_and_denies_nothing_approved",
+        |mut tablet| {
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            let is_over = AtomicBool::new(false);
+            let starts = std::thread::scope(|scope| {
+                let storms: Vec<_> = (0..4)
+                    .map(|_| scope.spawn(|| storm(&tablet.root, &is_over)))
+                    .collect();
+                let mut last = 0;
+                for _ in 0..KILLS {
+                    let mut worker = 0;
+                    until("another worker decides", || {
+                        worker = tablet.enforcer.in_force().map_or(0, |now| now.worker);
+                        worker > 0 && worker != last
+                    });
+                    kill(Pid::from_raw(worker), Signal::SIGKILL).unwrap();
+                    last = worker;
+                }
+                is_over.store(true, Ordering::Relaxed);
+                let done = storms.into_iter().map(|storm| storm.join().unwrap());
+                done.sum::<usize>()
+            });
+            assert!(starts > KILLS, "{starts} starts");
+            assert_eq!(tablet.enforcer.guards_started(), 1);
+            until("every lost worker is counted", || {
+                let now = tablet.enforcer.in_force();
+                now.and_then(|now| now.failures.get("apps_worker_lost").copied())
+                    .is_some_and(|lost| lost >= KILLS as u64)
+            });
+        },
+    );
+}
+
+/// Starts programs of every verdict until told to stop, and returns how many.
+fn storm(root: &Path, is_over: &AtomicBool) -> usize {
+    let mut starts = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        let run = |file: &str| run_as(STAFF, &root.join(file), &[], root);
+        assert_eq!(run("usr/bin/register"), Run::Ended(0));
+        assert_eq!(run("usr/games/chess"), Run::Refused);
+        assert_eq!(run("usr/bin/greet"), Run::Ended(0));
+        assert_eq!(run("usr/bin/greet-env"), Run::Ended(0));
+        assert_eq!(run("usr/bin/sh"), Run::Refused);
+        assert_eq!(
+            run_as(0, &root.join("usr/games/chess"), &[], root),
+            Run::Ended(0)
+        );
+        starts += 6;
+    }
+    starts
+}
+
+#[test]
+fn a_worker_that_stands_still_is_replaced_and_its_questions_are_answered() {
+    inside(
+        "a_worker_that_stands_still_is_replaced_and_its_questions_are_answered",
+        |mut tablet| {
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            let worker = tablet.enforcer.in_force().unwrap().worker;
+            kill(Pid::from_raw(worker), Signal::SIGSTOP).unwrap();
+            assert_eq!(tablet.run("/usr/games/chess"), Run::Refused);
+            assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
+            until("another worker decides", || {
+                let now = tablet.enforcer.in_force();
+                now.is_some_and(|now| now.worker != worker && now.worker > 0)
+            });
+        },
+    );
+}
+
+#[test]
+fn a_guard_that_is_ended_is_started_again_with_the_same_rules() {
+    inside(
+        "a_guard_that_is_ended_is_started_again_with_the_same_rules",
+        |mut tablet| {
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            let worker = tablet.enforcer.in_force().unwrap().worker;
+            kill(parent_of(worker), Signal::SIGKILL).unwrap();
+            until("another guard has the rules", || {
+                tablet.enforcer.guards_started() > 1 && tablet.enforcer.in_force().is_some()
+            });
+            assert_eq!(tablet.run("/usr/games/chess"), Run::Refused);
+            assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
+        },
+    );
+}
+
+#[test]
+fn a_guard_outlives_its_agent_until_another_takes_over() {
+    inside(
+        "a_guard_outlives_its_agent_until_another_takes_over",
+        |mut tablet| {
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            let former = parent_of(tablet.enforcer.in_force().unwrap().worker);
+            tablet.agent_again();
+            assert_eq!(tablet.run("/usr/games/chess"), Run::Refused);
+            tablet.hold(&["dpkg:register", "dpkg:chess"], Mode::Enforce);
+            until("the former guard is gone", || {
+                let status = fs::read_to_string(format!("/proc/{former}/status"));
+                status.map_or(true, |status| status.contains("State:\tZ"))
+            });
+            assert_eq!(tablet.run("/usr/games/chess"), Run::Ended(0));
+        },
+    );
+}
+
+#[test]
+fn a_warm_start_of_an_approved_program_asks_nobody() {
+    inside(
+        "a_warm_start_of_an_approved_program_asks_nobody",
+        |mut tablet| {
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
+            let worker = tablet.enforcer.in_force().unwrap().worker;
+            kill(Pid::from_raw(worker), Signal::SIGSTOP).unwrap();
+            for _ in 0..100 {
+                assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
+            }
+            let now = tablet.enforcer.in_force().unwrap();
+            assert_eq!(
+                now.worker, worker,
+                "nothing waited for the one that stands still"
+            );
+        },
+    );
+}
+
+#[test]
+fn another_mount_namespace_and_a_bind_mount_are_no_way_around() {
+    inside(
+        "another_mount_namespace_and_a_bind_mount_are_no_way_around",
+        |mut tablet| {
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            let (games, bin) = (tablet.path("/usr/games"), tablet.path("/usr/bin"));
+            let staff = STAFF.to_string();
+            let script = format!(
+                "mount --bind '{games}' '{bin}' && setpriv --reuid {staff} --clear-groups '{bin}/chess'",
+                games = games.display(),
+                bin = bin.display(),
+            );
+            let status = Command::new("unshare")
+                .args(["--mount", "/bin/sh", "-c", &script])
+                .stderr(std::process::Stdio::null())
+                .status()
+                .unwrap();
+            assert_eq!(
+                status.code(),
+                Some(126),
+                "setpriv says that it was not permitted"
+            );
+        },
+    );
+}
+
+#[test]
+fn a_file_system_that_appears_is_asked_about_and_what_people_can_write_to_starts_nothing() {
+    inside(
+        "a_file_system_that_appears_is_asked_about_and_what_people_can_write_to_starts_nothing",
+        |mut tablet| {
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            let stick = tablet.mount_at("/media/stick");
+            let inner = tablet.mount_at("/srv/data");
+            until("both are asked about", || {
+                let now = tablet.enforcer.in_force();
+                now.is_some_and(|now| now.marked.contains(&stick) && now.marked.contains(&inner))
+            });
+            for file in ["/media/stick/own", "/srv/data/own"] {
+                let own = tablet.copy("/bin/true", file);
+                tablet.own(&own);
+                assert_eq!(tablet.run(file), Run::Refused);
+            }
+            let changes = tablet.hold(&["dpkg:register"], Mode::Enforce);
+            let path = stick.display().to_string();
+            assert_eq!(changes, [AppsChange::ForbidPrograms { path }]);
+            assert!(
+                matches!(tablet.run("/media/stick/own"), Run::Other(_)),
+                "EACCES"
+            );
+            // Nor as data that a loader maps.
+            let own = tablet.path("/media/stick/own").display().to_string();
+            let loaded = run_as(STAFF, Path::new(&loader()), &[&own], &tablet.root);
+            assert_eq!(loaded, Run::Ended(127));
+
+            tablet.enforcer.release().unwrap();
+            until("nobody is asked any more", || {
+                tablet.run("/media/stick/own") == Run::Ended(0)
+            });
+        },
+    );
+}
+
+fn loader() -> String {
+    let text = fs::read("/bin/true").unwrap();
+    let start = text.windows(4).position(|w| w == b"/lib").unwrap();
+    let end = text[start..].iter().position(|byte| *byte == 0).unwrap();
+    String::from_utf8(text[start..start + end].to_vec()).unwrap()
+}
+
+#[test]
+fn a_library_people_can_write_is_not_loaded_into_an_approved_program() {
+    inside(
+        "a_library_people_can_write_is_not_loaded_into_an_approved_program",
+        |mut tablet| {
+            tablet.mount_at("/home");
+            let library = library_of("/bin/true");
+            let own = tablet.copy(&library, "/home/own.so");
+            tablet.own(&own);
+            let maps = |tablet: &Tablet| {
+                let output = Command::new("/bin/cat")
+                    .arg("/proc/self/maps")
+                    .env("LD_PRELOAD", &own)
+                    .current_dir(&tablet.root)
+                    .output()
+                    .unwrap();
+                let maps = String::from_utf8_lossy(&output.stdout);
+                let mut own = maps.lines().filter(|line| line.contains("own.so"));
+                own.any(|line| line.contains("r-xp"))
+            };
+            assert!(maps(&tablet));
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            assert!(!maps(&tablet));
+        },
+    );
+}
+
+fn library_of(program: &str) -> String {
+    let output = Command::new("ldd").arg(program).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().find(|line| line.contains("libc.so")).unwrap();
+    line.split_ascii_whitespace().nth(2).unwrap().to_owned()
+}
+
+#[test]
+fn a_root_without_a_file_system_of_its_own_is_left_alone() {
+    if !nix::unistd::geteuid().is_root() {
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIP a_root_without_a_file_system_of_its_own_is_left_alone: needs root"
+        );
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut enforcer = AppsEnforcer::new(&Paths::new(dir.path()));
+    let refused = enforcer.observe().unwrap_err();
+    assert!(matches!(refused, EnforceError::Unsupported(_)), "{refused}");
+    assert!(enforcer.in_force().is_none());
+}
+
+#[test]
+fn without_the_privilege_app_control_reads_unsupported() {
+    if nix::unistd::geteuid().is_root() && std::env::var_os("NESTWARDEN_TEST_DROPPED").is_none() {
+        let status = Command::new("setpriv")
+            .args(["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"])
+            .arg(std::env::current_exe().unwrap())
+            .args([
+                "without_the_privilege_app_control_reads_unsupported",
+                "--exact",
+            ])
+            .env("NESTWARDEN_TEST_DROPPED", "1")
+            .status()
+            .unwrap();
+        assert!(status.success());
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut enforcer = AppsEnforcer::new(&Paths::new(dir.path()));
+    let wish = apps_support::wish(&["dpkg:register"], Mode::Observe);
+    let change = AppsChange::RefuseUnapproved(wish.approval.clone());
+    for refused in [
+        enforcer.observe().unwrap_err(),
+        enforcer.watch(&wish).unwrap_err(),
+        enforcer.apply(&change).unwrap_err(),
+    ] {
+        assert!(matches!(refused, EnforceError::Unsupported(_)));
+        assert!(
+            refused.to_string().starts_with("needs to run as root"),
+            "{refused}"
+        );
+    }
+}
+
+fn parent_of(process: i32) -> Pid {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    Pid::from_raw(parent.unwrap().trim().parse().unwrap())
+}
