@@ -27,3 +27,8 @@ pub trait ClockDoor: Send + Sync + 'static {
 pub struct Doors {
     pub clock: Arc<dyn ClockDoor>,
 }
+
+/// The machine's wall clock; what the system's own clock door reads.
+pub(crate) fn system_wall() -> Timestamp {
+    Timestamp::now()
+}

@@ -68,7 +68,7 @@ pub async fn enrol(store: &IdentityStore, link: &EnrolLink) -> Result<Enrolment,
 }
 
 /// As in `linux/debian 12`.
-fn platform() -> String {
+pub(crate) fn platform() -> String {
     format!(
         "{}/{} {}",
         std::env::consts::OS,

@@ -126,6 +126,22 @@ impl Ledger {
         self.read(head)
     }
 
+    /// What the oldest event that is still here follows.
+    pub fn oldest_position(&self) -> Result<ChainPosition, LedgerError> {
+        self.read(|sql| {
+            let found = sql
+                .prepare("SELECT seq, previous FROM events ORDER BY seq LIMIT 1")?
+                .query_row([], |row| {
+                    Ok(ChainPosition {
+                        seq: unsigned(row, 0)?.saturating_sub(1),
+                        hash: Digest(row.get(1)?),
+                    })
+                })
+                .optional()?;
+            Ok(found.unwrap_or(ChainPosition::START))
+        })
+    }
+
     /// The highest event the server said it has on disk.
     pub fn acked_through(&self) -> Result<u64, LedgerError> {
         self.read(acked_through)

@@ -119,7 +119,7 @@ impl Looker {
         let asked_at = match prepared.await {
             Ok(Ok(asked_at)) => asked_at,
             Ok(Err(error)) => {
-                tracing::error!(error = %whole(&error), "the commands of the bundle could not be read");
+                tracing::error!(error = %crate::whole_text(&error), "the commands of the bundle could not be read");
                 None
             }
             Err(error) => {
@@ -287,7 +287,7 @@ impl Looker {
         match read.await {
             Ok(Ok(text)) => names(text.as_deref()),
             Ok(Err(error)) => {
-                tracing::error!(error = %whole(&error), "the list of enforced controls could not be read");
+                tracing::error!(error = %crate::whole_text(&error), "the list of enforced controls could not be read");
                 BTreeSet::new()
             }
             Err(error) => {
@@ -377,18 +377,7 @@ fn once_for(
 fn log_failure(done: Result<Result<(), LedgerError>, tokio::task::JoinError>, what: &str) {
     match done {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(error = %whole(&error), "{what}"),
+        Ok(Err(error)) => tracing::error!(error = %crate::whole_text(&error), "{what}"),
         Err(error) => tracing::error!(%error, "{what}"),
     }
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text = format!("{text}: {source}");
-        cause = source.source();
-    }
-    text
 }

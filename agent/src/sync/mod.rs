@@ -19,11 +19,13 @@ use nestwarden_policy_schema::envelope::SignedError;
 use nestwarden_policy_schema::event::EventBody;
 use ring::rand::SecureRandom as _;
 use server::ServerError;
+use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 
-/// Reads how the tablet stands; blocks.
-pub type InventorySource = Arc<dyn Fn() -> Result<Inventory, LedgerError> + Send + Sync>;
+/// Reads how the tablet stands.
+pub type InventorySource =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Inventory, String>> + Send>> + Send + Sync>;
 
 /// What synchronising needs; clones share it.
 #[derive(Clone)]
@@ -70,6 +72,8 @@ pub enum SyncError {
         "the server has events up to {server}, this tablet's record only reaches {ours}: the record was put back to an earlier state"
     )]
     RecordPutBack { server: u64, ours: u64 },
+    #[error("how the tablet stands could not be read: {0}")]
+    Inventory(String),
     #[error("the system gave no random bytes for a request")]
     NoRandomness,
     #[error("a task of synchronising ended early")]

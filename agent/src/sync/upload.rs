@@ -79,8 +79,9 @@ impl Uploader {
     /// Sends everything that waits, then the inventory if it is overdue or says something new. Whether that went.
     async fn round(&mut self, inventory_overdue: bool) -> Result<bool, SyncError> {
         self.send_events().await?;
-        let source = Arc::clone(&self.context.inventory);
-        let inventory = blocking(move || Ok::<_, SyncError>(source()?)).await?;
+        let inventory = (self.context.inventory)()
+            .await
+            .map_err(SyncError::Inventory)?;
         let is_news = self
             .sent
             .as_ref()

@@ -1,6 +1,5 @@
 //! How a tablet becomes known, and how it stays so: enrolment with a single-use token, renewal, renewal after expiry.
 
-use crate::domain::fresh;
 use crate::signing::DeviceCa;
 use crate::signing::ca::{CaError, Issued};
 use crate::storage::token::token_hash;
@@ -11,6 +10,7 @@ use nestwarden_policy_schema::enrol_link::is_token;
 use nestwarden_policy_schema::id::DeviceId;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use uuid::Uuid;
 
 /// How long a nonce for renewal after expiry may be used.
 pub const NONCE_LIFE: SignedDuration = SignedDuration::from_mins(5);
@@ -82,7 +82,7 @@ pub async fn enrol(
         .await?
         .ok_or(EnrolmentError::TokenUnknown)?;
     check_token(&token, now)?;
-    let id = DeviceId::from_uuid(fresh::random());
+    let id = DeviceId::from_uuid(Uuid::new_v4());
     let issued = ca.issue(&request.csr.0, id, now)?;
     let device = Device {
         id,

@@ -1,8 +1,6 @@
 //! How a request fails: status, stable code, a message for the person who reads it, and a cause for the log.
 
-use super::app::App;
-use crate::domain::fresh;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -11,6 +9,7 @@ use nestwarden_policy_schema::id::RequestId;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Codes that only people's listener uses; tablets' are in the device API.
 pub(super) const OPERATOR_REQUIRED: &str = "operator_required";
@@ -77,8 +76,8 @@ impl IntoResponse for ApiError {
 }
 
 /// Around every request: gives it an id, writes the body of its error, and logs its cause once.
-pub(super) async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
-    let id = RequestId::from_uuid(fresh::ordered(app.now()));
+pub(super) async fn observe(request: Request, next: Next) -> Response {
+    let id = RequestId::from_uuid(Uuid::new_v4());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {

@@ -5,7 +5,7 @@ use super::{admin_api, auth, device_api, error, people};
 use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use nestwarden_policy_schema::device_api::{
     BUNDLE_PATH, ENROL_PATH, EVENTS_PATH, INVENTORY_PATH, RENEW_EXPIRED_PATH, RENEW_NONCE_PATH,
@@ -71,7 +71,7 @@ pub(super) fn router(routes: Vec<Route>, app: &App) -> Router {
     whole
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
-        .layer(from_fn_with_state(app.clone(), error::observe))
+        .layer(from_fn(error::observe))
         .with_state(app.clone())
 }
 

@@ -10,6 +10,5 @@ mod people;
 mod renew;
 mod routes;
 mod signer;
-mod signer_process;
 mod slow;
 mod support;

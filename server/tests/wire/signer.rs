@@ -137,21 +137,6 @@ async fn a_signer_without_its_memory_does_not_start() {
 }
 
 #[tokio::test]
-async fn a_signer_that_cannot_remember_signs_nothing() {
-    let (dir, _) = new_setting();
-    let running = Running::start(dir.path(), SignerLimits::default()).await;
-    let client = SignerClient::new(socket(dir.path()));
-    // Stands where the new memory would be written.
-    let obstacle = dir.path().join("signer/high-water.json.new");
-    std::fs::create_dir(&obstacle).unwrap();
-    let refused = refusal(&client, bundle(device(1), 1)).await;
-    assert!(matches!(refused, Refusal::NotDurable { .. }));
-    std::fs::remove_dir(&obstacle).unwrap();
-    client.sign_bundle(bundle(device(1), 1)).await.unwrap();
-    running.stop().await;
-}
-
-#[tokio::test]
 async fn a_second_signer_does_not_start_beside_the_first() {
     let (dir, _) = new_setting();
     let running = Running::start(dir.path(), SignerLimits::default()).await;

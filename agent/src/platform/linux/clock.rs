@@ -1,6 +1,6 @@
 //! The machine's own clocks behind the clock door: the boot clock that counts sleep, and a timer on it.
 
-use crate::door::ClockDoor;
+use crate::door::{ClockDoor, system_wall};
 use jiff::Timestamp;
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
@@ -18,7 +18,7 @@ pub struct SystemClock;
 
 impl ClockDoor for SystemClock {
     fn wall(&self) -> Timestamp {
-        Timestamp::now()
+        system_wall()
     }
 
     fn since_boot(&self) -> Duration {

@@ -14,6 +14,7 @@ mod bluez;
 mod bus;
 mod camera;
 mod clock;
+mod disk;
 mod drift;
 mod fanotify;
 pub mod guard;
@@ -26,6 +27,7 @@ mod guard_worker;
 mod hours;
 pub(crate) mod keystore;
 mod network;
+pub(crate) mod notify;
 mod previous;
 mod processes;
 mod radios;
@@ -36,6 +38,7 @@ mod tablet;
 
 pub use apps::AppsEnforcer;
 pub use clock::SystemClock;
+pub use disk::disk_free_bytes;
 
 use crate::paths::Paths;
 pub use camera::CameraEnforcer;

@@ -38,10 +38,6 @@ pub(in crate::http) async fn fetch(
         .map_or((Generation::NONE, Digest::ZERO), |bundle| {
             (bundle.generation, bundle.holds_digest)
         });
-    if generation < ask.after {
-        let (has, issued) = (ask.after, generation);
-        tracing::warn!(device.id = %device, %has, %issued, "a tablet has a bundle that this database never issued; was an earlier database put back?");
-    }
     let statement = app
         .signer
         .sign_time(device, generation, holds_digest, ask.nonce)

@@ -1,0 +1,75 @@
+//! What goes to standard output and standard error: the only place that writes to either.
+
+use serde::Serialize;
+use serde_json::Value;
+use std::fmt::Write as _;
+
+/// How the person wants the answer.
+#[derive(Clone, Copy)]
+pub(super) struct Output {
+    pub(super) json: bool,
+}
+
+impl Output {
+    pub(super) fn answer(self, json: &impl Serialize, words: impl FnOnce() -> String) {
+        if self.json {
+            answer(json);
+        } else {
+            line(&mut std::io::stdout(), &words());
+        }
+    }
+}
+
+pub(super) fn answer(json: &impl Serialize) {
+    match serde_json::to_string_pretty(json) {
+        Ok(text) => line(&mut std::io::stdout(), &text),
+        Err(error) => story(&format!("failed to write the answer: {error}")),
+    }
+}
+
+pub(super) fn story(text: &str) {
+    line(&mut std::io::stderr(), text);
+}
+
+/// A table of photos as the agent lists them.
+pub(super) fn photos(answer: &Value) -> String {
+    let Some(photos) = answer["photos"].as_array().filter(|p| !p.is_empty()) else {
+        return "There are no photos on this tablet.".to_owned();
+    };
+    let mut text = String::new();
+    for photo in photos {
+        let due = &photo["deadline"];
+        let next = if photo["held"] == true {
+            "held".to_owned()
+        } else if due.is_null() {
+            "nothing is due".to_owned()
+        } else {
+            format!(
+                "{} at {} ({})",
+                plain(&due["stage"]),
+                plain(&due["at"]),
+                plain(&due["cause"])
+            )
+        };
+        let _ = writeln!(
+            text,
+            "{}  {:<9}  taken {}  {}",
+            plain(&photo["id"]),
+            plain(&photo["stage"]),
+            plain(&photo["captured_at"]),
+            next
+        );
+    }
+    text.trim_end().to_owned()
+}
+
+fn plain(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn line(to: &mut impl std::io::Write, text: &str) {
+    // Whoever closed the pipe does not want to hear of it.
+    let _ = writeln!(to, "{text}").and_then(|()| to.flush());
+}

@@ -1,0 +1,65 @@
+//! How a tablet stands, as the running agent says it, and what the ledger last recorded when no agent runs.
+
+use crate::ledger::{Ledger, LedgerError};
+use crate::{clock, reconcile::board};
+use jiff::Timestamp;
+use nestwarden_policy_schema::Generation;
+use nestwarden_policy_schema::consent::Stage;
+use nestwarden_policy_schema::control::ControlReport;
+use nestwarden_policy_schema::id::{DeviceId, SessionId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Measured by the agent that answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    pub agent_version: String,
+    pub device: DeviceId,
+    pub device_name: String,
+    pub server: String,
+    pub now: Timestamp,
+    /// Why the clock is in doubt.
+    pub clock_doubt: Option<String>,
+    /// 0 before the first bundle.
+    pub generation: Generation,
+    pub profile: Option<String>,
+    pub bundle_expires_at: Option<Timestamp>,
+    pub bundle_expired: bool,
+    /// The newest time the server signed for.
+    pub last_contact: Option<Timestamp>,
+    pub server_problem: Option<String>,
+    pub revoked: bool,
+    pub events_waiting: u64,
+    pub controls: Vec<ControlReport>,
+    pub session: Option<SessionId>,
+    pub photos: BTreeMap<Stage, u64>,
+    pub found_at_enrolment: BTreeMap<String, u64>,
+    pub certificate_ends_at: Timestamp,
+    /// Whether the device key is sealed to this machine, and not only protected by its file's mode.
+    pub key_sealed: bool,
+}
+
+/// Old news: nothing here says how things stand.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LastRecorded {
+    pub running: bool,
+    pub device_name: String,
+    pub last_seen: Option<Timestamp>,
+    pub generation: Generation,
+    pub events_waiting: u64,
+    pub recorded: Vec<ControlReport>,
+}
+
+impl LastRecorded {
+    pub fn read(ledger: &Ledger) -> Result<Self, LedgerError> {
+        let enrolment = ledger.enrolment()?.ok_or(LedgerError::NotEnrolled)?;
+        Ok(Self {
+            running: false,
+            device_name: enrolment.device_name,
+            last_seen: clock::last_seen(ledger)?,
+            generation: ledger.newest_generation()?,
+            events_waiting: ledger.events_waiting()?,
+            recorded: board::recorded(ledger)?,
+        })
+    }
+}

@@ -1,0 +1,343 @@
+//! The running agent: every part, and what joins them.
+
+use crate::clock::TrustedClock;
+use crate::door::Doors;
+use crate::identity::{Identity, IdentityStore, KeySeal};
+use crate::ledger::{Ledger, LedgerError};
+use crate::local_api::{LocalApi, StatusSource};
+use crate::paths::Paths;
+use crate::photos::{PhotosContext, PhotosHandle, PhotosTask};
+use crate::platform::guard_wire::Refusal;
+use crate::platform::notify::ServiceManager;
+use crate::platform::{self, Enforcers};
+use crate::reconcile::board::OutcomeBoard;
+use crate::reconcile::pass::HeldControl;
+use crate::reconcile::task::Reconciler;
+use crate::settings::Settings;
+use crate::status::Status;
+use crate::sync::{Connection, InventorySource, SyncContext, SyncState};
+use crate::{VERSION, control, time_zone_data};
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use nestwarden_policy_schema::Generation;
+use nestwarden_policy_schema::device_api::Inventory;
+use nestwarden_policy_schema::event::EventBody;
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+const UPKEEP_EVERY: Duration = Duration::from_mins(1);
+/// The last time seen and the times of measurement are written down this often.
+const CHECKPOINT_EVERY: u32 = 5;
+const PRUNE_EVERY: u32 = 60;
+
+/// What every part shares.
+#[derive(Clone)]
+struct Shared {
+    ledger: Ledger,
+    clock: TrustedClock,
+    board: OutcomeBoard,
+    photos: PhotosHandle,
+    paths: Paths,
+    standing: Arc<Standing>,
+}
+
+/// What stays the same while the agent runs.
+struct Standing {
+    identity: Identity,
+}
+
+/// Runs the agent until it is told to stop. `Err` when it cannot go on; whoever started it starts it again.
+pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyhow::Result<()> {
+    let _only = only_agent(&paths)?;
+    let store = IdentityStore::new(&paths);
+    let identity = store.load()?.ok_or(LedgerError::NotEnrolled)?;
+    let ledger = Ledger::open(&paths)?;
+    let is_new = ledger.adopt(&identity.enrolment)?;
+    let clock = TrustedClock::open(ledger.clone(), Arc::clone(&doors.clock))?;
+    record_start(&ledger, clock.now().at, is_new)?;
+    let board = OutcomeBoard::open(ledger.clone(), clock.now().at)?;
+    let (photos, photos_task) = PhotosTask::open(PhotosContext {
+        ledger: ledger.clone(),
+        clock: clock.clone(),
+        paths: paths.clone(),
+        board: board.clone(),
+        device_id: identity.enrolment.device,
+    })?;
+    let shared = Shared {
+        ledger: ledger.clone(),
+        clock: clock.clone(),
+        board: board.clone(),
+        photos: photos.clone(),
+        paths: paths.clone(),
+        standing: Arc::new(Standing { identity }),
+    };
+
+    let sync = SyncContext::new(
+        ledger.clone(),
+        clock.clone(),
+        Arc::new(Connection::new(store, ledger.clone())),
+        inventory_source(shared.clone()),
+        board.watch(),
+    );
+    let api = LocalApi::bind(
+        &paths,
+        &settings,
+        status_source(shared.clone(), sync.state()),
+        photos.clone(),
+    )
+    .context("failed to open the local socket")?;
+    let mut enforcers = platform::enforcers(&paths);
+    let refusals = enforcers.apps.take_refusals();
+    let reconciler = Reconciler {
+        ledger: ledger.clone(),
+        clock: clock.clone(),
+        board: board.clone(),
+        controls: controls(enforcers),
+        drift: platform::drift_signals(&paths),
+        session: photos.open_session(),
+    };
+
+    let mut parts = JoinSet::new();
+    parts.spawn(named("photos", photos_task.run()));
+    parts.spawn(named("reconciler", reconciler.run()));
+    parts.spawn(named("server connection", crate::sync::run(sync)));
+    parts.spawn(named("local socket", api.run()));
+    parts.spawn(named("upkeep", upkeep(shared.clone())));
+    if let Some(refusals) = refusals {
+        parts.spawn(named(
+            "record of refused programs",
+            record_refusals(shared.clone(), refusals),
+        ));
+    }
+    let ended = until_told_or_broken(&mut parts).await;
+    parts.shutdown().await;
+    tokio::task::spawn_blocking(move || checkpoint(&shared)).await??;
+    ended
+}
+
+/// The agent that holds the lock is the only one on this state; the lock goes with the process.
+fn only_agent(paths: &Paths) -> anyhow::Result<File> {
+    let path = paths.state_dir().join("agent.lock");
+    std::fs::create_dir_all(paths.state_dir())
+        .and_then(|()| File::create(&path))
+        .and_then(|file| file.try_lock().map(|()| file).map_err(Into::into))
+        .with_context(|| {
+            format!(
+                "failed to take the lock `{}`; is another agent running?",
+                path.display()
+            )
+        })
+}
+
+async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
+    part.await;
+    name
+}
+
+async fn until_told_or_broken(parts: &mut JoinSet<&'static str>) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let manager = ServiceManager::from_environment();
+    manager.ready();
+    tracing::info!("the agent is running");
+    let beat = ServiceManager::watchdog_period().unwrap_or(UPKEEP_EVERY);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            part = parts.join_next() => match part {
+                Some(Ok(name)) => bail!("the {name} has ended by itself"),
+                Some(Err(error)) => return Err(error).context("a part of the agent failed"),
+                None => bail!("every part of the agent has ended"),
+            },
+            // The machine's own time: systemd counts in no other.
+            () = tokio::time::sleep(beat) => manager.alive(),
+        }
+    }
+    manager.stopping();
+    tracing::info!("the agent stops; what it changed stays in force");
+    Ok(())
+}
+
+fn controls(enforcers: Enforcers) -> Vec<HeldControl> {
+    vec![
+        HeldControl::new::<control::hours::Hours, _>(enforcers.hours),
+        HeldControl::new::<control::camera::Camera, _>(enforcers.camera),
+        HeldControl::new::<control::radios::Radios, _>(enforcers.radios),
+        HeldControl::new::<control::storage::Storage, _>(enforcers.storage),
+        HeldControl::new::<control::apps::Apps, _>(enforcers.apps),
+    ]
+}
+
+fn record_start(ledger: &Ledger, at: Timestamp, is_new: bool) -> Result<(), LedgerError> {
+    let problems = ledger.take_problems();
+    ledger.transaction(|tx| {
+        if is_new {
+            tx.record(at, &enrolled_event())?;
+        }
+        tx.record(
+            at,
+            &EventBody::AgentStarted {
+                agent_version: VERSION.to_owned(),
+                time_zone_data: time_zone_data(),
+            },
+        )?;
+        for what in problems {
+            tracing::error!(what, "the ledger was found damaged");
+            tx.record(at, &EventBody::Alarm { what })?;
+        }
+        Ok(())
+    })
+}
+
+pub(crate) fn enrolled_event() -> EventBody {
+    EventBody::Enrolled {
+        agent_version: VERSION.to_owned(),
+        platform: crate::identity::enrol::platform(),
+    }
+}
+
+async fn upkeep(shared: Shared) {
+    let door = shared.clock.door();
+    let mut minute = 0_u32;
+    loop {
+        door.sleep(UPKEEP_EVERY).await;
+        minute = minute.wrapping_add(1);
+        let shared = shared.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let now = shared.clock.now().at;
+            shared.ledger.flush_repeats(now)?;
+            if minute.is_multiple_of(CHECKPOINT_EVERY) {
+                checkpoint(&shared)?;
+            }
+            if minute.is_multiple_of(PRUNE_EVERY) {
+                shared.ledger.prune(now)?;
+            }
+            Ok::<_, LedgerError>(())
+        });
+        match done.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(error = %crate::whole_text(&error), "the ledger's upkeep failed");
+            }
+            Err(error) => tracing::error!(%error, "the ledger's upkeep failed"),
+        }
+    }
+}
+
+fn checkpoint(shared: &Shared) -> Result<(), LedgerError> {
+    shared.ledger.transaction(|tx| {
+        shared.clock.checkpoint_in(tx)?;
+        shared.board.checkpoint_in(tx.sql())
+    })
+}
+
+async fn record_refusals(shared: Shared, mut refusals: mpsc::Receiver<Refusal>) {
+    const AT_ONCE: usize = 64;
+    let mut gathered = Vec::new();
+    loop {
+        if refusals.recv_many(&mut gathered, AT_ONCE).await == 0 {
+            // Nothing more will come; the other parts go on.
+            return std::future::pending().await;
+        }
+        let (shared, batch) = (shared.clone(), std::mem::take(&mut gathered));
+        let done = tokio::task::spawn_blocking(move || {
+            let at = shared.clock.now().at;
+            shared.ledger.transaction(|tx| {
+                for refusal in batch {
+                    let body = EventBody::AppRefused {
+                        program: refusal.program.chars().take(1024).collect(),
+                        observed_only: refusal.observed_only,
+                        count: refusal.count,
+                    };
+                    tx.record(at, &body)?;
+                }
+                Ok::<_, LedgerError>(())
+            })
+        });
+        if let Ok(Err(error)) = done.await {
+            tracing::error!(error = %crate::whole_text(&error), "refused programs could not be recorded");
+        }
+    }
+}
+
+fn inventory_source(shared: Shared) -> InventorySource {
+    Arc::new(move || {
+        let shared = shared.clone();
+        Box::pin(async move {
+            let photos = shared.photos.counts().await;
+            let found = shared.photos.found_at_enrolment().await;
+            let now = shared.clock.now();
+            let failed = |error: &dyn std::error::Error| crate::whole_text(error);
+            Ok(Inventory {
+                at: now.at,
+                generation: shared.generation(),
+                agent_version: VERSION.to_owned(),
+                time_zone_data: time_zone_data(),
+                controls: shared.board.reports(),
+                photos: photos.map_err(|error| failed(&error))?,
+                found_at_enrolment: found.map_err(|error| failed(&error))?,
+                events_waiting: shared.events_waiting().await.map_err(|e| failed(&e))?,
+                clock_doubtful: now.doubtful,
+                disk_free_bytes: platform::disk_free_bytes(&shared.paths.state_dir()),
+            })
+        })
+    })
+}
+
+fn status_source(shared: Shared, sync: watch::Receiver<SyncState>) -> StatusSource {
+    Arc::new(move || {
+        let (shared, sync) = (shared.clone(), sync.borrow().clone());
+        Box::pin(async move {
+            let now = shared.clock.now();
+            let bundle = shared.ledger.bundle();
+            let identity = &shared.standing.identity;
+            let session = *shared.photos.open_session().borrow();
+            Status {
+                agent_version: VERSION.to_owned(),
+                device: identity.enrolment.device,
+                device_name: bundle.as_ref().map_or_else(
+                    || identity.enrolment.device_name.clone(),
+                    |bundle| bundle.bundle().device_name.clone(),
+                ),
+                server: identity.enrolment.server.clone(),
+                now: now.at,
+                clock_doubt: shared.clock.doubt(),
+                generation: shared.generation(),
+                profile: bundle.as_ref().map(|b| b.bundle().profile.clone()),
+                bundle_expires_at: bundle.as_ref().map(|b| b.bundle().expires_at),
+                bundle_expired: bundle.is_some_and(|b| b.bundle().expires_at <= now.at),
+                last_contact: now.last_contact,
+                server_problem: sync.problem,
+                revoked: sync.revoked,
+                events_waiting: shared.events_waiting().await.unwrap_or_default(),
+                controls: shared.board.reports(),
+                session,
+                photos: shared.photos.counts().await.unwrap_or_default(),
+                found_at_enrolment: shared.photos.found_at_enrolment().await.unwrap_or_default(),
+                certificate_ends_at: identity.not_after,
+                key_sealed: identity.seal == KeySeal::Machine,
+            }
+        })
+    })
+}
+
+impl Shared {
+    fn generation(&self) -> Generation {
+        self.ledger
+            .bundle()
+            .map_or(Generation::NONE, |bundle| bundle.generation())
+    }
+
+    async fn events_waiting(&self) -> Result<u64, LedgerError> {
+        let ledger = self.ledger.clone();
+        match tokio::task::spawn_blocking(move || ledger.events_waiting()).await {
+            Ok(read) => read,
+            Err(_) => Ok(0),
+        }
+    }
+}
