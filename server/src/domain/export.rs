@@ -77,9 +77,10 @@ pub async fn each<E: From<StorageError>>(
                 payload_digest: bundle.payload_digest,
             })?;
         }
-        // What arrives from here on is left for the next export: its head would come after the heads were listed.
+        // Tablets go on reporting meanwhile. What is there now has its heads already, and heads have their events: so
+        // both ends together leave out only what arrives from here on, and never a head without its events.
         let end = storage.event_position(device.id).await?.seq;
-        heads(storage, device.id, end, &mut take).await?;
+        let end = end.max(heads(storage, device.id, &mut take).await?);
         events += page_events(storage, device.id, end, &mut take).await?;
     }
     take(Line::End {
@@ -88,20 +89,20 @@ pub async fn each<E: From<StorageError>>(
     })
 }
 
+/// The event that the last head is over.
 async fn heads<E: From<StorageError>>(
     storage: &Storage,
     device: DeviceId,
-    end: u64,
     take: &mut impl FnMut(Line) -> Result<(), E>,
-) -> Result<(), E> {
+) -> Result<u64, E> {
     let mut after = 0;
     loop {
         let page = storage.head_list(device, after, PAGE).await?;
         let Some(last) = page.last() else {
-            return Ok(());
+            return Ok(after);
         };
         after = last.seq;
-        for head in page.into_iter().filter(|head| head.seq <= end) {
+        for head in page {
             take(Line::Head {
                 seq: head.seq,
                 head: head.head,

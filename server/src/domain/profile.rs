@@ -222,3 +222,6 @@ fn collect(key: String, value: serde_json::Value, found: &mut BTreeMap<String, s
         found.insert(key, value);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -226,3 +226,6 @@ impl Store for SqlStorage {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

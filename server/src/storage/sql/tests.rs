@@ -1,0 +1,196 @@
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use crate::domain::export::each;
+use crate::domain::verify::{Verified, Verifier};
+use crate::storage::testing::{TestStorage, TestTablet, now};
+use crate::storage::{AppendOutcome, NewBatch, Storage, StorageError, conformance, sql};
+use proptest::prelude::*;
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+
+macro_rules! conforms {
+    ($($behaviour:ident),+ $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $behaviour() {
+            let test = TestStorage::create().await;
+            conformance::$behaviour(test.storage.clone()).await;
+        }
+    )+};
+}
+
+conforms! {
+    a_token_enrols_one_device_once,
+    a_token_used_at_the_same_moment_enrols_one_device,
+    a_device_changes_and_says_whether_it_did,
+    a_revoked_device_gets_no_new_key,
+    hearing_from_a_device_is_noted_to_the_minute,
+    batches_continue_their_chain_or_change_nothing,
+    events_of_a_device_that_is_missing_are_refused,
+    batches_of_many_tablets_at_once_are_all_kept,
+    an_erased_event_keeps_its_link,
+    generations_only_grow,
+    an_inventory_replaces_the_one_before,
+    a_nonce_is_good_once_until_it_expires,
+    a_profile_keeps_every_version,
+    a_register_change_is_whole_or_nothing,
+    a_hold_is_released_by_two_people,
+    an_operators_name_is_unique,
+    only_what_may_show_in_a_bundle_moves_the_inputs,
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_opening_again() {
+    let test = TestStorage::create().await;
+    let mut tablet = TestTablet::enrol(&test.storage).await;
+    let kept = test.storage.event_append(tablet.batch(3)).await.unwrap();
+    assert_eq!(kept, AppendOutcome::OnDisk(3));
+    let path = test.dir.path().join("nestwarden.db");
+    let reopened = sql::open(&path).await.unwrap();
+    assert_eq!(reopened.setting(), test.storage.setting());
+    let position = reopened.event_position(tablet.id).await.unwrap();
+    assert_eq!(position.seq, 3);
+    assert_eq!(reopened.problems().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_database_is_never_created_over_another() {
+    let test = TestStorage::create().await;
+    let path = test.dir.path().join("nestwarden.db");
+    let again = sql::create(&path, test.storage.setting(), "Other", now()).await;
+    assert!(matches!(again, Err(StorageError::Database { .. })));
+}
+
+#[tokio::test]
+async fn verification_names_the_row_somebody_changed() {
+    for (tampering, says) in [
+        (
+            "UPDATE events SET body = replace(body, 'disk', 'desk') WHERE seq = 3",
+            "event 3: its body was changed",
+        ),
+        (
+            "UPDATE events SET at = '2026-03-10T12:00:01Z' WHERE seq = 2",
+            "event 2: its hash does not match",
+        ),
+        (
+            "DELETE FROM events WHERE seq = 2",
+            "event 3: expected event 2",
+        ),
+        (
+            "UPDATE events SET body = NULL, salt = NULL WHERE seq = 4",
+            "event 4: its body is gone",
+        ),
+        (
+            "UPDATE events SET salt = NULL WHERE seq = 4",
+            "event 4: has a body without its salt",
+        ),
+        (
+            "DELETE FROM event_heads WHERE seq = 6",
+            "event 6: no head that the tablet signed",
+        ),
+        (
+            "UPDATE event_heads SET payload = replace(payload, '\"seq\":3', '\"seq\":2') WHERE seq = 3",
+            "event 3: the batch head is not signed",
+        ),
+        (
+            "UPDATE device_keys SET public_key = 'AAAA'",
+            "a key this tablet never had",
+        ),
+        (
+            "DELETE FROM events WHERE seq > 5",
+            "event 6: the tablet signed a head for it",
+        ),
+    ] {
+        let test = TestStorage::create().await;
+        let mut tablet = TestTablet::enrol(&test.storage).await;
+        for _ in 0..2 {
+            test.storage.event_append(tablet.batch(3)).await.unwrap();
+        }
+        let whole = verified(&test.storage).await;
+        assert!(whole.holds(), "{:?}", whole.problems);
+        assert_eq!((whole.events, whole.heads), (6, 2));
+        tamper(&test, tampering).await;
+        let found = verified(&test.storage).await;
+        let said: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
+        assert!(
+            said.iter().any(|s| s.contains(says)),
+            "{tampering}\n{said:?}"
+        );
+        let tablet = tablet.id.to_string();
+        assert!(said.iter().all(|s| s.contains(&tablet)), "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_erased_body_verifies_as_erased() {
+    let test = TestStorage::create().await;
+    let mut tablet = TestTablet::enrol(&test.storage).await;
+    test.storage.event_append(tablet.batch(3)).await.unwrap();
+    let erasure = crate::storage::event::Erasure {
+        at: now(),
+        why: "retention".to_owned(),
+    };
+    test.storage
+        .event_erase(tablet.id, 2, &erasure)
+        .await
+        .unwrap();
+    let found = verified(&test.storage).await;
+    assert!(found.holds(), "{:?}", found.problems);
+    assert_eq!(found.erased, 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However a tablet cuts its chain into batches, and however often and in whatever order it sends them again,
+    /// the server ends with that chain and nothing else.
+    #[test]
+    fn replays_are_harmless(
+        cuts in prop::collection::vec(1_usize..6, 1..6),
+        sends in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let test = TestStorage::create().await;
+            let mut tablet = TestTablet::enrol(&test.storage).await;
+            let batches: Vec<NewBatch> = cuts.iter().map(|count| tablet.batch(*count)).collect();
+            let in_the_end = sends.iter().map(|index| index.index(batches.len())).chain(0..batches.len());
+            for index in in_the_end {
+                let batch = batches[index].clone();
+                let last = batch.events.last().unwrap().seq;
+                match test.storage.event_append(batch).await.unwrap() {
+                    AppendOutcome::OnDisk(on_disk) => assert!(on_disk >= last),
+                    AppendOutcome::Gap { on_disk } => assert!(on_disk + 1 < last || on_disk < last),
+                    AppendOutcome::Conflict { .. } | AppendOutcome::DeviceMissing => unreachable!("{index}"),
+                }
+            }
+            let found = verified(&test.storage).await;
+            assert!(found.holds(), "{:?}", found.problems);
+            assert_eq!(found.events, cuts.iter().sum::<usize>() as u64);
+        });
+    }
+}
+
+async fn verified(storage: &Storage) -> Verified {
+    let mut verifier = Verifier::default();
+    each(storage, now(), |line| {
+        verifier.take(line);
+        Ok::<(), StorageError>(())
+    })
+    .await
+    .unwrap();
+    verifier.finish()
+}
+
+/// As somebody with the file in hand would, without regard to references.
+async fn tamper(test: &TestStorage, sql: &'static str) {
+    let options = SqliteConnectOptions::new()
+        .filename(test.dir.path().join("nestwarden.db"))
+        .foreign_keys(false);
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    let done = sqlx::query(AssertSqlSafe(sql))
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert!(done.rows_affected() > 0, "{sql}");
+    pool.close().await;
+}
