@@ -217,7 +217,8 @@ impl Approval {
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::control::testing::{reading, situation};
+    use crate::control::testing::reading;
+    use crate::testing::situation;
     use nestwarden_policy_schema::policy::AppsPolicy;
     use proptest::prelude::*;
     use std::collections::BTreeSet;

@@ -84,7 +84,8 @@ impl Control for Hours {
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::control::testing::{situation, unread};
+    use crate::control::testing::unread;
+    use crate::testing::situation;
     use nestwarden_policy_schema::policy::HoursPolicy;
     use proptest::prelude::*;
 

@@ -1,7 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;
-use crate::control::testing::{reading, situation};
+use crate::control::testing::reading;
+use crate::testing::situation;
 use nestwarden_policy_schema::policy::{Mode, Rotation};
 use proptest::prelude::*;
 use std::collections::BTreeSet;

@@ -1,7 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;
-use crate::control::testing::{reading, situation};
+use crate::control::testing::reading;
+use crate::testing::situation;
 use jiff::civil::date;
 use nestwarden_policy_schema::policy::{Allowed, DatedException, RadiosPolicy};
 use proptest::prelude::*;

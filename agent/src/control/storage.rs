@@ -143,7 +143,8 @@ impl Control for Storage {
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::control::testing::{reading, situation};
+    use crate::control::testing::reading;
+    use crate::testing::situation;
     use nestwarden_policy_schema::policy::{Allowed, StoragePolicy};
     use proptest::prelude::*;
 

@@ -14,6 +14,7 @@ mod bluez;
 mod bus;
 mod camera;
 mod clock;
+mod dconf;
 mod disk;
 mod drift;
 mod fanotify;
@@ -28,27 +29,33 @@ mod hours;
 pub(crate) mod keystore;
 mod network;
 pub(crate) mod notify;
+mod pam;
+mod passcode;
+mod passcode_ages;
 mod previous;
 mod processes;
 mod radios;
 mod rfkill;
+mod shadow;
 mod sharing;
 mod storage;
 mod tablet;
 
 pub use apps::AppsEnforcer;
+pub use camera::CameraEnforcer;
 pub use clock::SystemClock;
 pub use disk::disk_free_bytes;
-
-use crate::paths::Paths;
-pub use camera::CameraEnforcer;
 pub use drift::drift_signals;
 pub use hours::HoursEnforcer;
+pub use passcode::PasscodeEnforcer;
 pub use radios::RadiosEnforcer;
 pub use storage::StorageEnforcer;
 
+use crate::paths::Paths;
+
 /// One enforcer for every control.
 pub struct Enforcers {
+    pub passcode: PasscodeEnforcer,
     pub apps: AppsEnforcer,
     pub radios: RadiosEnforcer,
     pub storage: StorageEnforcer,
@@ -59,6 +66,7 @@ pub struct Enforcers {
 /// The enforcers of the tablet at `paths`. Touches nothing yet.
 pub fn enforcers(paths: &Paths) -> Enforcers {
     Enforcers {
+        passcode: PasscodeEnforcer::new(paths),
         apps: AppsEnforcer::new(paths),
         radios: RadiosEnforcer::new(paths),
         storage: StorageEnforcer::new(paths),

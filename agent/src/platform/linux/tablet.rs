@@ -157,8 +157,11 @@ impl Tablet {
 
     /// Removes a file; fine where there is none.
     pub(super) fn remove(&self, absolute: &str) -> Result<(), EnforceError> {
-        let path = self.path(absolute);
-        match fs::remove_file(&path) {
+        self.remove_at(&self.path(absolute))
+    }
+
+    pub(super) fn remove_at(&self, path: &Path) -> Result<(), EnforceError> {
+        match fs::remove_file(path) {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
             Err(e) => Err(EnforceError::failed(

@@ -1,0 +1,316 @@
+//! The passcode through PAM, shadow and dconf.
+
+use super::dconf;
+use super::pam::{self, PamFiles};
+use super::passcode_ages;
+use super::shadow::{self, Field};
+use super::tablet::Tablet;
+use crate::control::passcode::{
+    AccountSeen, Passcode, PasscodeChange, PasscodeObserved, PasscodeRules, PasscodeWish,
+};
+use crate::control::{EnforceError, Enforcer, Reading};
+use crate::paths::Paths;
+use jiff::Timestamp;
+use std::io;
+
+const PROFILES_DIR: &str = "/usr/share/pam-configs";
+const QUALITY_FILE: &str = "/etc/security/pwquality.conf.d/50-nestwarden.conf";
+const QUALITY_DIR: &str = "/etc/security/pwquality.conf.d";
+/// Read after the directory, so that it wins over it.
+const QUALITY_MAIN: &str = "/etc/security/pwquality.conf";
+const MODULES: [(&str, &str); 3] = [
+    ("pam_pwquality.so", "libpam-pwquality"),
+    ("pam_pwhistory.so", "libpam-modules"),
+    ("pam_faillock.so", "libpam-modules"),
+];
+const PROFILES: [&str; 3] = [
+    pam::QUALITY_PROFILE,
+    pam::TRIES_PROFILE,
+    pam::TRIES_FIRST_PROFILE,
+];
+/// The packaged profile that ours takes the place of.
+const PACKAGED_PROFILE: &str = "pwquality";
+const REMEMBERED_PROFILE: &str = "pam/pwquality";
+const REMEMBERED_AGE: &str = "shadow/max/";
+
+/// PAM, shadow and dconf.
+#[derive(Debug)]
+pub struct PasscodeEnforcer {
+    tablet: Tablet,
+    /// Trusted time and rules as last told.
+    told: Option<(Timestamp, PasscodeRules)>,
+}
+
+impl PasscodeEnforcer {
+    pub fn new(paths: &Paths) -> Self {
+        Self {
+            tablet: Tablet::new(paths),
+            told: None,
+        }
+    }
+
+    fn rules(&self) -> Result<PasscodeRules, EnforceError> {
+        let stack = |name: &str| match self.tablet.read(&format!("/etc/pam.d/{name}"))? {
+            Some(text) => Ok(text),
+            None if self.tablet.is_whole_machine() => Err(EnforceError::Unsupported(format!(
+                "`/etc/pam.d/{name}` is missing; this tablet's PAM is not laid out as Debian's"
+            ))),
+            None => Err(Tablet::confined("signing in")),
+        };
+        let files = PamFiles {
+            password: stack("common-password")?,
+            auth: stack("common-auth")?,
+            account: stack("common-account")?,
+            pwquality: self.quality_files(|_| true)?,
+            faillock: self
+                .tablet
+                .read("/etc/security/faillock.conf")?
+                .unwrap_or_default(),
+        };
+        Ok(files.rules())
+    }
+
+    /// pwquality's files in the order in which they are read, those whose path is wanted.
+    fn quality_files(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, EnforceError> {
+        let mut paths: Vec<String> = self
+            .tablet
+            .list(QUALITY_DIR)?
+            .into_iter()
+            .filter(|name| name.ends_with(".conf"))
+            .map(|name| format!("{QUALITY_DIR}/{name}"))
+            .collect();
+        paths.push(QUALITY_MAIN.to_owned());
+        let mut texts = Vec::new();
+        for path in paths.iter().filter(|path| wanted(path)) {
+            texts.extend(self.tablet.read(path)?);
+        }
+        Ok(texts)
+    }
+
+    fn our_rules(&self) -> Result<Option<PasscodeRules>, EnforceError> {
+        let read = |profile: &str| self.tablet.read(&format!("{PROFILES_DIR}/{profile}"));
+        let quality = read(pam::QUALITY_PROFILE)?;
+        let tries = read(pam::TRIES_PROFILE)?;
+        let Some(ours) = pam::rules_of_profiles(quality.as_deref(), tries.as_deref()) else {
+            return Ok(None);
+        };
+        // Where this tablet allows nothing as short as the rules do, its own limit is the rules'.
+        match &self.told {
+            Some((_, wanted)) if self.as_written(wanted)? == ours => Ok(Some(*wanted)),
+            Some(_) | None => Ok(Some(ours)),
+        }
+    }
+
+    fn set_rules(&self, wanted: &PasscodeRules) -> Result<(), EnforceError> {
+        self.check_modules()?;
+        let rules = self.as_written(wanted)?;
+        self.remember_packaged_profile()?;
+        self.tablet
+            .write(QUALITY_FILE, &pam::quality_file(&rules), 0o644)?;
+        self.write_profile(pam::QUALITY_PROFILE, &pam::quality_profile(&rules))?;
+        match rules.max_failed_attempts {
+            Some(deny) => {
+                self.write_profile(pam::TRIES_PROFILE, &pam::tries_profile(deny))?;
+                self.write_profile(pam::TRIES_FIRST_PROFILE, &pam::tries_first_profile(deny))?;
+                self.update_stacks(&["--enable", PROFILES[0], PROFILES[1], PROFILES[2]])
+            }
+            None => {
+                let unwanted = [pam::TRIES_PROFILE, pam::TRIES_FIRST_PROFILE];
+                self.update_stacks(&["--remove", unwanted[0], unwanted[1]])?;
+                unwanted
+                    .iter()
+                    .try_for_each(|name| self.tablet.remove(&format!("{PROFILES_DIR}/{name}")))?;
+                self.update_stacks(&["--enable", pam::QUALITY_PROFILE])
+            }
+        }
+    }
+
+    /// A stack that names a module that is not there lets nobody sign in.
+    fn check_modules(&self) -> Result<(), EnforceError> {
+        for (module, package) in MODULES {
+            let mut dirs = vec!["/usr/lib/security".to_owned(), "/lib/security".to_owned()];
+            for lib in ["/usr/lib", "/lib"] {
+                let names = self.tablet.list(lib)?;
+                dirs.extend(names.iter().map(|name| format!("{lib}/{name}/security")));
+            }
+            if !dirs
+                .iter()
+                .any(|dir| self.tablet.exists(&format!("{dir}/{module}")))
+            {
+                return Err(EnforceError::Unsupported(format!(
+                    "`{module}` is not installed; install the package {package}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The rules as they go into our profile: never looser than what the image brought.
+    fn as_written(&self, wanted: &PasscodeRules) -> Result<PasscodeRules, EnforceError> {
+        let others = self.quality_files(|path| path != QUALITY_FILE)?;
+        let shortest = pam::min_length_of(&others).unwrap_or(pam::SHORTEST);
+        Ok(PasscodeRules {
+            min_length: wanted.min_length.max(shortest).max(pam::SHORTEST),
+            ..*wanted
+        })
+    }
+
+    fn remember_packaged_profile(&self) -> Result<(), EnforceError> {
+        let had_it = self
+            .tablet
+            .read("/etc/pam.d/common-password")?
+            .is_some_and(|stack| stack.contains("pam_pwquality.so"));
+        let is_ours = self.our_rules()?.is_some();
+        if is_ours {
+            return Ok(());
+        }
+        let value = if had_it { "yes" } else { "no" };
+        self.tablet
+            .previous()
+            .remember(REMEMBERED_PROFILE, Some(value))
+    }
+
+    fn write_profile(&self, name: &str, text: &str) -> Result<(), EnforceError> {
+        self.tablet
+            .write(&format!("{PROFILES_DIR}/{name}"), text, 0o644)
+    }
+
+    /// Without a screen to ask on, and leaving stacks that somebody edited by hand as they are: reading back shows it.
+    fn update_stacks(&self, arguments: &[&str]) -> Result<(), EnforceError> {
+        let mut all = vec!["--package"];
+        all.extend_from_slice(arguments);
+        let quietly = [("DEBIAN_FRONTEND", "noninteractive")];
+        self.tablet
+            .run("pam-auth-update", &all, &quietly)
+            .map(|_| ())
+    }
+
+    fn accounts(&self) -> Result<Vec<AccountSeen>, EnforceError> {
+        let (now, _) = self.told.ok_or_else(|| {
+            EnforceError::Unreadable("the time is not known yet, nor the age of passcodes".into())
+        })?;
+        let accounts = shadow::accounts(&self.tablet)?;
+        let ages = passcode_ages::first_seen(&self.tablet, &accounts, now)?;
+        let remembered = self.tablet.previous().recall(REMEMBERED_AGE)?;
+        Ok(accounts
+            .iter()
+            .zip(ages)
+            .map(|(account, changed_at)| AccountSeen {
+                uid: account.uid,
+                has_passcode: !account.hash.is_empty(),
+                max_days: account.max_days,
+                max_days_by_us: remembered.contains_key(&remembered_age(account.uid)),
+                is_forced: account.last_change == Some(0),
+                changed_at,
+            })
+            .collect())
+    }
+
+    fn set_max_age(&self, uid: u32, days: u16) -> Result<(), EnforceError> {
+        let before = shadow::accounts(&self.tablet)?
+            .iter()
+            .find(|account| account.uid == uid)
+            .and_then(|account| account.max_days)
+            .map_or_else(String::new, |days| days.to_string());
+        self.tablet
+            .previous()
+            .remember(&remembered_age(uid), Some(&before))?;
+        shadow::set(&self.tablet, uid, Field::MaxAge(&days.to_string()))
+    }
+
+    fn restore_max_age(&self, uid: u32) -> Result<(), EnforceError> {
+        let name = remembered_age(uid);
+        let before = self.tablet.previous().recall(&name)?.remove(&name);
+        if let Some(before) = before.flatten() {
+            shadow::set(&self.tablet, uid, Field::MaxAge(&before))?;
+        }
+        self.tablet.previous().forget(&name)
+    }
+
+    fn lift_rules(&self) -> Result<(), EnforceError> {
+        self.tablet.remove(QUALITY_FILE)?;
+        if self.our_rules()?.is_none() {
+            return Ok(());
+        }
+        let previous = self.tablet.previous();
+        if self.tablet.is_whole_machine() {
+            self.update_stacks(&["--remove", PROFILES[0], PROFILES[1], PROFILES[2]])?;
+        }
+        for name in PROFILES.iter().rev() {
+            self.tablet.remove(&format!("{PROFILES_DIR}/{name}"))?;
+        }
+        let had_packaged = previous
+            .recall(REMEMBERED_PROFILE)?
+            .remove(REMEMBERED_PROFILE)
+            .flatten();
+        if had_packaged.as_deref() == Some("yes") && self.tablet.is_whole_machine() {
+            self.update_stacks(&["--enable", PACKAGED_PROFILE])?;
+        }
+        previous.forget(REMEMBERED_PROFILE)
+    }
+}
+
+fn remembered_age(uid: u32) -> String {
+    format!("{REMEMBERED_AGE}{uid}")
+}
+
+impl Enforcer<Passcode> for PasscodeEnforcer {
+    fn observe(&mut self) -> Result<PasscodeObserved, EnforceError> {
+        Ok(PasscodeObserved {
+            rules: Reading::from(self.rules()),
+            our_rules: self.our_rules()?,
+            auto_lock_seconds: Reading::from(dconf::auto_lock(&self.tablet)),
+            auto_lock_by_us: dconf::is_ours(&self.tablet),
+            accounts: Reading::from(self.accounts()),
+        })
+    }
+
+    fn apply(&mut self, change: &PasscodeChange) -> Result<(), EnforceError> {
+        match change {
+            PasscodeChange::SetRules(rules) => self.set_rules(rules),
+            PasscodeChange::SetAutoLock { seconds } => dconf::set_auto_lock(&self.tablet, *seconds),
+            PasscodeChange::SetMaxAge { uid, days } => self.set_max_age(*uid, *days),
+            PasscodeChange::ForceChange { uid } => {
+                shadow::set(&self.tablet, *uid, Field::ChangeAtNextSignIn)
+            }
+            PasscodeChange::AwaitNew { uid, .. } => Err(EnforceError::failed(
+                format!("change the passcode of account {uid}"),
+                io::Error::other("only the person who signs in can"),
+            )),
+            PasscodeChange::Unread { unread, .. } => Err(unread.into()),
+            PasscodeChange::RestoreMaxAge { uid } => self.restore_max_age(*uid),
+            PasscodeChange::LiftAutoLock => dconf::lift_auto_lock(&self.tablet),
+        }
+    }
+
+    fn watch(&mut self, desired: &PasscodeWish) -> Result<(), EnforceError> {
+        self.told = Some((desired.now, desired.rules));
+        Ok(())
+    }
+
+    /// A change that was asked for stays asked for: whether the old passcode is known to others does not depend on us.
+    fn release(&mut self) -> Result<(), EnforceError> {
+        self.lift_rules()?;
+        dconf::lift_auto_lock(&self.tablet)?;
+        for name in self.tablet.previous().recall(REMEMBERED_AGE)?.into_keys() {
+            let uid = name.trim_start_matches(REMEMBERED_AGE).parse();
+            match uid {
+                Ok(uid) if self.is_account(uid) => self.restore_max_age(uid)?,
+                // Gone since, with its age.
+                Ok(_) | Err(_) => self.tablet.previous().forget(&name)?,
+            }
+        }
+        passcode_ages::forget(&self.tablet)
+    }
+}
+
+impl PasscodeEnforcer {
+    fn is_account(&self, uid: u32) -> bool {
+        shadow::accounts(&self.tablet)
+            .is_ok_and(|accounts| accounts.iter().any(|account| account.uid == uid))
+    }
+}
+
+#[cfg(test)]
+#[path = "passcode_tests.rs"]
+mod tests;
