@@ -208,6 +208,12 @@ impl ClockDoor for FileClock {
     }
 }
 
+impl nestwarden_server::door::Clock for FileClock {
+    fn now(&self) -> Timestamp {
+        ClockDoor::wall(self)
+    }
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 mod tests {

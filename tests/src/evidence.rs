@@ -34,7 +34,7 @@ pub fn is_closed_to_staff(root: &Path, path: &Path) -> bool {
         .skip(1)
         .take_while(|dir| dir.starts_with(root))
         .filter_map(|dir| fs::metadata(dir).ok())
-        .any(|dir| dir.permissions().mode() & 0o077 == 0)
+        .any(|dir| dir.permissions().mode() & 0o777 == 0o700)
 }
 
 fn begins_with(path: &Path, wanted: &[u8]) -> Result<bool> {

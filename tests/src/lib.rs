@@ -8,6 +8,7 @@ pub mod evidence;
 pub mod figures;
 pub mod fleet;
 pub mod jpeg;
+pub mod machine;
 pub mod patience;
 pub mod process;
 pub mod profile;

@@ -1,14 +1,14 @@
 //! The main job on a fresh machine: a tablet enrols, is held to its profile, a consent lapses and its photo goes. Everything
 //! that is reported was looked at from outside: files, exit codes, rows in the server's database, receipts that verify.
 
-mod machine;
 mod report;
 mod story;
 
+use crate::machine::Machine;
 use crate::process::{Programs, is_root};
 use anyhow::{Context as _, Result};
-use machine::Machine;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -98,7 +98,6 @@ impl Directory {
                 .keep(),
         };
         // Staff of the tablet have to get to its programs.
-        use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755))?;
         Ok(Self(dir))
     }
@@ -109,7 +108,7 @@ impl Drop for Directory {
         let root_dir = self.0.join("tablet-1/root");
         let _ = nix::mount::umount2(&root_dir, nix::mount::MntFlags::MNT_DETACH);
         let gone = crate::patience::until("the demo's directory removed", || {
-            Ok(std::fs::remove_dir_all(&self.0).ok().map(|()| ()))
+            Ok(std::fs::remove_dir_all(&self.0).ok())
         });
         if gone.is_err() {
             say(format!("could not remove {}", self.0.display()));

@@ -1,11 +1,11 @@
 //! What happens in the demo, step by step, and how each step is checked.
 
-use super::machine::Machine;
 use super::report::{Report, Seen};
 use super::say;
 use crate::clock::ClockHand;
 use crate::evidence;
 use crate::fleet::{Fleet, ZONE};
+use crate::machine::Machine;
 use crate::patience::until;
 use crate::process::Programs;
 use crate::profile;
@@ -304,7 +304,7 @@ fn receipts(fleet: &Fleet) -> Result<u64> {
 fn look_at_evidence(fleet: &Fleet, report: &mut Report) -> Result<()> {
     let verified = fleet.server.tell(["verify"])?;
     report.receipts_verified = verified
-        .get("receipts")
+        .get("receipts_verified")
         .and_then(Value::as_u64)
         .with_context(|| format!("no receipts in {verified}"))?;
     ensure!(

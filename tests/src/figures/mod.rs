@@ -1,3 +1,74 @@
-//! The budgets, measured.
+//! The budgets, measured on this machine.
 
+mod consent;
+mod exec;
+mod footprint;
 pub mod sample;
+
+use anyhow::Result;
+use sample::Figure;
+use serde::Serialize;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Measures budgets.
+#[derive(Clone, Debug, clap::Args)]
+pub struct FiguresArguments {
+    /// Which; all when none is named.
+    #[arg(value_enum)]
+    names: Vec<Name>,
+    /// Print them as one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Rounds of each measurement.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(10..=110))]
+    rounds: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Name {
+    /// From a withdrawal at the server to a photo that nobody can read on a connected tablet.
+    Consent,
+    /// What starting an approved program costs under the guard.
+    Exec,
+    /// Memory of the agent and the server at rest.
+    Footprint,
+}
+
+#[derive(Serialize)]
+struct Figures {
+    figures: Vec<Figure>,
+}
+
+pub fn run(arguments: &FiguresArguments) -> Result<ExitCode> {
+    let all = [Name::Consent, Name::Exec, Name::Footprint];
+    let names = if arguments.names.is_empty() {
+        &all[..]
+    } else {
+        &arguments.names
+    };
+    let rounds = usize::from(arguments.rounds);
+    let mut figures = Vec::new();
+    for name in names {
+        figures.extend(match name {
+            Name::Consent => consent::measure(rounds)?,
+            Name::Exec => exec::measure(rounds)?,
+            Name::Footprint => footprint::measure()?,
+        });
+    }
+    let kept = figures.iter().all(|figure| figure.holds != Some(false));
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        serde_json::to_writer(&mut out, &Figures { figures })?;
+        writeln!(out)?;
+    } else {
+        for figure in &figures {
+            writeln!(out, "{figure}")?;
+        }
+    }
+    Ok(if kept {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

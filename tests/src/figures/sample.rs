@@ -1,6 +1,7 @@
 //! Measurements, and what they come to.
 
 use serde::Serialize;
+use std::fmt;
 use std::time::Duration;
 
 /// One measured budget.
@@ -56,6 +57,23 @@ impl Figure {
             interval: Some([samples.quantile(0.025), samples.quantile(0.975)]),
             rounds: Some(samples.0.len()),
             ..self
+        }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:45} {:10.2} {}", self.name, self.value, self.unit)?;
+        if let Some(target) = self.target {
+            write!(f, ", at most {target}")?;
+        }
+        if let Some(peer) = self.peer {
+            write!(f, ", without us {peer:.2}")?;
+        }
+        match self.holds {
+            Some(true) => f.write_str(", holds"),
+            Some(false) => f.write_str(", DOES NOT HOLD"),
+            None => Ok(()),
         }
     }
 }

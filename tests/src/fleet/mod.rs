@@ -5,7 +5,7 @@ mod server;
 mod tablet;
 
 pub use server::{DSL, Server};
-pub use tablet::{PICTURES, Tablet};
+pub use tablet::{PICTURES, Tablet, content};
 
 use crate::clock::ClockHand;
 use crate::process::Programs;
@@ -31,7 +31,6 @@ pub struct Fleet {
     programs: Programs,
     dir: PathBuf,
     /// Removed last.
-    #[expect(dead_code, reason = "kept for its drop")]
     kept: Option<tempfile::TempDir>,
 }
 
@@ -53,7 +52,7 @@ impl Fleet {
     /// A setting in `dir`, with nothing running yet.
     pub fn open_in(dir: &Path, programs: &Programs) -> Result<Self> {
         let clock = Arc::new(ClockHand::new(dir.join("clock.json"))?);
-        clock.advance_to(next_monday(clock.now()?)?)?;
+        clock.advance_to(first_moment()?)?;
         let server = Server::init(dir, programs, Arc::clone(&clock))?;
         Ok(Self {
             server,
@@ -63,6 +62,11 @@ impl Fleet {
             dir: dir.to_owned(),
             kept: None,
         })
+    }
+
+    /// Where the file system of the tablet with this name begins.
+    pub fn root_dir_of(&self, name: &str) -> PathBuf {
+        self.dir.join(name).join("root")
     }
 
     pub fn clock(&self) -> &ClockHand {
@@ -106,6 +110,11 @@ impl Fleet {
 pub fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?)
+}
+
+/// When every setting begins.
+pub fn first_moment() -> Result<Timestamp> {
+    next_monday(crate::clock::system_now())
 }
 
 /// Ten o'clock on the Monday after `now`: an opening day in contact hours, with the week before it.

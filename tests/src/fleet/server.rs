@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -46,8 +47,11 @@ impl Server {
         };
         let tablets = server.tablets_address.to_string();
         let console = server.console_address.to_string();
+        let sheet = dir.join("recovery-sheet.txt");
         done(server.command([
             "init",
+            "--recovery-out",
+            &sheet.to_string_lossy(),
             "--name",
             "Little Acorns",
             "--operator",
@@ -96,17 +100,33 @@ impl Server {
     }
 
     pub fn start_signer(&mut self) -> Result<()> {
-        let log = self.log_dir.join("signer.log");
-        self.signer = Some(Running::start(self.command(["signer"]), "signer", log)?);
+        self.launch_signer()?;
         let socket = self.data_dir.join("signer/signer.sock");
         self.wait_for("the signer's socket", |_| {
-            std::os::unix::net::UnixStream::connect(&socket).is_ok()
+            UnixStream::connect(&socket).is_ok()
         })
     }
 
+    /// Starts the signer and does not wait for it.
+    pub fn launch_signer(&mut self) -> Result<()> {
+        let log = self.log_dir.join("signer.log");
+        self.signer = Some(Running::start(self.command(["signer"]), "signer", log)?);
+        Ok(())
+    }
+
     pub fn start_serve(&mut self) -> Result<()> {
+        self.launch_serve()?;
+        self.wait_until_listening()
+    }
+
+    /// Starts `serve` and does not wait for it.
+    pub fn launch_serve(&mut self) -> Result<()> {
         let log = self.log_dir.join("serve.log");
         self.serve = Some(Running::start(self.command(["serve"]), "serve", log)?);
+        Ok(())
+    }
+
+    pub fn wait_until_listening(&mut self) -> Result<()> {
         let address = self.tablets_address;
         self.wait_for("the tablets' listener", |_| {
             TcpStream::connect(address).is_ok()

@@ -7,6 +7,7 @@ use crate::jpeg::Photo;
 use crate::patience::until;
 use crate::process::{Answer, Programs, Running, ask, done, told};
 use anyhow::{Context as _, Result};
+use jiff::civil::datetime;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
@@ -84,15 +85,31 @@ impl Tablet {
     }
 
     pub fn start(&mut self) -> Result<()> {
+        self.launch()?;
+        self.wait_until_running()
+    }
+
+    /// Starts the agent and does not wait for it.
+    pub fn launch(&mut self) -> Result<()> {
         self.agent = Some(Running::start(
             self.command(["run"]),
             &self.name,
             self.log_path.clone(),
         )?);
+        Ok(())
+    }
+
+    pub fn wait_until_running(&mut self) -> Result<()> {
         until("the agent's socket", || {
             self.check()?;
-            Ok(self.tell(["status"]).ok().map(|_| ()))
+            Ok(self.is_running().then_some(()))
         })
+    }
+
+    /// Whether the agent answers; without one `status` tells what the ledger last recorded.
+    fn is_running(&self) -> bool {
+        self.status()
+            .is_ok_and(|status| status.get("running") != Some(&Value::Bool(false)))
     }
 
     /// An error when the agent has ended.
@@ -135,12 +152,22 @@ impl Tablet {
         })
     }
 
+    /// Waits until the server has every event.
+    pub fn wait_until_reported(&mut self) -> Result<()> {
+        until("every event at the server", || {
+            self.check()?;
+            let waiting = self
+                .ledger()
+                .number("SELECT count(*) FROM events WHERE acknowledged_at IS NULL")?;
+            Ok((waiting == 0).then_some(()))
+        })
+    }
+
     /// Takes a photo as the camera does: written beside its place, then renamed into it.
     pub fn take(&self, name: &str, seed: u64) -> Result<PathBuf> {
-        let taken = self.clock.now()?.in_tz(super::ZONE)?.datetime();
         let path = self.pictures_dir().join(name);
         let beside = self.pictures_dir().join(format!(".{name}.part"));
-        fs::write(&beside, Photo::small(seed, taken).jpeg())?;
+        fs::write(&beside, content(seed))?;
         fs::rename(&beside, &path)?;
         Ok(path)
     }
@@ -158,18 +185,10 @@ impl Tablet {
 
     /// The id of the photo at `path`, once the agent has seen it.
     pub fn photo_id(&self, path: &Path) -> Result<String> {
-        let on_tablet = Path::new("/").join(path.strip_prefix(&self.root_dir)?);
-        let wanted = on_tablet.to_string_lossy().into_owned();
+        let inside = path.strip_prefix(&self.root_dir)?.to_string_lossy();
+        let sql = format!("SELECT photo FROM photo_file WHERE path = CAST('{inside}' AS BLOB)");
         until("the agent to see a photo", || {
-            let photos = self.photos()?;
-            let ours = photos.iter().find(|photo| {
-                let names = photo.get("files").and_then(Value::as_array);
-                names.is_some_and(|names| names.iter().any(|n| n.as_str() == Some(&wanted)))
-            });
-            let id = ours
-                .and_then(|photo| photo.get("id"))
-                .and_then(Value::as_str);
-            Ok(id.map(str::to_owned))
+            Ok(self.ledger().texts(&sql)?.pop())
         })
     }
 
@@ -188,4 +207,9 @@ impl Tablet {
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
     }
+}
+
+/// The photo that every tablet takes from this seed.
+pub fn content(seed: u64) -> Vec<u8> {
+    Photo::small(seed, datetime(2026, 9, 1, 10, 30, 0, 0)).jpeg()
 }

@@ -1,9 +1,10 @@
-//! A file system of its own for the demo's tablet, in a mount namespace of its own, with programs on it. Nothing here can
+//! A file system of its own for an invented tablet, in a mount namespace of its own, with programs on it. Nothing here can
 //! reach the machine around it.
 
 use anyhow::{Context as _, Result, bail};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::process::wait;
 use crate::profile::APPROVED_PACKAGE;
 
 /// A member of staff that no machine has.
-const STAFF: u32 = 61_000;
+pub const STAFF: u32 = 61_000;
 
 /// How long a program that only exits may take, permission included.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -24,13 +25,13 @@ const OTHER_PACKAGE: &str = "loud-game";
 
 /// The file system; gone when dropped.
 #[derive(Debug)]
-pub(super) struct Machine {
+pub struct Machine {
     root_dir: PathBuf,
 }
 
 impl Machine {
     /// Leaves the mount namespace of the machine and mounts a file system at `root_dir`. Call it before any thread starts.
-    pub(super) fn apart(root_dir: &Path) -> Result<Self> {
+    pub fn apart(root_dir: &Path) -> Result<Self> {
         unshare(CloneFlags::CLONE_NEWNS).context("no mount namespace of its own")?;
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
@@ -65,7 +66,8 @@ impl Machine {
             )?;
             let list = format!("/.\n/usr\n/usr/bin\n{program}\n/usr/share/applications\n{entry}\n");
             self.file(&format!("/var/lib/dpkg/info/{package}.list"), &list)?;
-            status += &format!(
+            let _ = write!(
+                status,
                 "Package: {package}\nStatus: install ok installed\nArchitecture: all\nVersion: 1.0\nMaintainer: Nobody <nobody@example.invalid>\nDescription: invented\n\n"
             );
         }
@@ -100,13 +102,18 @@ impl Machine {
         )?)
     }
 
+    /// The approved app, as the machine around the tablet names it.
+    pub fn approved_program(&self) -> PathBuf {
+        self.on_tablet(&format!("/usr/bin/{APPROVED_PACKAGE}"))
+    }
+
     /// Whether a member of staff can run the approved app.
-    pub(super) fn approved_runs(&self) -> Result<bool> {
+    pub fn approved_runs(&self) -> Result<bool> {
         self.runs(&format!("/usr/bin/{APPROVED_PACKAGE}"))
     }
 
     /// Whether a member of staff is refused the app that nobody approved, and the one from the internet.
-    pub(super) fn others_are_refused(&self) -> Result<bool> {
+    pub fn others_are_refused(&self) -> Result<bool> {
         let installed = self.runs(&format!("/usr/bin/{OTHER_PACKAGE}"))?;
         let downloaded = self.runs("/home/staff/Downloads/found-online")?;
         Ok(!installed && !downloaded)

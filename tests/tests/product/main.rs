@@ -1,0 +1,13 @@
+//! The whole product, seen from outside: processes, files, sockets and databases.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a step that fails is a test that fails, and says where"
+)]
+
+mod consent;
+mod enrolment;
+mod kill;
+mod network;
+mod restart;
+mod setting;
