@@ -14,12 +14,14 @@ pub mod device_api;
 pub mod enrol_link;
 pub mod envelope;
 pub mod event;
+pub mod export;
 pub mod generation;
 pub mod hold;
 pub mod id;
 pub mod policy;
 pub mod profile;
 pub mod receipt;
+pub mod support;
 pub mod trust;
 
 pub use generation::Generation;

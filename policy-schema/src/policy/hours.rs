@@ -16,6 +16,7 @@ pub struct HoursPolicy {
     pub lock_outside_contact_hours: bool,
     /// Minutes before and after contact hours in which it stays open, for setting up and clearing away; 0 to 120.
     #[serde(default)]
+    #[schemars(range(max = 120))]
     pub margin_minutes: u8,
 }
 

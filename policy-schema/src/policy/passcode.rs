@@ -46,6 +46,7 @@ pub struct PasscodePolicy {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub requirements: BTreeSet<RequirementId>,
     /// Characters, 4 to 16.
+    #[schemars(range(min = 4, max = 16))]
     pub min_length: u8,
     /// Letters as well as digits.
     #[serde(default)]
@@ -54,18 +55,22 @@ pub struct PasscodePolicy {
     #[serde(default)]
     pub refuse_simple: bool,
     /// How many earlier passcodes may not be used again; 0 to 50.
+    #[schemars(range(max = 50))]
     #[serde(default)]
     pub history: u8,
     #[serde(default)]
     pub rotation: Rotation,
     /// Days after which a passcode is overdue, 1 to 730; needed unless `rotation` is `event`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 730))]
     pub max_age_days: Option<u16>,
     /// Wrong tries after which the tablet locks and alerts; it never wipes. Absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 3, max = 50))]
     pub max_failed_attempts: Option<u8>,
     /// Minutes of inactivity before the screen locks. Absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 60))]
     pub auto_lock_minutes: Option<u8>,
     #[serde(default)]
     pub set_by: SetBy,

@@ -19,27 +19,35 @@ pub struct PhotosPolicy {
     pub purposes: BTreeMap<Purpose, u16>,
     /// Days after capture at which a photo is sealed whatever its consents, 1 to 366.
     #[serde(default = "days_28")]
+    #[schemars(range(min = 1, max = 366))]
     pub max_age_days: u16,
     /// Hours a photo stays after its upload was confirmed.
     #[serde(default = "hours_24")]
+    #[schemars(range(min = 1, max = 672))]
     pub after_upload_hours: u16,
     /// Opening days a photo nobody tagged stays before it is sealed.
     #[serde(default = "days_7")]
+    #[schemars(range(min = 1, max = 28))]
     pub untagged_opening_days: u16,
     /// Opening days between sealing and destruction when a confirmed child has no usable consent.
     #[serde(default = "days_3")]
+    #[schemars(range(min = 1, max = 28))]
     pub destroy_after_opening_days: u16,
     /// Days between sealing and destruction when nobody confirmed who is in it, or when a child left.
     #[serde(default = "days_7")]
+    #[schemars(range(min = 2, max = 28))]
     pub destroy_unconfirmed_after_days: u16,
     /// Days after leaving at which a child's photos go; the leaver's pack is offered before.
     #[serde(default = "days_14")]
+    #[schemars(range(min = 1, max = 60))]
     pub leaver_days: u16,
     /// Opening days without the server after which photos are withheld until the next contact.
     #[serde(default = "days_7")]
+    #[schemars(range(min = 1, max = 28))]
     pub lease_opening_days: u16,
     /// Photos that may be destroyed in an hour before the tablet stops and asks; 1 to 10,000.
     #[serde(default = "destroy_200")]
+    #[schemars(range(min = 1, max = 10000))]
     pub max_destroyed_per_hour: u16,
 }
 

@@ -9,6 +9,8 @@ mod calendar;
 mod chain;
 mod commands;
 mod consent;
+mod exported;
+mod golden;
 mod lifecycle;
 mod merge;
 mod nursery;
