@@ -127,14 +127,14 @@ impl AppsEnforcer {
 
     fn load(&mut self, approval: &Approval, mode: Mode) -> Result<(), EnforceError> {
         let inventory = self.read_inventory()?;
-        let made = Made {
+        let stamp = Made {
             approval: approval.digest(),
             inventory: inventory.digest(),
             mode,
         };
         let rules = Rules::compile(inventory, approval)
             .map_err(|lock_out| EnforceError::Unreadable(lock_out.to_string()))?;
-        self.keeper()?.load(made, rules.list())
+        self.keeper()?.load(stamp, rules.list())
     }
 
     fn keeper(&mut self) -> Result<&Keeper, EnforceError> {

@@ -52,7 +52,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         (Some(flag), Some(root_dir), None) if flag == "--root" => PathBuf::from(root_dir),
         _ => return ExitCode::from(2),
     };
-    match Guardian::prepare(root_dir).and_then(|mut guardian| guardian.serve()) {
+    match Guardian::prepare(&root_dir).and_then(|mut guardian| guardian.serve()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
@@ -94,7 +94,7 @@ struct Worker {
 }
 
 impl Guardian {
-    fn prepare(root_dir: PathBuf) -> io::Result<Self> {
+    fn prepare(root_dir: &Path) -> io::Result<Self> {
         let root_dir = root_dir.canonicalize()?;
         ignore_lease_breaks()?;
         let mut awaited = SigSet::empty();
@@ -179,7 +179,7 @@ impl Guardian {
     }
 
     fn hear_agent(&mut self) {
-        let mut chunk = [0; 64 * 1024];
+        let mut chunk = [0; 8 * 1024];
         while self.agent_left_at.is_none() {
             match self.agent.read(&mut chunk) {
                 Ok(0) => self.agent_left_at = Some(Instant::now()),

@@ -18,31 +18,49 @@ use std::time::{Duration, Instant};
 
 const INSIDE: &str = "NESTWARDEN_TEST_INSIDE";
 const GUARD_ROOT: &str = "NESTWARDEN_TEST_GUARD_ROOT";
-pub const STAFF: u32 = 12_345;
+pub(crate) const STAFF: u32 = 12_345;
 
 /// Runs `scenario` inside; `name` is the test's own.
-pub fn inside(name: &str, scenario: impl FnOnce(Tablet)) {
+pub(crate) fn inside(name: &str, scenario: impl FnOnce(Tablet)) {
     if std::env::var_os(INSIDE).is_some() {
         scenario(Tablet::new());
         return;
     }
     if !nix::unistd::geteuid().is_root() {
-        let _ = writeln!(std::io::stderr(), "SKIP {name}: needs root");
+        skip(name, "needs root");
         return;
     }
-    let status = Command::new("timeout")
+    let output = Command::new("timeout")
         .args(["-s", "KILL", "90", "unshare", "--mount", "--pid", "--fork"])
         .args(["--kill-child", "--mount-proc", "--propagation", "private"])
         .arg(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(INSIDE, "1")
-        .status()
+        .output()
         .unwrap();
-    assert!(status.success(), "{name}: {status}");
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (said(&output.stdout), said(&output.stderr));
+    let status = output.status;
+    assert!(status.success(), "{name}: {status}\n{stdout}\n{stderr}");
+    assert!(stdout.contains("1 passed"), "no test is named `{name}`");
+    for line in stderr.lines().filter(|line| line.starts_with("SKIP ")) {
+        say(&format!("{line}\n"));
+    }
+}
+
+/// Not captured, so that a skip is seen whatever comes of the run.
+pub(crate) fn skip(name: &str, reason: &str) {
+    let name = name.rsplit("::").next().unwrap_or(name);
+    say(&format!("SKIP {name}: {reason}\n"));
+}
+
+/// In one piece, for other tests speak at the same time.
+fn say(line: &str) {
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
 /// The guard's process, for the wrapper below: the test program takes the agent's place.
-pub fn guard_process() {
+pub(crate) fn guard_process() {
     if let Some(root_dir) = std::env::var_os(GUARD_ROOT) {
         let args = [OsString::from("--root"), root_dir];
         let code = nestwarden_agent::platform::guard::main(args);
@@ -50,9 +68,9 @@ pub fn guard_process() {
     }
 }
 
-pub struct Tablet {
-    pub root: PathBuf,
-    pub enforcer: AppsEnforcer,
+pub(crate) struct Tablet {
+    pub(crate) root: PathBuf,
+    pub(crate) enforcer: AppsEnforcer,
     around: tempfile::TempDir,
 }
 
@@ -75,7 +93,7 @@ impl Tablet {
         assert_ne!(device(&root), device(around.path()));
         let wrapper = around.path().join("guard");
         let text = format!(
-            "#!/bin/sh\n{GUARD_ROOT}=\"$3\" exec '{}' guard_process --exact --ignored --nocapture --test-threads=1\n",
+            "#!/bin/sh\n{GUARD_ROOT}=\"$3\" exec '{}' guard_process --exact --nocapture --test-threads=1\n",
             std::env::current_exe().unwrap().display()
         );
         write(&wrapper, text.as_bytes(), 0o755);
@@ -128,33 +146,33 @@ impl Tablet {
         ];
         let mut status = String::new();
         for (name, list) in packages {
-            status += &format!(
-                "Package: {name}\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n\n"
-            );
+            status.push_str("Package: ");
+            status.push_str(name);
+            status.push_str("\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n\n");
             self.put(&format!("/var/lib/dpkg/info/{name}.list"), list, 0o644);
         }
         self.put("/var/lib/dpkg/status", &status, 0o644);
         let home = self.root.join("home/anna");
         std::fs::create_dir_all(&home).unwrap();
-        self.own(&home);
+        Self::own(&home);
     }
 
-    pub fn own(&self, path: &Path) {
+    pub(crate) fn own(path: &Path) {
         std::os::unix::fs::chown(path, Some(STAFF), Some(STAFF)).unwrap();
     }
 
-    pub fn path(&self, file: &str) -> PathBuf {
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.root.join(file.trim_start_matches('/'))
     }
 
-    pub fn put(&self, file: &str, text: &str, mode: u32) -> PathBuf {
+    pub(crate) fn put(&self, file: &str, text: &str, mode: u32) -> PathBuf {
         let path = self.path(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         write(&path, text.as_bytes(), mode);
         path
     }
 
-    pub fn copy(&self, from: &str, to: &str) -> PathBuf {
+    pub(crate) fn copy(&self, from: &str, to: &str) -> PathBuf {
         let path = self.path(to);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         write(&path, &std::fs::read(from).unwrap(), 0o755);
@@ -162,7 +180,7 @@ impl Tablet {
     }
 
     /// Holds the tablet to an approval, as the reconciler does, until nothing that can be changed remains.
-    pub fn hold(&mut self, allowed: &[&str], mode: Mode) -> Vec<AppsChange> {
+    pub(crate) fn hold(&mut self, allowed: &[&str], mode: Mode) -> Vec<AppsChange> {
         let wish = wish(allowed, mode);
         self.enforcer.watch(&wish).unwrap();
         let observed = self.enforcer.observe().unwrap();
@@ -177,19 +195,19 @@ impl Tablet {
         changes
     }
 
-    pub fn run(&self, file: &str) -> Run {
+    pub(crate) fn run(&self, file: &str) -> Run {
         run_as(STAFF, &self.path(file), &[], &self.root)
     }
 
-    pub fn run_with(&self, file: &str, args: &[&str]) -> Run {
+    pub(crate) fn run_with(&self, file: &str, args: &[&str]) -> Run {
         run_as(STAFF, &self.path(file), args, &self.root)
     }
 
-    pub fn run_as_root(&self, file: &str) -> Run {
+    pub(crate) fn run_as_root(&self, file: &str) -> Run {
         run_as(0, &self.path(file), &[], &self.root)
     }
 
-    pub fn mount_at(&self, file: &str) -> PathBuf {
+    pub(crate) fn mount_at(&self, file: &str) -> PathBuf {
         let path = self.path(file);
         std::fs::create_dir_all(&path).unwrap();
         mount_tmpfs(&path);
@@ -197,13 +215,13 @@ impl Tablet {
     }
 
     /// The agent is gone, and another one starts.
-    pub fn agent_again(&mut self) {
+    pub(crate) fn agent_again(&mut self) {
         let wrapper = self.around.path().join("guard");
         self.enforcer = AppsEnforcer::with_guard_program(&Paths::new(&self.root), wrapper);
     }
 }
 
-pub fn wish(allowed: &[&str], mode: Mode) -> AppsWish {
+pub(crate) fn wish(allowed: &[&str], mode: Mode) -> AppsWish {
     AppsWish {
         approval: Approval {
             allowed: allowed.iter().map(|name| name.parse().unwrap()).collect(),
@@ -215,7 +233,7 @@ pub fn wish(allowed: &[&str], mode: Mode) -> AppsWish {
 
 /// What came of a start.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Run {
+pub(crate) enum Run {
     Ended(i32),
     /// `EPERM`: as the guard refuses.
     Refused,
@@ -223,7 +241,7 @@ pub enum Run {
     Other(String),
 }
 
-pub fn run_as(uid: u32, program: &Path, args: &[&str], root: &Path) -> Run {
+pub(crate) fn run_as(uid: u32, program: &Path, args: &[&str], root: &Path) -> Run {
     let status: Result<ExitStatus, _> = Command::new(program)
         .args(args)
         .env_clear()
@@ -243,8 +261,19 @@ pub fn run_as(uid: u32, program: &Path, args: &[&str], root: &Path) -> Run {
     }
 }
 
+/// The dynamic loader that programs of this machine name.
+pub(crate) fn loader() -> PathBuf {
+    let program = std::fs::read("/bin/true").unwrap();
+    let start = program
+        .windows(4)
+        .position(|bytes| bytes == b"/lib")
+        .unwrap();
+    let path = program[start..].split(|byte| *byte == 0).next().unwrap();
+    String::from_utf8(path.to_vec()).unwrap().into()
+}
+
 /// Waits for what must come; the namespace's end is the last resort.
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < Duration::from_secs(30), "never: {what}");

@@ -1,25 +1,17 @@
 //! Which programs start on a tablet under app control, seen from a member of staff.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail")]
 
-mod apps_support;
-
-use apps_support::{Run, STAFF, inside, run_as, until};
+use crate::support::{self, Run, STAFF, Tablet, inside, run_as, until};
 use nestwarden_agent::control::Enforcer;
 use nestwarden_agent::control::apps::AppsChange;
 use nestwarden_policy_schema::policy::Mode;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
-
-#[test]
-#[ignore = "the guard's own process, started by the others"]
-fn guard_process() {
-    apps_support::guard_process();
-}
+use std::path::Path;
 
 #[test]
 fn approved_and_base_programs_run_and_nothing_else_does() {
     inside(
-        "approved_and_base_programs_run_and_nothing_else_does",
+        "programs::approved_and_base_programs_run_and_nothing_else_does",
         |mut tablet| {
             assert_eq!(tablet.run("/usr/games/chess"), Run::Ended(0));
             tablet.hold(&["dpkg:register"], Mode::Enforce);
@@ -30,7 +22,7 @@ fn approved_and_base_programs_run_and_nothing_else_does() {
                 assert_eq!(tablet.run("/usr/games/chess"), Run::Refused);
             }
             let own = tablet.copy("/bin/true", "/home/anna/own");
-            tablet.own(&own);
+            Tablet::own(&own);
             assert_eq!(tablet.run("/home/anna/own"), Run::Refused);
             assert_eq!(tablet.run_as_root("/usr/games/chess"), Run::Ended(0));
             assert_eq!(tablet.run_as_root("/home/anna/own"), Run::Ended(0));
@@ -41,12 +33,12 @@ fn approved_and_base_programs_run_and_nothing_else_does() {
 #[test]
 fn a_refusal_is_told_once_per_program_with_its_count_and_without_a_person() {
     inside(
-        "a_refusal_is_told_once_per_program_with_its_count_and_without_a_person",
+        "programs::a_refusal_is_told_once_per_program_with_its_count_and_without_a_person",
         |mut tablet| {
             let mut refusals = tablet.enforcer.take_refusals().unwrap();
             tablet.hold(&["dpkg:register"], Mode::Enforce);
             let own = tablet.copy("/bin/true", "/home/anna/own");
-            tablet.own(&own);
+            Tablet::own(&own);
             for _ in 0..5 {
                 assert_eq!(tablet.run("/home/anna/own"), Run::Refused);
             }
@@ -66,7 +58,7 @@ fn a_refusal_is_told_once_per_program_with_its_count_and_without_a_person() {
 #[test]
 fn in_observe_mode_everything_runs_and_is_told() {
     inside(
-        "in_observe_mode_everything_runs_and_is_told",
+        "programs::in_observe_mode_everything_runs_and_is_told",
         |mut tablet| {
             let mut refusals = tablet.enforcer.take_refusals().unwrap();
             let would_change = tablet.hold(&["dpkg:register"], Mode::Observe);
@@ -88,7 +80,7 @@ fn in_observe_mode_everything_runs_and_is_told() {
 #[test]
 fn interpreters_run_for_packaged_scripts_and_approved_apps_only() {
     inside(
-        "interpreters_run_for_packaged_scripts_and_approved_apps_only",
+        "programs::interpreters_run_for_packaged_scripts_and_approved_apps_only",
         |mut tablet| {
             tablet.hold(&["dpkg:register"], Mode::Enforce);
             for _ in 0..2 {
@@ -97,7 +89,7 @@ fn interpreters_run_for_packaged_scripts_and_approved_apps_only() {
             }
             let shell = tablet.path("/usr/bin/sh").display().to_string();
             let script = tablet.put("/home/anna/own.sh", &format!("#!{shell}\nexit 0\n"), 0o755);
-            tablet.own(&script);
+            Tablet::own(&script);
             let script = script.display().to_string();
             // By its first line, by argument, by standard input, by option, through another program.
             assert_eq!(tablet.run("/home/anna/own.sh"), Run::Refused);
@@ -128,13 +120,13 @@ fn interpreters_run_for_packaged_scripts_and_approved_apps_only() {
 #[test]
 fn a_program_that_was_changed_is_refused_also_after_the_kernel_kept_it() {
     inside(
-        "a_program_that_was_changed_is_refused_also_after_the_kernel_kept_it",
+        "programs::a_program_that_was_changed_is_refused_also_after_the_kernel_kept_it",
         |mut tablet| {
             tablet.hold(&["dpkg:register"], Mode::Enforce);
             let path = tablet.path("/usr/bin/register");
             let installed = fs::read(&path).unwrap();
             let evil = fs::read("/bin/false").unwrap();
-            let kept = |tablet: &apps_support::Tablet| {
+            let kept = |tablet: &Tablet| {
                 for _ in 0..2 {
                     assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
                 }
@@ -184,49 +176,55 @@ fn a_program_that_was_changed_is_refused_also_after_the_kernel_kept_it() {
 
 #[test]
 fn a_store_through_a_mapping_does_not_pass() {
-    inside("a_store_through_a_mapping_does_not_pass", |mut tablet| {
-        tablet.hold(&["dpkg:register"], Mode::Enforce);
-        for _ in 0..2 {
-            assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
-        }
-        store_through_mapping(&tablet.path("/usr/bin/register"), || {
-            assert_ne!(
-                tablet.run("/usr/bin/register"),
-                Run::Ended(0),
-                "while it is mapped"
-            );
-        });
-        until("the kernel has forgotten what it kept", || {
-            tablet.run("/usr/bin/register") == Run::Refused
-        });
-    });
+    inside(
+        "programs::a_store_through_a_mapping_does_not_pass",
+        |mut tablet| {
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            for _ in 0..2 {
+                assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
+            }
+            store_through_mapping(&tablet.path("/usr/bin/register"), || {
+                assert_ne!(
+                    tablet.run("/usr/bin/register"),
+                    Run::Ended(0),
+                    "while it is mapped"
+                );
+            });
+            until("the kernel has forgotten what it kept", || {
+                tablet.run("/usr/bin/register") == Run::Refused
+            });
+        },
+    );
 }
 
 #[test]
 fn another_policy_makes_the_kernel_forget() {
-    inside("another_policy_makes_the_kernel_forget", |mut tablet| {
-        let both = ["dpkg:register", "dpkg:chess"];
-        for _ in 0..3 {
-            tablet.hold(&both, Mode::Enforce);
-            for _ in 0..2 {
-                assert_eq!(tablet.run("/usr/games/chess"), Run::Ended(0));
+    inside(
+        "programs::another_policy_makes_the_kernel_forget",
+        |mut tablet| {
+            let both = ["dpkg:register", "dpkg:chess"];
+            for _ in 0..3 {
+                tablet.hold(&both, Mode::Enforce);
+                for _ in 0..2 {
+                    assert_eq!(tablet.run("/usr/games/chess"), Run::Ended(0));
+                }
+                let entry = tablet.path("/usr/local/share/applications/chess.desktop");
+                assert!(!entry.exists());
+                tablet.hold(&["dpkg:register"], Mode::Enforce);
+                assert_eq!(tablet.run("/usr/games/chess"), Run::Refused);
+                assert!(entry.exists());
             }
-            let entry = tablet.path("/usr/local/share/applications/chess.desktop");
-            assert!(!entry.exists());
-            tablet.hold(&["dpkg:register"], Mode::Enforce);
-            assert_eq!(tablet.run("/usr/games/chess"), Run::Refused);
-            assert!(entry.exists());
-        }
-    });
+        },
+    );
 }
 
 #[test]
 fn a_policy_that_locks_the_tablet_out_is_refused_and_the_former_stays() {
     inside(
-        "a_policy_that_locks_the_tablet_out_is_refused_and_the_former_stays",
+        "programs::a_policy_that_locks_the_tablet_out_is_refused_and_the_former_stays",
         |mut tablet| {
             tablet.hold(&["dpkg:register"], Mode::Enforce);
-            let mut wish = apps_support::wish(&["dpkg:chess"], Mode::Enforce);
+            let mut wish = support::wish(&["dpkg:chess"], Mode::Enforce);
             wish.approval.essential = ["dpkg:absent".parse().unwrap()].into();
             let change = AppsChange::RefuseUnapproved(wish.approval);
             let refused = tablet.enforcer.apply(&change).unwrap_err();
@@ -240,7 +238,7 @@ fn a_policy_that_locks_the_tablet_out_is_refused_and_the_former_stays() {
 #[test]
 fn a_package_that_is_upgraded_runs_after_the_next_look() {
     inside(
-        "a_package_that_is_upgraded_runs_after_the_next_look",
+        "programs::a_package_that_is_upgraded_runs_after_the_next_look",
         |mut tablet| {
             tablet.hold(&["dpkg:register"], Mode::Enforce);
             let new = tablet.copy("/bin/false", "/usr/bin/.register-new");
@@ -258,18 +256,18 @@ fn a_package_that_is_upgraded_runs_after_the_next_look() {
 #[test]
 fn no_loader_and_no_reader_opens_an_unapproved_program() {
     inside(
-        "no_loader_and_no_reader_opens_an_unapproved_program",
+        "programs::no_loader_and_no_reader_opens_an_unapproved_program",
         |mut tablet| {
             let chess = tablet.path("/usr/games/chess").display().to_string();
-            let loader = loader();
+            let loader = support::loader();
             assert_eq!(
                 run_as(STAFF, &loader, &[&chess], &tablet.root),
                 Run::Ended(0)
             );
             tablet.hold(&["dpkg:register"], Mode::Enforce);
-            let loaded = run_as(STAFF, &loader, &[&chess], &tablet.root);
+            let outcome = run_as(STAFF, &loader, &[&chess], &tablet.root);
             assert_eq!(
-                loaded,
+                outcome,
                 Run::Ended(127),
                 "the loader says that it could not open it"
             );
@@ -277,17 +275,8 @@ fn no_loader_and_no_reader_opens_an_unapproved_program() {
     );
 }
 
-fn loader() -> std::path::PathBuf {
-    let text = fs::read("/bin/true").unwrap();
-    let start = text.windows(4).position(|w| w == b"/lib").unwrap();
-    let end = text[start..].iter().position(|byte| *byte == 0).unwrap();
-    String::from_utf8(text[start..start + end].to_vec())
-        .unwrap()
-        .into()
-}
-
 /// Changes a byte of the file without `write`, runs `while_mapped`, and lets the mapping go.
-fn store_through_mapping(path: &std::path::Path, while_mapped: impl FnOnce()) {
+fn store_through_mapping(path: &Path, while_mapped: impl FnOnce()) {
     // A child of another program: this one has no unsafe code.
     let script = "import mmap,sys\nf=open(sys.argv[1],'r+b')\nm=mmap.mmap(f.fileno(),0)\nm[-1]=m[-1]^1\nprint('stored',flush=True)\nsys.stdin.read()\n";
     let file = OpenOptions::new().read(true).open(path).unwrap();
@@ -305,4 +294,26 @@ fn store_through_mapping(path: &std::path::Path, while_mapped: impl FnOnce()) {
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
     assert_eq!(file.metadata().unwrap().len(), before);
+}
+
+#[test]
+fn a_program_out_of_memory_does_not_start_once_the_kernel_is_told() {
+    let name = "programs::a_program_out_of_memory_does_not_start_once_the_kernel_is_told";
+    inside(name, |mut tablet| {
+        tablet.hold(&["dpkg:register"], Mode::Enforce);
+        let start = "import os,sys\n\
+            f=os.memfd_create('x',0)\n\
+            os.write(f,open('/bin/true','rb').read())\n\
+            os.execve(f,['true'],{})\n";
+        let python = Path::new("/usr/bin/python3");
+        let run = || run_as(STAFF, python, &["-c", start], &tablet.root);
+        // The guard is not asked: there is no file system to ask about.
+        assert_eq!(run(), Run::Ended(0));
+        // Of this test's own process namespace.
+        if fs::write("/proc/sys/vm/memfd_noexec", "2").is_err() {
+            support::skip(name, "this kernel has no vm.memfd_noexec");
+            return;
+        }
+        assert_eq!(run(), Run::Ended(1));
+    });
 }

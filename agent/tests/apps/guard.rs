@@ -1,9 +1,6 @@
 //! What holds when the guard is attacked, walked around, or gone.
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail")]
 
-mod apps_support;
-
-use apps_support::{Run, STAFF, Tablet, inside, run_as, until};
+use crate::support::{self, Run, STAFF, Tablet, inside, run_as, until};
 use nestwarden_agent::control::apps::AppsChange;
 use nestwarden_agent::control::{EnforceError, Enforcer};
 use nestwarden_agent::paths::Paths;
@@ -12,7 +9,6 @@ use nestwarden_policy_schema::policy::Mode;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,15 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const KILLS: usize = 50;
 
 #[test]
-#[ignore = "the guard's own process, started by the others"]
-fn guard_process() {
-    apps_support::guard_process();
-}
-
-#[test]
 fn a_worker_killed_again_and_again_opens_nothing_hangs_nothing_and_denies_nothing_approved() {
     inside(
-        "a_worker_killed_again_and_again_opens_nothing_hangs_nothing_and_denies_nothing_approved",
+        "guard::a_worker_killed_again_and_again_opens_nothing_hangs_nothing_and_denies_nothing_approved",
         |mut tablet| {
             tablet.hold(&["dpkg:register"], Mode::Enforce);
             let is_over = AtomicBool::new(false);
@@ -83,7 +73,7 @@ fn storm(root: &Path, is_over: &AtomicBool) -> usize {
 #[test]
 fn a_worker_that_stands_still_is_replaced_and_its_questions_are_answered() {
     inside(
-        "a_worker_that_stands_still_is_replaced_and_its_questions_are_answered",
+        "guard::a_worker_that_stands_still_is_replaced_and_its_questions_are_answered",
         |mut tablet| {
             tablet.hold(&["dpkg:register"], Mode::Enforce);
             let worker = tablet.enforcer.in_force().unwrap().worker;
@@ -101,7 +91,7 @@ fn a_worker_that_stands_still_is_replaced_and_its_questions_are_answered() {
 #[test]
 fn a_guard_that_is_ended_is_started_again_with_the_same_rules() {
     inside(
-        "a_guard_that_is_ended_is_started_again_with_the_same_rules",
+        "guard::a_guard_that_is_ended_is_started_again_with_the_same_rules",
         |mut tablet| {
             tablet.hold(&["dpkg:register"], Mode::Enforce);
             let worker = tablet.enforcer.in_force().unwrap().worker;
@@ -118,7 +108,7 @@ fn a_guard_that_is_ended_is_started_again_with_the_same_rules() {
 #[test]
 fn a_guard_outlives_its_agent_until_another_takes_over() {
     inside(
-        "a_guard_outlives_its_agent_until_another_takes_over",
+        "guard::a_guard_outlives_its_agent_until_another_takes_over",
         |mut tablet| {
             tablet.hold(&["dpkg:register"], Mode::Enforce);
             let former = parent_of(tablet.enforcer.in_force().unwrap().worker);
@@ -137,7 +127,7 @@ fn a_guard_outlives_its_agent_until_another_takes_over() {
 #[test]
 fn a_warm_start_of_an_approved_program_asks_nobody() {
     inside(
-        "a_warm_start_of_an_approved_program_asks_nobody",
+        "guard::a_warm_start_of_an_approved_program_asks_nobody",
         |mut tablet| {
             tablet.hold(&["dpkg:register"], Mode::Enforce);
             assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
@@ -158,7 +148,7 @@ fn a_warm_start_of_an_approved_program_asks_nobody() {
 #[test]
 fn another_mount_namespace_and_a_bind_mount_are_no_way_around() {
     inside(
-        "another_mount_namespace_and_a_bind_mount_are_no_way_around",
+        "guard::another_mount_namespace_and_a_bind_mount_are_no_way_around",
         |mut tablet| {
             tablet.hold(&["dpkg:register"], Mode::Enforce);
             let (games, bin) = (tablet.path("/usr/games"), tablet.path("/usr/bin"));
@@ -185,7 +175,7 @@ fn another_mount_namespace_and_a_bind_mount_are_no_way_around() {
 #[test]
 fn a_file_system_that_appears_is_asked_about_and_what_people_can_write_to_starts_nothing() {
     inside(
-        "a_file_system_that_appears_is_asked_about_and_what_people_can_write_to_starts_nothing",
+        "guard::a_file_system_that_appears_is_asked_about_and_what_people_can_write_to_starts_nothing",
         |mut tablet| {
             tablet.hold(&["dpkg:register"], Mode::Enforce);
             let stick = tablet.mount_at("/media/stick");
@@ -196,7 +186,7 @@ fn a_file_system_that_appears_is_asked_about_and_what_people_can_write_to_starts
             });
             for file in ["/media/stick/own", "/srv/data/own"] {
                 let own = tablet.copy("/bin/true", file);
-                tablet.own(&own);
+                Tablet::own(&own);
                 assert_eq!(tablet.run(file), Run::Refused);
             }
             let changes = tablet.hold(&["dpkg:register"], Mode::Enforce);
@@ -208,7 +198,7 @@ fn a_file_system_that_appears_is_asked_about_and_what_people_can_write_to_starts
             );
             // Nor as data that a loader maps.
             let own = tablet.path("/media/stick/own").display().to_string();
-            let loaded = run_as(STAFF, Path::new(&loader()), &[&own], &tablet.root);
+            let loaded = run_as(STAFF, &support::loader(), &[&own], &tablet.root);
             assert_eq!(loaded, Run::Ended(127));
 
             tablet.enforcer.release().unwrap();
@@ -219,22 +209,15 @@ fn a_file_system_that_appears_is_asked_about_and_what_people_can_write_to_starts
     );
 }
 
-fn loader() -> String {
-    let text = fs::read("/bin/true").unwrap();
-    let start = text.windows(4).position(|w| w == b"/lib").unwrap();
-    let end = text[start..].iter().position(|byte| *byte == 0).unwrap();
-    String::from_utf8(text[start..start + end].to_vec()).unwrap()
-}
-
 #[test]
 fn a_library_people_can_write_is_not_loaded_into_an_approved_program() {
     inside(
-        "a_library_people_can_write_is_not_loaded_into_an_approved_program",
+        "guard::a_library_people_can_write_is_not_loaded_into_an_approved_program",
         |mut tablet| {
             tablet.mount_at("/home");
             let library = library_of("/bin/true");
             let own = tablet.copy(&library, "/home/own.so");
-            tablet.own(&own);
+            Tablet::own(&own);
             let maps = |tablet: &Tablet| {
                 let output = Command::new("/bin/cat")
                     .arg("/proc/self/maps")
@@ -263,9 +246,9 @@ fn library_of(program: &str) -> String {
 #[test]
 fn a_root_without_a_file_system_of_its_own_is_left_alone() {
     if !nix::unistd::geteuid().is_root() {
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIP a_root_without_a_file_system_of_its_own_is_left_alone: needs root"
+        support::skip(
+            "guard::a_root_without_a_file_system_of_its_own_is_left_alone",
+            "needs root",
         );
         return;
     }
@@ -279,22 +262,22 @@ fn a_root_without_a_file_system_of_its_own_is_left_alone() {
 #[test]
 fn without_the_privilege_app_control_reads_unsupported() {
     if nix::unistd::geteuid().is_root() && std::env::var_os("NESTWARDEN_TEST_DROPPED").is_none() {
-        let status = Command::new("setpriv")
+        let dropped = Command::new("setpriv")
             .args(["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"])
             .arg(std::env::current_exe().unwrap())
             .args([
-                "without_the_privilege_app_control_reads_unsupported",
+                "guard::without_the_privilege_app_control_reads_unsupported",
                 "--exact",
             ])
             .env("NESTWARDEN_TEST_DROPPED", "1")
-            .status()
+            .output()
             .unwrap();
-        assert!(status.success());
+        assert!(dropped.status.success(), "{dropped:?}");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let mut enforcer = AppsEnforcer::new(&Paths::new(dir.path()));
-    let wish = apps_support::wish(&["dpkg:register"], Mode::Observe);
+    let wish = support::wish(&["dpkg:register"], Mode::Observe);
     let change = AppsChange::RefuseUnapproved(wish.approval.clone());
     for refused in [
         enforcer.observe().unwrap_err(),

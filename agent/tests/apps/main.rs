@@ -1,0 +1,12 @@
+//! App control on file systems of the tests' own, with the real kernel. Needs root; elsewhere every test says so.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up must fail")]
+
+mod guard;
+mod programs;
+mod support;
+
+/// The guard's own process when the others start it; nothing otherwise.
+#[test]
+fn guard_process() {
+    support::guard_process();
+}
