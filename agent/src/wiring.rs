@@ -170,6 +170,7 @@ fn controls(enforcers: Enforcers) -> Vec<HeldControl> {
         HeldControl::new::<control::radios::Radios, _>(enforcers.radios),
         HeldControl::new::<control::storage::Storage, _>(enforcers.storage),
         HeldControl::new::<control::apps::Apps, _>(enforcers.apps),
+        HeldControl::new::<control::passcode::Passcode, _>(enforcers.passcode),
     ]
 }
 

@@ -15,7 +15,7 @@ use crate::settings::Settings;
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use nestwarden_policy_schema::consent::{RoomName, Tagging};
-use nestwarden_policy_schema::enrol_link::EnrolLink;
+use nestwarden_policy_schema::enrol_link::EnrolLinkError;
 use nestwarden_policy_schema::id::{ChildId, PhotoId};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -45,7 +45,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Enrol this tablet with the link or code from `nestwarden-server enrol-token create`
-    Enrol { link: EnrolLink },
+    Enrol {
+        // Read by us: clap would repeat a link it cannot read, and with it the token.
+        link: String,
+    },
     /// Run the agent in the foreground until it is told to stop
     Run,
     /// Say how this tablet stands
@@ -111,6 +114,8 @@ pub(crate) enum Ended {
     Done,
     /// It said why already.
     Failed,
+    /// Likewise.
+    WrongUse,
 }
 
 /// Runs one command line. The first argument is the program's name.
@@ -131,6 +136,7 @@ pub fn run(args: impl Iterator<Item = OsString>, doors: Doors) -> ExitCode {
     match execute(cli, doors) {
         Ok(Ended::Done) => ExitCode::SUCCESS,
         Ok(Ended::Failed) => ExitCode::FAILURE,
+        Ok(Ended::WrongUse) => ExitCode::from(2),
         Err(error) => {
             let text = format!("{error:#}");
             if json {
@@ -147,10 +153,17 @@ fn execute(cli: Cli, doors: Doors) -> anyhow::Result<Ended> {
     let settings = Settings::read(&paths)?;
     let output = print::Output { json: cli.json };
     match cli.command {
-        Command::Enrol { link } => {
-            log_to_stderr("warn");
-            blocking_on(enrol::enrol(&paths, &link, &doors, output))
-        }
+        Command::Enrol { link } => match link.parse() {
+            Ok(link) => {
+                log_to_stderr("warn");
+                blocking_on(enrol::enrol(&paths, &link, &doors, output))
+            }
+            Err(error) => {
+                let error: EnrolLinkError = error;
+                print::story(&error.to_string());
+                Ok(Ended::WrongUse)
+            }
+        },
         Command::Run => {
             log_to_stderr(settings.log.as_str());
             blocking_on(async {
@@ -286,10 +299,16 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_was_cut_off_is_wrong_use_and_says_what_to_do() {
-        let cut = ["nestwarden-agent", "enrol", "nestwarden://enrol?server=x"];
-        let error = Cli::try_parse_from(cut).err().unwrap();
-        assert_eq!(error.exit_code(), 2);
-        assert!(error.to_string().contains("copy the whole link"));
+    fn a_link_that_was_cut_off_is_wrong_use_and_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_str().unwrap();
+        let doors = Doors {
+            clock: std::sync::Arc::new(crate::platform::SystemClock),
+        };
+        let cut = ["enrol", "nestwarden://enrol?server=x"];
+        let line = ["nestwarden-agent", "--root", root].into_iter().chain(cut);
+        let cli = Cli::try_parse_from(line).unwrap();
+        assert!(matches!(execute(cli, doors).unwrap(), Ended::WrongUse));
+        assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());
     }
 }

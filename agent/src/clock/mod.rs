@@ -70,7 +70,8 @@ impl TrustedClock {
     /// Takes up the time from what the ledger last saw, and records a new doubt.
     pub fn open(ledger: Ledger, door: Arc<dyn ClockDoor>) -> Result<Self, LedgerError> {
         let saved = ledger.read(saved)?;
-        let was_doubtful = saved.as_ref().is_some_and(|saved| saved.doubt.is_some());
+        // Before the first contact there is nothing to doubt yet that anybody was told of.
+        let was_doubtful = saved.as_ref().is_none_or(|saved| saved.doubt.is_some());
         let state = taken_up(saved, door.as_ref());
         let clock = Self {
             shared: Arc::new(Shared {
@@ -105,18 +106,21 @@ impl TrustedClock {
     pub fn confirm(&self, signed_for: Timestamp, round_trip: Duration) -> Result<(), LedgerError> {
         let half = SignedDuration::try_from(round_trip / 2).unwrap_or(SignedDuration::ZERO);
         let since_boot = self.shared.door.since_boot();
-        let doubt_ended = {
+        let (is_first, doubt_ended) = {
             let mut state = self.state();
+            let is_first = state.last_contact.is_none();
             let doubted = state.doubt.take().is_some();
             if doubted || round_trip <= MAX_ROUND_TRIP {
                 state.at = signed_for.saturating_add(half).unwrap_or(signed_for);
                 state.since_boot = since_boot;
             }
             state.last_contact = Some(signed_for);
-            doubted
+            (is_first, doubted)
         };
         if doubt_ended {
             self.checkpoint()?;
+        }
+        if doubt_ended && !is_first {
             self.record_doubt(false, "the server confirmed the time".to_owned())?;
         }
         self.shared.doubt.send_replace(false);
