@@ -191,7 +191,7 @@ impl Engine {
         if let (Some(file), Some(origin), None) = (changed, &origin, &known)
             && may_be_rewritten(origin, file)
         {
-            self.rewritten(tx, origin, file, sighting)?;
+            rewritten(tx, origin, file, sighting)?;
             return Ok(vec![origin.id]);
         }
         let mut touched = Vec::new();
@@ -202,14 +202,14 @@ impl Engine {
         let photo = match known {
             Some(known) if known.stage != Stage::Destroyed => Some(known.id),
             // What was destroyed and turns up again goes the same way, by itself and with a receipt of its own.
-            Some(destroyed) => Some(self.begin(tx, moment, sighting, &Origin::Of(&destroyed))?),
+            Some(destroyed) => Some(begin(tx, moment, sighting, &Origin::Of(&destroyed))?),
             None if sighting.root.kind == RootKind::Trash => None,
             None => {
                 let origin = match &origin {
                     Some(origin) => Origin::Of(origin),
                     None => Origin::New(session, found_month),
                 };
-                Some(self.begin(tx, moment, sighting, &origin)?)
+                Some(begin(tx, moment, sighting, &origin)?)
             }
         };
         if let Some(photo) = photo {
@@ -219,80 +219,78 @@ impl Engine {
         }
         Ok(touched)
     }
-
-    /// The one file of a photo was written on: a camera that had not finished, or an edit. It stays the same photo.
-    fn rewritten(
-        &self,
-        tx: &LedgerTx<'_>,
-        photo: &PhotoRow,
-        file: &FileRow,
-        sighting: &Sighting,
-    ) -> Result<(), PhotosError> {
-        tx.sql().execute(
-            "UPDATE photo SET keyed_hash = ?2, bytes = ?3, media = ?4 WHERE id = ?1",
-            params![
-                photo.id.to_string(),
-                sighting.hash.0,
-                sighting.bytes.cast_signed(),
-                sighting.media.as_str()
-            ],
-        )?;
-        catalogue::file_identify(tx.sql(), file.id, &sighting.stat.identity)
-    }
-
-    fn begin(
-        &self,
-        tx: &LedgerTx<'_>,
-        moment: &Moment<'_>,
-        sighting: &Sighting,
-        origin: &Origin<'_>,
-    ) -> Result<PhotoId, PhotosError> {
-        let id = PhotoId::from_uuid(Uuid::now_v7());
-        let media = sighting.media.as_str();
-        let session = match origin {
-            Origin::Of(from) => {
-                let photo = inherited(from, id, sighting.hash, sighting.bytes, &from.subjects);
-                catalogue::photo_insert(tx.sql(), &NewPhoto { media, ..photo })?;
-                from.session
-            }
-            Origin::New(session, found_month) => {
-                let rooms = session.map_or(&moment.bundle.rooms, |session| &session.rooms);
-                let mut subjects = Subjects {
-                    rooms: rooms.clone(),
-                    ..Subjects::default()
-                };
-                let today = moment.bundle.calendar.local_date(moment.now.at);
-                subjects.possible_when_taken = subjects.possible(&moment.bundle.register, today);
-                let session = session.filter(|_| found_month.is_none()).map(|s| s.id);
-                let photo = NewPhoto {
-                    id,
-                    hash: sighting.hash,
-                    bytes: sighting.bytes,
-                    media,
-                    captured_at: moment.now.at,
-                    session,
-                    subjects: &subjects,
-                    care_record: false,
-                    found_month: found_month.as_deref(),
-                    uploaded_at: None,
-                };
-                catalogue::photo_insert(tx.sql(), &photo)?;
-                session
-            }
-        };
-        let event = EventBody::PhotoSeen {
-            photo: id,
-            session,
-            media: media.to_owned(),
-        };
-        tx.record(moment.now.at, &event)?;
-        Ok(id)
-    }
 }
 
 enum Origin<'a> {
     Of(&'a PhotoRow),
     New(Option<&'a Session>, Option<String>),
+}
+
+/// The one file of a photo was written on: a camera that had not finished, or an edit. It stays the same photo.
+fn rewritten(
+    tx: &LedgerTx<'_>,
+    photo: &PhotoRow,
+    file: &FileRow,
+    sighting: &Sighting,
+) -> Result<(), PhotosError> {
+    tx.sql().execute(
+        "UPDATE photo SET keyed_hash = ?2, bytes = ?3, media = ?4 WHERE id = ?1",
+        params![
+            photo.id.to_string(),
+            sighting.hash.0,
+            sighting.bytes.cast_signed(),
+            sighting.media.as_str()
+        ],
+    )?;
+    catalogue::file_identify(tx.sql(), file.id, &sighting.stat.identity)
+}
+
+fn begin(
+    tx: &LedgerTx<'_>,
+    moment: &Moment<'_>,
+    sighting: &Sighting,
+    origin: &Origin<'_>,
+) -> Result<PhotoId, PhotosError> {
+    let id = PhotoId::from_uuid(Uuid::now_v7());
+    let media = sighting.media.as_str();
+    let session = match origin {
+        Origin::Of(from) => {
+            let photo = inherited(from, id, sighting.hash, sighting.bytes, &from.subjects);
+            catalogue::photo_insert(tx.sql(), &NewPhoto { media, ..photo })?;
+            from.session
+        }
+        Origin::New(session, found_month) => {
+            let rooms = session.map_or(&moment.bundle.rooms, |session| &session.rooms);
+            let mut subjects = Subjects {
+                rooms: rooms.clone(),
+                ..Subjects::default()
+            };
+            let today = moment.bundle.calendar.local_date(moment.now.at);
+            subjects.possible_when_taken = subjects.possible(&moment.bundle.register, today);
+            let session = session.filter(|_| found_month.is_none()).map(|s| s.id);
+            let photo = NewPhoto {
+                id,
+                hash: sighting.hash,
+                bytes: sighting.bytes,
+                media,
+                captured_at: moment.now.at,
+                session,
+                subjects: &subjects,
+                care_record: false,
+                found_month: found_month.as_deref(),
+                uploaded_at: None,
+            };
+            catalogue::photo_insert(tx.sql(), &photo)?;
+            session
+        }
+    };
+    let event = EventBody::PhotoSeen {
+        photo: id,
+        session,
+        media: media.to_owned(),
+    };
+    tx.record(moment.now.at, &event)?;
+    Ok(id)
 }
 
 /// Whether this is the very inode the catalogue knows, with other content. Without a birth time that cannot be told from

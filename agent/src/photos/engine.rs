@@ -99,7 +99,7 @@ pub struct Passed {
 /// Photos whose files are renamed under one journal entry and one sync of their folders.
 const CHUNK_FILES: usize = 64;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(600);
+const LAST_RETRY: Duration = Duration::from_mins(10);
 
 /// The one owner of the catalogue and of what happens to files. Calls block.
 pub struct Engine {

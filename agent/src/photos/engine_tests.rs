@@ -239,9 +239,11 @@ fn observing_moves_nothing_and_says_once_what_would_be() {
     let told: Vec<bool> = tablet
         .events()
         .into_iter()
-        .filter_map(|event| match event {
-            EventBody::PhotoStage { observed_only, .. } => Some(observed_only),
-            _ => None,
+        .filter_map(|event| {
+            let EventBody::PhotoStage { observed_only, .. } = event else {
+                return None;
+            };
+            Some(observed_only)
         })
         .collect();
     assert_eq!(told, [true]);

@@ -6,6 +6,7 @@ use super::error::PhotosError;
 use super::hash::{ContentKey, Stop};
 use super::jobs::{DestroyJob, Done, Job, SealJob, Vaulted};
 use super::seal::{Recipients, SealError, SealedFile};
+use super::tree;
 use super::vault;
 use super::withhold::journal;
 use jiff::SignedDuration;
@@ -70,7 +71,7 @@ impl Engine {
         let budget = usize::try_from(self.destroy_budget(moment, policy)?).unwrap_or(usize::MAX);
         if destroys.len() > budget {
             self.rate_reached(moment, policy, destroys.len() - budget)?;
-            passed.retry_at = Some(moment.since_boot + std::time::Duration::from_secs(300));
+            passed.retry_at = Some(moment.since_boot + std::time::Duration::from_mins(5));
         }
         for due in destroys.into_iter().take(budget) {
             self.hand_out_destroy(moment, policy, due, false, passed)?;
@@ -504,9 +505,18 @@ impl Engine {
         row: &PhotoRow,
         problem: String,
     ) -> Result<(), PhotosError> {
+        let key = ContentKey::new(&moment.bundle.photo_hash_key);
         for file in row.files.iter().filter(|f| f.state != FileState::Dropped) {
             if let Some((dir, name)) = &file.vault {
                 let vault = self.vaults.open(dir)?;
+                let content = tree::open_file(&vault, name)
+                    .and_then(|mut file| key.hash(&mut file, &Stop::default()))?;
+                let emptied = file.state == FileState::Dropping && content.1 == 0;
+                if !emptied && content != (row.hash, row.bytes) {
+                    // It was written to since it was seen, so it is another photo now.
+                    self.content_changed(moment, file.id, content.0, content.1)?;
+                    continue;
+                }
                 vault::discard(&vault, name)?;
             }
             self.commit(|tx| catalogue::file_forget(tx.sql(), file.id))?;

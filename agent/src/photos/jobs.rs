@@ -14,6 +14,7 @@ use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::consent::Due;
 use nestwarden_policy_schema::id::PhotoId;
 use nestwarden_policy_schema::receipt::{Artefact, ArtefactKind, ArtefactResult};
+use rustix::fd::OwnedFd;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -308,12 +309,38 @@ impl DestroyJob {
     fn discard_caught(&self, vaults: &Vaults) -> io::Result<()> {
         for vault in &self.vaults {
             match vaults.open(vault) {
-                Ok(dir) => vault::discard(&dir, &self.caught_name())?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+                Ok(dir) => self.discard_if_it_is(&dir)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
-            };
+            }
         }
         Ok(())
+    }
+
+    /// Only ever the photo itself, or what is left of it once it was emptied.
+    fn discard_if_it_is(&self, dir: &OwnedFd) -> io::Result<()> {
+        let name = self.caught_name();
+        let size = match tree::stat(dir, &name) {
+            Ok(stat) => stat.identity.size,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if size != 0 && !self.is_photo(dir)? {
+            return Err(io::Error::other(
+                "a file that is not the photo was caught by its name; it is kept in the vault",
+            ));
+        }
+        vault::discard(dir, &name).map(|_| ())
+    }
+
+    fn is_photo(&self, dir: &OwnedFd) -> io::Result<bool> {
+        let plain = Plain {
+            dir,
+            name: &self.caught_name(),
+            hash: self.hash,
+            bytes: self.bytes,
+        };
+        seal::holds(plain, &self.key, &Stop::default())
     }
 
     fn catch(&self, vaults: &Vaults, copy: &Copy, root: &RelPath) -> Result<(), String> {
@@ -328,19 +355,13 @@ impl DestroyJob {
             match vault::move_in(vaults.tree(), &copy.path, &copy.identity, dir, &name) {
                 Ok(_) => {
                     let dir = vaults.open(vault).map_err(|e| problem(&e))?;
-                    let plain = Plain {
-                        dir: &dir,
-                        name: &name,
-                        hash: self.hash,
-                        bytes: self.bytes,
-                    };
                     // Between the search and the rename it may have become another photo.
-                    if !seal::holds(plain, &self.key, &Stop::default()).map_err(|e| problem(&e))? {
+                    if !self.is_photo(&dir).map_err(|e| problem(&e))? {
                         let from = vaults
                             .tree()
                             .parent_dir(&copy.path)
                             .map_err(|e| problem(&e))?;
-                        return tree::rename_new(&dir, &name, &from, copy.path.name())
+                        return vault::put_back(&dir, &name, &from, copy.path.name())
                             .map_err(|e| problem(&e));
                     }
                     return vault::discard(&dir, &name)

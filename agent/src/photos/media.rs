@@ -114,9 +114,17 @@ fn brand(brand: &[u8]) -> Option<Media> {
         }
         b"avif" | b"avis" => Some(Media::Avif),
         b"qt  " => Some(Media::Mov),
-        b"avc1" | b"dash" | b"mp41" | b"mp42" | b"mp71" | b"M4V " | b"M4VH" | b"M4VP" | b"MSNV"
-        | b"f4v " => Some(Media::Mp4),
-        [b'i', b's', b'o', _] => Some(Media::Mp4),
+        b"avc1"
+        | b"dash"
+        | b"mp41"
+        | b"mp42"
+        | b"mp71"
+        | b"M4V "
+        | b"M4VH"
+        | b"M4VP"
+        | b"MSNV"
+        | b"f4v "
+        | [b'i', b's', b'o', _] => Some(Media::Mp4),
         [b'3', b'g', b'p' | b'2' | b'g' | b'r' | b's' | b'e', _] => Some(Media::ThreeGp),
         _ => None,
     }
@@ -148,15 +156,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn ftyp(major: &[u8; 4], compatible: &[&[u8; 4]]) -> Vec<u8> {
+    fn ftyp(major: [u8; 4], compatible: &[&[u8; 4]]) -> Vec<u8> {
         let size = u8::try_from(16 + 4 * compatible.len()).unwrap_or(u8::MAX);
         let mut bytes = vec![0, 0, 0, size];
         bytes.extend_from_slice(b"ftyp");
-        bytes.extend_from_slice(major);
+        bytes.extend_from_slice(&major);
         bytes.extend_from_slice(&[0; 4]);
-        compatible
-            .iter()
-            .for_each(|b| bytes.extend_from_slice(b.as_slice()));
+        for brand in compatible {
+            bytes.extend_from_slice(brand.as_slice());
+        }
         bytes.extend_from_slice(b"\0\0\0\x08mdat");
         bytes
     }
@@ -178,15 +186,15 @@ mod tests {
             (b"\x89PNG\r\n\x1a\n\0".to_vec(), Media::Png),
             (b"GIF89a".to_vec(), Media::Gif),
             (b"RIFF\x10\0\0\0WEBPVP8 ".to_vec(), Media::Webp),
-            (ftyp(b"heic", &[b"mif1"]), Media::Heic),
-            (ftyp(b"mif1", &[b"mif1", b"heic"]), Media::Heic),
-            (ftyp(b"avif", &[b"mif1"]), Media::Avif),
-            (ftyp(b"mif1", &[b"miaf", b"avif"]), Media::Avif),
-            (ftyp(b"isom", &[b"iso2", b"avc1"]), Media::Mp4),
-            (ftyp(b"mp42", &[]), Media::Mp4),
-            (ftyp(b"qt  ", &[]), Media::Mov),
+            (ftyp(*b"heic", &[b"mif1"]), Media::Heic),
+            (ftyp(*b"mif1", &[b"mif1", b"heic"]), Media::Heic),
+            (ftyp(*b"avif", &[b"mif1"]), Media::Avif),
+            (ftyp(*b"mif1", &[b"miaf", b"avif"]), Media::Avif),
+            (ftyp(*b"isom", &[b"iso2", b"avc1"]), Media::Mp4),
+            (ftyp(*b"mp42", &[]), Media::Mp4),
+            (ftyp(*b"qt  ", &[]), Media::Mov),
             (b"\0\0\0\x08wide\0\0\0\0mdat".to_vec(), Media::Mov),
-            (ftyp(b"3gp5", &[]), Media::ThreeGp),
+            (ftyp(*b"3gp5", &[]), Media::ThreeGp),
             (matroska(b"webm"), Media::Webm),
             (matroska(b"matroska"), Media::Matroska),
         ];

@@ -25,7 +25,6 @@ use nestwarden_policy_schema::consent::{Due, Stage};
 use nestwarden_policy_schema::id::PhotoId;
 use rustix::fd::OwnedFd;
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 struct Entry {
@@ -96,17 +95,7 @@ impl Engine {
     fn put_back(&self, file: &FileRow, vault: &OwnedFd, name: &OsStr) -> Result<(), PhotosError> {
         let to_path = vault::way_back(self.tree(), &file.path, &file.root)?;
         let to = self.tree().dir(&to_path)?;
-        for candidate in vault::numbered(file.path.name()) {
-            match tree::rename_new(vault, name, &to, &candidate) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                other => {
-                    other?;
-                    break;
-                }
-            }
-        }
-        tree::sync_dir(&to)?;
-        Ok(tree::sync_dir(vault)?)
+        Ok(vault::put_back(vault, name, &to, file.path.name())?)
     }
 
     fn replay_restore(&self, entry: &Entry) -> Result<(), PhotosError> {
@@ -131,12 +120,11 @@ impl Engine {
         if let Some(dir) = dir.filter(|_| found.is_some()) {
             tree::sync_dir(&dir)?;
         }
-        self.commit(|tx| match &found {
-            Some(stat) => {
+        self.commit(|tx| {
+            if let Some(stat) = &found {
                 file_restored(tx.sql(), file.id, &target, &stat.identity)?;
                 stage_live(tx, entry.photo, entry.begun_at)
-            }
-            None => {
+            } else {
                 tx.sql()
                     .execute("DELETE FROM photo_journal WHERE id = ?1", [entry.id])?;
                 catalogue::file_forget(tx.sql(), file.id)

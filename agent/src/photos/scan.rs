@@ -24,6 +24,9 @@ pub struct Sighting {
     pub bytes: u64,
 }
 
+/// The vaults, by device and inode: not part of any root.
+pub type Vaulted = HashSet<(u64, u64)>;
+
 /// What is known before looking.
 #[derive(Debug, Default)]
 pub struct Known {
@@ -33,7 +36,7 @@ pub struct Known {
     /// Nothing may be touched at all, known or not.
     pub everything_frozen: bool,
     /// The vaults, by device and inode: not part of any root.
-    pub vaults: HashSet<(u64, u64)>,
+    pub vaults: Vaulted,
 }
 
 /// What a look at the roots, or a part of them, came to.
@@ -258,7 +261,7 @@ pub struct Search {
 pub fn search(
     tree: &Tree,
     roots: &Roots,
-    vaults: &HashSet<(u64, u64)>,
+    vaults: &Vaulted,
     (hash, bytes): (&Digest, u64),
     key: &ContentKey,
 ) -> io::Result<Search> {
@@ -298,7 +301,7 @@ type Visit<'a> = &'a mut dyn FnMut(&OwnedFd, &RelPath, &Stat) -> io::Result<()>;
 fn walk(
     tree: &Tree,
     top: &RelPath,
-    vaults: &HashSet<(u64, u64)>,
+    vaults: &Vaulted,
     visit: Visit<'_>,
 ) -> io::Result<Vec<(RelPath, String)>> {
     let mut unreadable = Vec::new();

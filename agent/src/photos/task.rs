@@ -37,12 +37,14 @@ pub struct PhotosContext {
 }
 
 /// Everything is looked at this often, whatever was heard.
-const RESCAN_EVERY: Duration = Duration::from_secs(600);
+const RESCAN_EVERY: Duration = Duration::from_mins(10);
 /// And judged this often, for what changes without anybody telling: how old the hold list is.
-const JUDGE_EVERY: Duration = Duration::from_secs(300);
+const JUDGE_EVERY: Duration = Duration::from_mins(5);
 /// After a failure of the ledger or the disk.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 const QUEUE: usize = 64;
+/// How often roots are resolved again when they change while they are being resolved.
+const MAX_RESOLVES: u32 = 10;
 
 enum Arrived {
     Scanned(Box<Scanned>),
@@ -273,12 +275,22 @@ impl PhotosTask {
             })
             .await?;
         let (known, roots, tree) = known;
-        if let Some(roots) = roots {
+        if let Some(mut roots) = roots {
             self.rescan_at = since_boot + RESCAN_EVERY;
             self.scanning.append(&mut self.asked);
             // Watched, and anew, before it is scanned: what comes in between is heard of.
             self.watch.forget();
-            self.watched.problems = self.watch.follow(&roots);
+            for _ in 0..MAX_RESOLVES {
+                self.watched.problems = self.watch.follow(&roots);
+                // A folder that was made before its parent was watched has not been heard of.
+                let (tree, patterns) = (Arc::clone(&tree), patterns.clone());
+                let now = self
+                    .blocking(move |_| Ok(Roots::resolve(&tree, &patterns)))
+                    .await?;
+                if now == std::mem::replace(&mut roots, now.clone()) {
+                    break;
+                }
+            }
             if known.everything_frozen {
                 let frozen =
                     "a hold freezes this tablet: nothing in the capture roots is looked at";
@@ -313,14 +325,14 @@ impl PhotosTask {
             let (scanner, report) = work
                 .await
                 .unwrap_or_else(|e| (Scanner::default(), Err(io::Error::other(e))));
-            let scanned = Scanned {
+            let arrived = Arrived::Scanned(Box::new(Scanned {
                 scanner,
                 report,
                 full,
                 frozen,
-            };
+            }));
             // Nobody listens any more when the task has ended.
-            let _ = arrivals.send(Arrived::Scanned(Box::new(scanned))).await;
+            let _ = arrivals.send(arrived).await;
         });
         Ok(())
     }

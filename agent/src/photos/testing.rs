@@ -300,9 +300,11 @@ impl Tablet {
     }
 
     pub(super) fn receipts(&self) -> Vec<Receipt> {
-        let destroyed = self.events().into_iter().filter_map(|event| match event {
-            EventBody::Destroyed { receipt } => Some(receipt),
-            _ => None,
+        let destroyed = self.events().into_iter().filter_map(|event| {
+            let EventBody::Destroyed { receipt } = event else {
+                return None;
+            };
+            Some(receipt)
         });
         destroyed.collect()
     }
@@ -360,14 +362,15 @@ impl Tablet {
                 let content = age::decrypt(&self.release, ciphertext).unwrap();
                 assert_eq!(hash(&content), row.hash);
             } else {
-                let files = row.files.iter().filter(|f| f.state != FileState::Dropped);
-                for file in files {
-                    let at = match &file.vault {
-                        Some((vault, name)) => vault.join(name).unwrap(),
-                        None => file.path.clone(),
-                    };
-                    let bytes = std::fs::read(self.absolute(&at)).unwrap();
+                for file in row.in_state(FileState::Present) {
+                    let bytes = std::fs::read(self.absolute(&file.path)).unwrap();
                     assert_eq!(hash(&bytes), row.hash, "{file:?}");
+                }
+                // What was written to just before it was withheld is read again when it is sealed or comes back.
+                for file in row.in_state(FileState::Vaulted) {
+                    let (vault, name) = file.vault.as_ref().unwrap();
+                    let at = vault.join(name).unwrap();
+                    assert!(!std::fs::read(self.absolute(&at)).unwrap().is_empty());
                 }
             }
         }

@@ -22,9 +22,8 @@ pub fn remove(tree: &Tree, path: &RelPath) -> io::Result<u64> {
             let Some(dir) = cache.join(OsStr::new(size)) else {
                 continue;
             };
-            let dir = match tree.dir(&dir) {
-                Ok(dir) => dir,
-                Err(_) => continue,
+            let Ok(dir) = tree.dir(&dir) else {
+                continue;
             };
             for uri in &uris {
                 let name = format!("{}.png", hex(&md5(uri.as_bytes())));
@@ -59,14 +58,20 @@ fn uri(path: &Path) -> String {
         if plain && *byte != b';' {
             uri.push(char::from(*byte));
         } else {
-            uri.push_str(&format!("%{byte:02X}"));
+            uri.extend(['%', digit(byte >> 4), digit(byte & 15)]);
         }
     }
     uri
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = |byte: &u8| [digit(byte >> 4), digit(byte & 15)];
+    let text: String = bytes.iter().flat_map(digits).collect();
+    text.to_ascii_lowercase()
+}
+
+fn digit(value: u8) -> char {
+    char::from_digit(u32::from(value), 16).map_or('0', |digit| digit.to_ascii_uppercase())
 }
 
 /// MD5 (RFC 1321), here only because the specification names thumbnails by it.

@@ -119,8 +119,8 @@ pub fn move_in(
     vault: OwnedFd,
     name: &OsStr,
 ) -> Result<Moved, MoveError> {
-    let absent = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => MoveError::Changed,
+    let absent = |error: io::Error| match Errno::from_io_error(&error) {
+        Some(Errno::NOENT | Errno::NOTDIR) => MoveError::Changed,
         _ => MoveError::Io(error),
     };
     let dir = tree.parent_dir(path).map_err(absent)?;
@@ -138,7 +138,7 @@ pub fn move_in(
     let after = tree::stat(&vault, name)?;
     if !after.identity.is_same_file(expected) {
         // Somebody swapped the name in between. What was caught instead goes back where it was.
-        tree::rename_new(&vault, name, &dir, path.name())?;
+        put_back(&vault, name, &dir, path.name())?;
         return Err(MoveError::Changed);
     }
     Ok(Moved {
@@ -197,6 +197,24 @@ pub fn numbered(name: &OsStr) -> impl Iterator<Item = OsString> + '_ {
         let stem = &stem[..stem.len().min(room)];
         OsString::from_vec([stem, number.as_bytes(), extension].concat())
     }))
+}
+
+/// Moves what was caught by mistake back to its folder, under its own name or a numbered one.
+pub fn put_back(vault: &OwnedFd, name: &OsStr, to: &OwnedFd, to_name: &OsStr) -> io::Result<()> {
+    for candidate in numbered(to_name) {
+        match tree::rename_new(vault, name, to, &candidate) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => {
+                other?;
+                tree::sync_dir(to)?;
+                return tree::sync_dir(vault);
+            }
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        "every numbered name is taken",
+    ))
 }
 
 /// Empties and unlinks a file in a vault, and makes that durable. `false`: there was none.

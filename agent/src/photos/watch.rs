@@ -26,6 +26,8 @@ enum Heard {
     Settled(PathBuf),
     /// Made or written to, and perhaps not done.
     Unsettled(PathBuf),
+    /// Something was not heard.
+    Missed,
 }
 
 /// Watches the roots and collects what to look at.
@@ -119,10 +121,8 @@ impl Watch {
         let sender = self.sender.clone();
         let overflowed = Arc::clone(&self.overflowed);
         let handler = move |event: notify::Result<Event>| {
-            let Some(heard) = event.ok().and_then(sorted) else {
-                overflowed.store(true, Ordering::SeqCst);
-                return;
-            };
+            let heard = event.ok().and_then(sorted);
+            let heard = heard.unwrap_or_else(|| vec![Heard::Missed]);
             for one in heard {
                 if sender.try_send(one).is_err() {
                     overflowed.store(true, Ordering::SeqCst);
@@ -146,6 +146,10 @@ impl Watch {
         let (path, settled) = match heard {
             Heard::Settled(path) => (path, true),
             Heard::Unsettled(path) => (path, false),
+            Heard::Missed => {
+                self.overflowed.store(true, Ordering::SeqCst);
+                return;
+            }
         };
         let Some(path) = self.tree.relative(&path) else {
             return;

@@ -54,19 +54,18 @@ impl Engine {
                 let candidates = choices
                     .entry(place)
                     .or_insert_with(|| self.vaults.candidates(&file.root, file.identity.dev));
-                match candidates.get(attempt) {
-                    Some(vault) => intended.push(Intended {
+                if let Some(vault) = candidates.get(attempt) {
+                    intended.push(Intended {
                         file,
                         vault: vault.clone(),
                         name: vault_name(file),
-                    }),
-                    None => {
-                        let problem = format!(
-                            "`{}`: no folder on its file system can hold a vault",
-                            file.path
-                        );
-                        problems.insert(file.photo, problem);
-                    }
+                    });
+                } else {
+                    let problem = format!(
+                        "`{}`: no folder on its file system can hold a vault",
+                        file.path
+                    );
+                    problems.insert(file.photo, problem);
                 }
             }
             if intended.is_empty() {

@@ -1,0 +1,220 @@
+//! The whole task over real files, with the real watcher and a clock that is set by hand.
+
+use super::catalogue;
+use super::listing::{Listing, Tags};
+use super::task::{PhotosContext, PhotosTask};
+use super::testing::{PICTURES, child, jpeg, policy};
+use super::{PhotosError, PhotosHandle};
+use crate::clock::TrustedClock;
+use crate::ledger::Ledger;
+use crate::paths::Paths;
+use crate::reconcile::board::OutcomeBoard;
+use crate::testing::{HandClock, Signer, enrolled};
+use nestwarden_policy_schema::bundle::Bundle;
+use nestwarden_policy_schema::consent::{
+    ChildEntry, ConsentStanding, ConsentState, Purpose, Stage, Tagging,
+};
+use nestwarden_policy_schema::control::{ControlName, Outcome};
+use nestwarden_policy_schema::envelope::verify_bundle;
+use nestwarden_policy_schema::generation::Generation;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+struct Running {
+    temp: tempfile::TempDir,
+    signer: Signer,
+    ledger: Ledger,
+    hands: HandClock,
+    clock: TrustedClock,
+    board: OutcomeBoard,
+    bundle: Bundle,
+    handle: PhotosHandle,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn running() -> Running {
+    let temp = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(temp.path().join(PICTURES)).unwrap();
+    let paths = Paths::new(temp.path());
+    let signer = Signer::new();
+    let ledger = enrolled(&paths, &signer);
+    let hands = HandClock::at("2026-03-02T10:00:00Z");
+    let clock = TrustedClock::open(ledger.clone(), Arc::new(hands.clone())).unwrap();
+    clock.confirm(clock.now().at, Duration::ZERO).unwrap();
+    clock.confirm_holds(clock.now().at);
+    let board = OutcomeBoard::open(ledger.clone(), clock.now().at).unwrap();
+    let context = PhotosContext {
+        ledger: ledger.clone(),
+        clock: clock.clone(),
+        paths,
+        board: board.clone(),
+        device_id: signer.device,
+    };
+    let mut bundle = signer.content(1);
+    bundle.policy.photos = Some(policy());
+    let key = || age::x25519::Identity::generate().to_public().to_string();
+    (bundle.release_recipient, bundle.recovery_recipient) = (key(), key());
+    bundle
+        .register
+        .children
+        .insert(child(1), entry(ConsentState::Given));
+    let (handle, task) = PhotosTask::open(context).unwrap();
+    Running {
+        task: tokio::spawn(task.run()),
+        temp,
+        signer,
+        ledger,
+        hands,
+        clock,
+        board,
+        bundle,
+        handle,
+    }
+}
+
+fn entry(state: ConsentState) -> ChildEntry {
+    let standing = ConsentStanding {
+        state,
+        withdrawn_at: (state == ConsentState::Withdrawn)
+            .then(|| "2026-03-02T10:00:00Z".parse().unwrap()),
+        ..ConsentStanding::UNANSWERED
+    };
+    ChildEntry {
+        purposes: BTreeMap::from([(Purpose::OwnLearningJournal, standing)]),
+        ..ChildEntry::default()
+    }
+}
+
+impl Running {
+    fn path(&self, name: &str) -> PathBuf {
+        self.temp.path().join(PICTURES).join(name)
+    }
+
+    fn store(&mut self) {
+        let signed = self.signer.sign_bundle(&self.bundle);
+        let anchors = self.signer.anchors();
+        let verified = verify_bundle(signed, &anchors, self.signer.device, None).unwrap();
+        self.ledger.store_bundle(verified).unwrap();
+        let next = self.bundle.generation.get() + 1;
+        self.bundle.generation = Generation::new(next);
+    }
+
+    fn set_consent(&mut self, state: ConsentState) {
+        self.bundle.register.children.insert(child(1), entry(state));
+        self.store();
+    }
+
+    /// Waits for what is written down, as long as it takes.
+    async fn until(&self, mut holds: impl FnMut(&[Listing]) -> bool) -> Vec<Listing> {
+        let mut recorded = self.ledger.event_recorded();
+        loop {
+            recorded.borrow_and_update();
+            let listed = self.handle.list().await.unwrap();
+            if holds(&listed) {
+                return listed;
+            }
+            recorded.changed().await.unwrap();
+        }
+    }
+
+    async fn outcome(&self, holds: impl Fn(&Outcome) -> bool) {
+        let mut changed = self.board.watch();
+        loop {
+            changed.borrow_and_update();
+            let reports = self.board.reports();
+            let photos = reports.iter().find(|r| r.control == ControlName::Photos);
+            if photos.is_some_and(|report| holds(&report.outcome)) {
+                return;
+            }
+            changed.changed().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_photo_is_heard_of_tagged_and_gone_when_its_consent_is_withdrawn() {
+    let mut tablet = running();
+    tablet.store();
+    tablet.outcome(Outcome::is_compliant).await;
+    let session = tablet.handle.session_start(BTreeSet::new()).await.unwrap();
+    assert_eq!(*tablet.handle.open_session().borrow(), Some(session.id));
+    std::fs::write(tablet.path("a.jpg"), jpeg(1)).unwrap();
+    let listed = tablet.until(|photos| photos.len() == 1).await;
+    assert_eq!(listed[0].session, Some(session.id));
+    let (_, photos) = tablet.handle.session_end().await.unwrap();
+    assert_eq!(photos, 1);
+    let tags = Tags {
+        tagging: Tagging::Complete,
+        confirmed: BTreeSet::from([child(1)]),
+        unregistered_person: false,
+        care_record: false,
+    };
+    tablet.handle.tag(listed[0].id, tags).await.unwrap();
+    tablet.set_consent(ConsentState::Withdrawn);
+    tablet
+        .until(|photos| photos[0].stage == Stage::Sealed)
+        .await;
+    assert!(!tablet.path("a.jpg").exists());
+    tablet.outcome(Outcome::is_compliant).await;
+    // Four days on, in touch with the server, it is destroyed without anybody asking.
+    let later = tablet.clock.now().at + Duration::from_hours(96);
+    tablet.clock.confirm_holds(later);
+    tablet.hands.pass(Duration::from_hours(96));
+    tablet.until(<[_]>::is_empty).await;
+    assert_eq!(tablet.handle.counts().await.unwrap()[&Stage::Destroyed], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_made_later_are_heard_of_too_and_a_new_root_is_taken_up() {
+    let mut tablet = running();
+    tablet.store();
+    tablet.outcome(Outcome::is_compliant).await;
+    std::fs::create_dir_all(tablet.path("trip/farm")).unwrap();
+    std::fs::write(tablet.path("trip/farm/a.jpg"), jpeg(1)).unwrap();
+    tablet.until(|photos| photos.len() == 1).await;
+    let other = tablet.temp.path().join("home/ben/Pictures");
+    std::fs::create_dir_all(&other).unwrap();
+    std::fs::write(other.join("b.jpg"), jpeg(2)).unwrap();
+    tablet.until(|photos| photos.len() == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_nobody_closed_is_looked_at_once_it_rests() {
+    let mut tablet = running();
+    tablet.store();
+    tablet.outcome(Outcome::is_compliant).await;
+    let outside = tablet.temp.path().join("outside.jpg");
+    std::fs::write(&outside, jpeg(1)).unwrap();
+    std::fs::hard_link(&outside, tablet.path("linked.jpg")).unwrap();
+    while tablet.handle.list().await.unwrap().is_empty() {
+        tablet.hands.pass(Duration::from_secs(1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tablet_without_any_capture_root_is_not_said_to_be_fine() {
+    let mut tablet = running();
+    tablet.bundle.policy.photos.as_mut().unwrap().capture_roots =
+        BTreeSet::from(["/srv/camera".to_owned()]);
+    tablet.store();
+    tablet
+        .outcome(|outcome| matches!(outcome, Outcome::Unknown { error } if error.contains("none of the policy's")))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_session_is_open_at_a_time_and_it_survives_a_restart() {
+    let mut tablet = running();
+    tablet.store();
+    let early = tablet.handle.session_end().await;
+    assert!(matches!(early, Err(PhotosError::NoSession)));
+    let session = tablet.handle.session_start(BTreeSet::new()).await.unwrap();
+    let second = tablet.handle.session_start(BTreeSet::new()).await;
+    assert!(matches!(second, Err(PhotosError::SessionOpen(_))));
+    tablet.task.abort();
+    let open = tablet.ledger.read(super::session::session_open).unwrap();
+    assert_eq!(open.unwrap().id, session.id);
+    assert_eq!(tablet.ledger.read(catalogue::counts).unwrap().len(), 0);
+}
