@@ -119,38 +119,17 @@ fn apply(observed: &mut RadiosObserved, change: &RadiosChange) {
         RadiosChange::LiftBluetoothLimit => {
             observed.bluetooth_services = quiet.bluetooth_services;
         }
-        RadiosChange::ForbidHotspot | RadiosChange::AllowHotspot | RadiosChange::StopHotspot => {
-            let Reading::Seen(seen) = &mut observed.hotspot else {
-                unreachable!("an unread hotspot is not changed");
-            };
-            match change {
-                RadiosChange::StopHotspot => seen.active = 0,
-                forbid => {
-                    seen.forbidden = *forbid == RadiosChange::ForbidHotspot;
-                    seen.forbidden_by_us = seen.forbidden;
-                }
-            }
-        }
+        RadiosChange::ForbidHotspot => hotspot(observed).forbidden = true,
+        RadiosChange::AllowHotspot => *hotspot(observed) = HotspotSeen::default(),
+        RadiosChange::StopHotspot => hotspot(observed).active = 0,
         RadiosChange::StopWifiDirect => observed.wifi_direct = Reading::Seen(0),
-        RadiosChange::MaskSharing { .. }
-        | RadiosChange::UnmaskSharing
-        | RadiosChange::StopSharing { .. } => {
-            let Reading::Seen(seen) = &mut observed.sharing else {
-                unreachable!("unread sharing is not changed");
-            };
-            match change {
-                RadiosChange::StopSharing { .. } => seen.running.clear(),
-                RadiosChange::MaskSharing { .. } => {
-                    seen.startable.clear();
-                    seen.masked_by_us = true;
-                }
-                _ => seen.masked_by_us = false,
-            }
-        }
+        RadiosChange::MaskSharing { .. } => sharing(observed).startable.clear(),
+        RadiosChange::UnmaskSharing => sharing(observed).masked_by_us = false,
+        RadiosChange::StopSharing { .. } => sharing(observed).running.clear(),
         RadiosChange::Unread { rule, .. } => match rule {
             RadioRule::Bluetooth => observed.bluetooth = quiet.bluetooth,
             RadioRule::BluetoothServices => {
-                switch(&mut observed.bluetooth, RadioState::Absent, false)
+                switch(&mut observed.bluetooth, RadioState::Absent, false);
             }
             RadioRule::Sharing => observed.sharing = quiet.sharing,
             RadioRule::Nfc => observed.nfc = quiet.nfc,
@@ -162,6 +141,20 @@ fn apply(observed: &mut RadiosObserved, change: &RadiosChange) {
             }
             RadioRule::WifiDirect => observed.wifi_direct = Reading::Seen(0),
         },
+    }
+}
+
+fn hotspot(observed: &mut RadiosObserved) -> &mut HotspotSeen {
+    match &mut observed.hotspot {
+        Reading::Seen(seen) => seen,
+        Reading::Unread(_) => unreachable!("an unread hotspot is not changed"),
+    }
+}
+
+fn sharing(observed: &mut RadiosObserved) -> &mut SharingSeen {
+    match &mut observed.sharing {
+        Reading::Seen(seen) => seen,
+        Reading::Unread(_) => unreachable!("unread sharing is not changed"),
     }
 }
 

@@ -52,19 +52,27 @@ impl CallError {
 impl From<zbus::Error> for CallError {
     fn from(error: zbus::Error) -> Self {
         let text = error.to_string();
-        match error {
-            zbus::Error::FDO(error) => match *error {
-                fdo::Error::ServiceUnknown(_)
+        if let zbus::Error::MethodError(..) = error {
+            return Self::Refused(text);
+        }
+        let zbus::Error::FDO(error) = error else {
+            return Self::Broken(text);
+        };
+        let is_absent = matches!(
+            *error,
+            fdo::Error::ServiceUnknown(_)
                 | fdo::Error::NameHasNoOwner(_)
                 | fdo::Error::UnknownObject(_)
                 | fdo::Error::UnknownInterface(_)
                 | fdo::Error::UnknownProperty(_)
-                | fdo::Error::UnknownMethod(_) => Self::Absent(text),
-                fdo::Error::Disconnected(_) | fdo::Error::ZBus(_) => Self::Broken(text),
-                _ => Self::Refused(text),
-            },
-            zbus::Error::MethodError(..) => Self::Refused(text),
-            _ => Self::Broken(text),
+                | fdo::Error::UnknownMethod(_)
+        );
+        if is_absent {
+            Self::Absent(text)
+        } else if matches!(*error, fdo::Error::Disconnected(_) | fdo::Error::ZBus(_)) {
+            Self::Broken(text)
+        } else {
+            Self::Refused(text)
         }
     }
 }
@@ -213,4 +221,5 @@ impl BusDoor {
 }
 
 #[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test fails by panicking")]
 pub(super) mod testing;

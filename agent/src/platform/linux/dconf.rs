@@ -44,8 +44,7 @@ pub(super) fn is_ours(tablet: &Tablet) -> bool {
 
 pub(super) fn set_auto_lock(tablet: &Tablet, seconds: u32) -> Result<(), EnforceError> {
     tablet.write(SETTINGS_PATH, &settings(seconds), 0o644)?;
-    let locks: String = KEYS.iter().map(|key| format!("{key}\n")).collect();
-    tablet.write(LOCKS_PATH, &locks, 0o644)?;
+    tablet.write(LOCKS_PATH, &(KEYS.join("\n") + "\n"), 0o644)?;
     let profile = tablet.read(PROFILE_PATH)?;
     if let Some(with_database) = profile_with_database(profile.as_deref()) {
         tablet.previous().remember(REMEMBERED, profile.as_deref())?;

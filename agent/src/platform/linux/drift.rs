@@ -87,7 +87,7 @@ fn signal(sender: &mpsc::Sender<ControlName>, control: ControlName) {
 
 /// The watcher lives on a thread that ends with the receiver.
 fn watch_files(tablet: &Tablet, sender: &mpsc::Sender<ControlName>) {
-    let watched: Vec<(PathBuf, &str, ControlName)> = WATCHED
+    let places: Vec<(PathBuf, &str, ControlName)> = WATCHED
         .into_iter()
         .chain([CAMERA_NODES])
         .map(|(dir, name, control)| (tablet.path(dir), name, control))
@@ -99,11 +99,11 @@ fn watch_files(tablet: &Tablet, sender: &mpsc::Sender<ControlName>) {
     let mut watcher: RecommendedWatcher = match watcher {
         Ok(watcher) => watcher,
         Err(error) => {
-            tracing::warn!(%error, "files are not watched; drift will only be found by the periodic pass");
+            tracing::warn!(%error, "files are not places; drift will only be found by the periodic pass");
             return;
         }
     };
-    for (dir, _, _) in &watched {
+    for (dir, _, _) in &places {
         // A directory that is not there has nothing in it that could drift; a second watch of one is the same watch.
         let _ = watcher.watch(dir, RecursiveMode::NonRecursive);
     }
@@ -114,7 +114,7 @@ fn watch_files(tablet: &Tablet, sender: &mpsc::Sender<ControlName>) {
             if sender.is_closed() {
                 return;
             }
-            for control in touched(&watched, event) {
+            for control in touched(&places, event) {
                 signal(&sender, control);
             }
         }

@@ -1,4 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unused_self,
+    reason = "the shape of a served interface is the bus's"
+)]
 
 use super::super::bus::testing::{FakeServices, fake_bus};
 use super::*;

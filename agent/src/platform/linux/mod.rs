@@ -32,6 +32,7 @@ pub(crate) mod notify;
 mod pam;
 mod passcode;
 mod passcode_ages;
+mod pin_dictionary;
 mod previous;
 mod processes;
 mod radios;

@@ -40,10 +40,10 @@ fn quality_arguments(rules: &PasscodeRules) -> Vec<(&'static str, i64)> {
 
 /// `/etc/security/pwquality.conf.d/`: the same for whatever else asks libpwquality, such as the desktop's settings.
 pub(super) fn quality_file(rules: &PasscodeRules) -> String {
-    let lines = quality_arguments(rules)
-        .into_iter()
-        .map(|(name, value)| format!("{name} = {value}\n"));
-    "# Written by Nestwarden. Changes are undone.\n".to_owned() + &lines.collect::<String>()
+    let mut lines = vec!["# Written by Nestwarden. Changes are undone.".to_owned()];
+    let settings = quality_arguments(rules).into_iter();
+    lines.extend(settings.map(|(name, value)| format!("{name} = {value}")));
+    lines.join("\n") + "\n"
 }
 
 /// `/usr/share/pam-configs/nestwarden`.
@@ -52,16 +52,15 @@ pub(super) fn quality_profile(rules: &PasscodeRules) -> String {
         .into_iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    let mut lines = format!(
-        "\trequisite\t\t\tpam_pwquality.so retry=3 {}\n",
-        arguments.join(" ")
-    );
-    if rules.history > 0 {
-        lines += &format!(
-            "\trequisite\t\t\tpam_pwhistory.so remember={} enforce_for_root use_authtok\n",
-            rules.history
-        );
-    }
+    let arguments = arguments.join(" ");
+    let quality = format!("\trequisite\t\t\tpam_pwquality.so retry=3 {arguments}\n");
+    let history = match rules.history {
+        0 => String::new(),
+        n => {
+            format!("\trequisite\t\t\tpam_pwhistory.so remember={n} enforce_for_root use_authtok\n")
+        }
+    };
+    let lines = quality + &history;
     format!(
         "Name: Nestwarden passcode quality and history\nDefault: yes\nPriority: 1040\nConflicts: pwquality, cracklib\n\
          Password-Type: Primary\nPassword:\n{lines}Password-Initial:\n{lines}"

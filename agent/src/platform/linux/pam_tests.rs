@@ -83,11 +83,8 @@ fn a_check_whose_no_is_ignored_does_not_count() {
 fn a_count_that_nobody_asks_does_not_lock() {
     for missing in ["preauth", "authfail"] {
         let mut files = files();
-        files.auth = OUR_AUTH
-            .lines()
-            .filter(|line| !line.contains(missing))
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let lines = OUR_AUTH.lines().filter(|line| !line.contains(missing));
+        files.auth = lines.collect::<Vec<_>>().join("\n");
         assert_eq!(files.rules().max_failed_attempts, None, "{missing}");
     }
     let mut never = files();

@@ -3,6 +3,7 @@
 use super::dconf;
 use super::pam::{self, PamFiles};
 use super::passcode_ages;
+use super::pin_dictionary;
 use super::shadow::{self, Field};
 use super::tablet::Tablet;
 use crate::control::passcode::{
@@ -12,6 +13,7 @@ use crate::control::{EnforceError, Enforcer, Reading};
 use crate::paths::Paths;
 use jiff::Timestamp;
 use std::io;
+use std::path::Path;
 
 const PROFILES_DIR: &str = "/usr/share/pam-configs";
 const QUALITY_FILE: &str = "/etc/security/pwquality.conf.d/50-nestwarden.conf";
@@ -67,7 +69,11 @@ impl PasscodeEnforcer {
                 .read("/etc/security/faillock.conf")?
                 .unwrap_or_default(),
         };
-        Ok(files.rules())
+        let rules = files.rules();
+        Ok(PasscodeRules {
+            refuse_simple: rules.refuse_simple && pin_dictionary::is_in_force(&self.tablet)?,
+            ..rules
+        })
     }
 
     /// pwquality's files in the order in which they are read, those whose path is wanted.
@@ -76,7 +82,7 @@ impl PasscodeEnforcer {
             .tablet
             .list(QUALITY_DIR)?
             .into_iter()
-            .filter(|name| name.ends_with(".conf"))
+            .filter(|name| Path::new(name).extension().is_some_and(|end| end == "conf"))
             .map(|name| format!("{QUALITY_DIR}/{name}"))
             .collect();
         paths.push(QUALITY_MAIN.to_owned());
@@ -95,10 +101,12 @@ impl PasscodeEnforcer {
             return Ok(None);
         };
         // Where this tablet allows nothing as short as the rules do, its own limit is the rules'.
-        match &self.told {
-            Some((_, wanted)) if self.as_written(wanted)? == ours => Ok(Some(*wanted)),
-            Some(_) | None => Ok(Some(ours)),
+        if let Some((_, wanted)) = &self.told
+            && self.as_written(wanted)? == ours
+        {
+            return Ok(Some(*wanted));
         }
+        Ok(Some(ours))
     }
 
     fn set_rules(&self, wanted: &PasscodeRules) -> Result<(), EnforceError> {
@@ -108,21 +116,27 @@ impl PasscodeEnforcer {
         self.tablet
             .write(QUALITY_FILE, &pam::quality_file(&rules), 0o644)?;
         self.write_profile(pam::QUALITY_PROFILE, &pam::quality_profile(&rules))?;
-        match rules.max_failed_attempts {
-            Some(deny) => {
-                self.write_profile(pam::TRIES_PROFILE, &pam::tries_profile(deny))?;
-                self.write_profile(pam::TRIES_FIRST_PROFILE, &pam::tries_first_profile(deny))?;
-                self.update_stacks(&["--enable", PROFILES[0], PROFILES[1], PROFILES[2]])
-            }
-            None => {
-                let unwanted = [pam::TRIES_PROFILE, pam::TRIES_FIRST_PROFILE];
-                self.update_stacks(&["--remove", unwanted[0], unwanted[1]])?;
-                unwanted
-                    .iter()
-                    .try_for_each(|name| self.tablet.remove(&format!("{PROFILES_DIR}/{name}")))?;
-                self.update_stacks(&["--enable", pam::QUALITY_PROFILE])
-            }
+        self.set_tries(rules.max_failed_attempts)?;
+        // Last: a tablet without cracklib still gets everything else.
+        if rules.refuse_simple {
+            pin_dictionary::put_in_force(&self.tablet)
+        } else {
+            pin_dictionary::withdraw(&self.tablet)
         }
+    }
+
+    fn set_tries(&self, deny: Option<u16>) -> Result<(), EnforceError> {
+        if let Some(deny) = deny {
+            self.write_profile(pam::TRIES_PROFILE, &pam::tries_profile(deny))?;
+            self.write_profile(pam::TRIES_FIRST_PROFILE, &pam::tries_first_profile(deny))?;
+            return self.update_stacks(&["--enable", PROFILES[0], PROFILES[1], PROFILES[2]]);
+        }
+        let unwanted = [pam::TRIES_PROFILE, pam::TRIES_FIRST_PROFILE];
+        self.update_stacks(&["--remove", unwanted[0], unwanted[1]])?;
+        unwanted
+            .iter()
+            .try_for_each(|name| self.tablet.remove(&format!("{PROFILES_DIR}/{name}")))?;
+        self.update_stacks(&["--enable", pam::QUALITY_PROFILE])
     }
 
     /// A stack that names a module that is not there lets nobody sign in.
@@ -229,6 +243,7 @@ impl PasscodeEnforcer {
 
     fn lift_rules(&self) -> Result<(), EnforceError> {
         self.tablet.remove(QUALITY_FILE)?;
+        pin_dictionary::withdraw(&self.tablet)?;
         if self.our_rules()?.is_none() {
             return Ok(());
         }

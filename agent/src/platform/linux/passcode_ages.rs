@@ -31,7 +31,7 @@ pub(super) fn first_seen(
     now: Timestamp,
 ) -> Result<Vec<Timestamp>, EnforceError> {
     let path = path(tablet);
-    let (mut seen, is_first_look) = match tablet.read_at(&path)? {
+    let (mut seen, is_first_look) = match Tablet::read_at(&path)? {
         Some(text) => (parse(&text)?, false),
         None => (Seen::new()?, true),
     };
@@ -65,7 +65,7 @@ pub(super) fn first_seen(
 
 /// Forgets everything.
 pub(super) fn forget(tablet: &Tablet) -> Result<(), EnforceError> {
-    tablet.remove_at(&path(tablet))
+    Tablet::remove_at(&path(tablet))
 }
 
 impl Seen {

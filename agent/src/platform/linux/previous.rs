@@ -50,7 +50,7 @@ impl<'a> Previous<'a> {
     }
 
     fn load(&self) -> Result<Values, EnforceError> {
-        let Some(text) = self.tablet.read_at(&self.path())? else {
+        let Some(text) = Tablet::read_at(&self.path())? else {
             return Ok(Values::new());
         };
         serde_json::from_str(&text).map_err(|e| {
@@ -102,6 +102,6 @@ mod tests {
         let path = Paths::new(root.path()).state_dir().join("previous.json");
         tablet.write_at(&path, "{", 0o600).unwrap();
         assert!(Previous::new(&tablet).remember("camera", None).is_err());
-        assert_eq!(tablet.read_at(&path).unwrap().unwrap(), "{");
+        assert_eq!(Tablet::read_at(&path).unwrap().unwrap(), "{");
     }
 }

@@ -1,4 +1,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unused_self,
+    clippy::needless_pass_by_value,
+    reason = "the shape of a served interface is the bus's"
+)]
 
 use super::super::bus::testing::{FakeServices, fake_bus};
 use super::*;

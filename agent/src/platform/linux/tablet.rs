@@ -83,10 +83,10 @@ impl Tablet {
 
     /// The text of a file; `None` where there is none.
     pub(super) fn read(&self, absolute: &str) -> Result<Option<String>, EnforceError> {
-        self.read_at(&self.path(absolute))
+        Self::read_at(&self.path(absolute))
     }
 
-    pub(super) fn read_at(&self, path: &Path) -> Result<Option<String>, EnforceError> {
+    pub(super) fn read_at(path: &Path) -> Result<Option<String>, EnforceError> {
         let failed = |e| EnforceError::failed(format!("read `{}`", path.display()), e);
         let file = match File::open(path) {
             Ok(file) => file,
@@ -157,10 +157,10 @@ impl Tablet {
 
     /// Removes a file; fine where there is none.
     pub(super) fn remove(&self, absolute: &str) -> Result<(), EnforceError> {
-        self.remove_at(&self.path(absolute))
+        Self::remove_at(&self.path(absolute))
     }
 
-    pub(super) fn remove_at(&self, path: &Path) -> Result<(), EnforceError> {
+    pub(super) fn remove_at(path: &Path) -> Result<(), EnforceError> {
         match fs::remove_file(path) {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
