@@ -4,9 +4,3 @@
 mod guard;
 mod programs;
 mod support;
-
-/// The guard's own process when the others start it; nothing otherwise.
-#[test]
-fn guard_process() {
-    support::guard_process();
-}

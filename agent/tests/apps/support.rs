@@ -8,7 +8,6 @@ use nestwarden_agent::paths::Paths;
 use nestwarden_agent::platform::AppsEnforcer;
 use nestwarden_policy_schema::policy::Mode;
 use nix::mount::{MsFlags, mount};
-use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -17,7 +16,6 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 const INSIDE: &str = "NESTWARDEN_TEST_INSIDE";
-const GUARD_ROOT: &str = "NESTWARDEN_TEST_GUARD_ROOT";
 pub(crate) const STAFF: u32 = 12_345;
 
 /// Runs `scenario` inside; `name` is the test's own.
@@ -59,19 +57,10 @@ fn say(line: &str) {
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
-/// The guard's process, for the wrapper below: the test program takes the agent's place.
-pub(crate) fn guard_process() {
-    if let Some(root_dir) = std::env::var_os(GUARD_ROOT) {
-        let args = [OsString::from("--root"), root_dir];
-        let code = nestwarden_agent::platform::guard::main(args);
-        assert!(code == std::process::ExitCode::SUCCESS);
-    }
-}
-
 pub(crate) struct Tablet {
     pub(crate) root: PathBuf,
     pub(crate) enforcer: AppsEnforcer,
-    around: tempfile::TempDir,
+    _around: tempfile::TempDir,
 }
 
 impl Drop for Tablet {
@@ -91,16 +80,10 @@ impl Tablet {
         let device = |path: &Path| std::fs::metadata(path).unwrap().dev();
         assert_ne!(device(&root), device(Path::new("/")));
         assert_ne!(device(&root), device(around.path()));
-        let wrapper = around.path().join("guard");
-        let text = format!(
-            "#!/bin/sh\n{GUARD_ROOT}=\"$3\" exec '{}' guard_process --exact --nocapture --test-threads=1\n",
-            std::env::current_exe().unwrap().display()
-        );
-        write(&wrapper, text.as_bytes(), 0o755);
         let tablet = Self {
-            enforcer: AppsEnforcer::with_guard_program(&Paths::new(&root), wrapper),
+            enforcer: enforcer_of(&root),
             root,
-            around,
+            _around: around,
         };
         tablet.install();
         tablet
@@ -216,9 +199,14 @@ impl Tablet {
 
     /// The agent is gone, and another one starts.
     pub(crate) fn agent_again(&mut self) {
-        let wrapper = self.around.path().join("guard");
-        self.enforcer = AppsEnforcer::with_guard_program(&Paths::new(&self.root), wrapper);
+        self.enforcer = enforcer_of(&self.root);
     }
+}
+
+/// Tests are another program than the agent, which would start itself.
+fn enforcer_of(root: &Path) -> AppsEnforcer {
+    let agent = PathBuf::from(env!("CARGO_BIN_EXE_nestwarden-agent"));
+    AppsEnforcer::with_guard_program(&Paths::new(root), agent)
 }
 
 pub(crate) fn wish(allowed: &[&str], mode: Mode) -> AppsWish {
