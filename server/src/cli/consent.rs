@@ -7,7 +7,7 @@ use crate::domain::import::{self, MAX_FILE_BYTES, Plan};
 use crate::domain::register::Register;
 use crate::storage::Child;
 use anyhow::{Context as _, bail};
-use nestwarden_policy_schema::consent::{ConsentState, GivenBy, Method, Purpose};
+use nestwarden_policy_schema::consent::{ConsentState, GivenBy, Method, Purpose, RoomName};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -280,7 +280,7 @@ pub(super) async fn child(action: ChildAction, session: &Session) -> anyhow::Res
     let mut rows = vec![row!["reference", "id", "rooms", "given", "notes"]];
     let mut json = Vec::new();
     for child in &register.children {
-        let rooms: Vec<&str> = child.entry.rooms.iter().map(|r| r.as_str()).collect();
+        let rooms: Vec<&str> = child.entry.rooms.iter().map(RoomName::as_str).collect();
         let given: Vec<&str> = register
             .standings(child.id)
             .iter()

@@ -28,14 +28,15 @@ enum Finding {
 
 #[derive(Serialize)]
 struct Check {
-    check: &'static str,
+    #[serde(rename = "check")]
+    what: &'static str,
     finding: Finding,
     said: String,
 }
 
-fn check(check: &'static str, finding: Finding, said: impl Into<String>) -> Check {
+fn check(what: &'static str, finding: Finding, said: impl Into<String>) -> Check {
     Check {
-        check,
+        what,
         finding,
         said: said.into(),
     }
@@ -70,7 +71,7 @@ pub(super) async fn run(data: &DataDir, doors: &Doors) -> anyhow::Result<Reply> 
                 Finding::Unknown => "unknown",
                 Finding::Bad => "BAD",
             };
-            row![finding, c.check, c.said]
+            row![finding, c.what, c.said]
         })
         .collect();
     let reply = Reply::new(json!({ "healthy": !bad, "checks": checks }), table(&rows));

@@ -105,15 +105,15 @@ async fn of_database(data: &DataDir) -> anyhow::Result<Verified> {
         Ok::<(), StorageError>(())
     })
     .await?;
-    let mut verified = verifier.finish();
+    let mut found = verifier.finish();
     for problem in storage.problems().await? {
-        verified.problems.push(Problem {
+        found.problems.push(Problem {
             device: None,
             seq: None,
             problem: format!("the database file is damaged: {problem}"),
         });
     }
-    Ok(verified)
+    Ok(found)
 }
 
 fn of_export(path: &Path) -> anyhow::Result<Verified> {
