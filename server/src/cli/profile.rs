@@ -4,7 +4,9 @@ use super::reply::{Reply, row, table};
 use super::session::Session;
 use crate::domain::profile::{self, ProfileChange};
 use anyhow::{Context as _, bail};
-use nestwarden_policy_schema::profile::{MAX_PROFILE_BYTES, PolicyProfile};
+use nestwarden_policy_schema::export::{apple, schema_json};
+use nestwarden_policy_schema::profile::MAX_PROFILE_BYTES;
+use nestwarden_policy_schema::support::{Platform, support_of};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +22,8 @@ pub(super) enum Action {
     History { name: String },
     /// Every profile
     List,
+    /// What a profile's controls come to on each platform; read it before choosing tablets
+    Support { name: String },
     /// Write a profile in another form
     Export {
         #[arg(default_value = "early-years")]
@@ -33,6 +37,8 @@ pub(super) enum Action {
 pub(super) enum Format {
     /// As it was applied
     Toml,
+    /// A configuration profile for iPads; what is exported is not observed
+    Apple,
     /// The JSON Schema of every profile
     Schema,
 }
@@ -96,13 +102,43 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
             ))
         }
         Action::List => list(session).await,
+        Action::Support { name } => {
+            let (_, profile) = profile::find(storage, &name).await?;
+            let mut rows = vec![row!["platform", "control", "support", "reason"]];
+            let mut json = serde_json::Map::new();
+            for platform in Platform::ALL {
+                let lines = support_of(&profile.policy, platform);
+                for line in &lines {
+                    rows.push(row![
+                        platform.as_str(),
+                        line.control,
+                        line.support.name(),
+                        line.support.reason().unwrap_or_default()
+                    ]);
+                }
+                json.insert(platform.as_str().to_owned(), json!(lines));
+            }
+            Ok(Reply::new(Value::Object(json), table(&rows)))
+        }
         Action::Export { name, format } => match format {
             Format::Toml => {
                 let (live, _) = profile::find(storage, &name).await?;
                 Ok(Reply::new(json!({ "toml": live.source }), live.source))
             }
+            Format::Apple => {
+                let (_, profile) = profile::find(storage, &name).await?;
+                let exported = apple::export(&profile)?;
+                let notes: Vec<String> = exported
+                    .notes
+                    .iter()
+                    .map(|note| format!("{}: {}", note.rule, note.text))
+                    .collect();
+                let json =
+                    json!({ "mobileconfig": exported.mobileconfig, "notes": exported.notes });
+                Ok(Reply::new(json, exported.mobileconfig).narrate(notes.join("\n")))
+            }
             Format::Schema => {
-                let schema = json!(schemars::schema_for!(PolicyProfile));
+                let schema = schema_json();
                 let text = serde_json::to_string_pretty(&schema)?;
                 Ok(Reply::new(schema, text))
             }

@@ -71,7 +71,6 @@ struct DeviceState {
     issued: BTreeMap<Generation, Digest>,
     heads: BTreeMap<u64, (Signed, Vec<u8>)>,
     position: ChainPosition,
-    /// Set once a link failed; what follows is checked from there.
     applied: Generation,
     last_head: u64,
     destroyed: BTreeMap<PhotoId, u64>,
@@ -198,7 +197,10 @@ impl Verifier {
         self.found.erased += u64::from(event.body.is_none());
         let link_holds = link.is_ok();
         if let Err(error) = link {
-            self.problem(Some(event.seq), error.to_string());
+            let said = error.to_string();
+            let place = format!("event {}: ", event.seq);
+            let said = said.strip_prefix(&place).unwrap_or(&said);
+            self.problem(Some(event.seq), said.to_owned());
         }
         if let Err(problem) = head {
             self.problem(Some(event.seq), problem);
