@@ -1,10 +1,9 @@
 //! Every reason there can be to remove a photo, each with its own times. One row of the lifecycle table per function.
 
+use super::loss::{Loss, confirmed_child, latest_loss};
 use super::register::MISSING_GRACE_HOURS;
 use super::verdict::{Cause, Due, Inquiry};
-use super::{
-    ChildEntry, ConsentStanding, ConsentState, LeaveReason, Purpose, Restriction, Tagging,
-};
+use super::{ChildEntry, LeaveReason, Purpose, Restriction, Tagging};
 use crate::calendar::Calendar;
 use crate::id::{ChildId, ConsentId};
 use jiff::{SignedDuration, Timestamp};
@@ -13,8 +12,8 @@ use std::collections::BTreeSet;
 /// One reason to remove.
 pub(super) struct Ground {
     pub(super) cause: Cause,
-    child: Option<ChildId>,
-    consent: Option<ConsentId>,
+    pub(super) child: Option<ChildId>,
+    pub(super) consent: Option<ConsentId>,
     pub(super) withhold_at: Option<Timestamp>,
     pub(super) seal_at: Option<Timestamp>,
     /// From sealing on; `None`: never for this reason.
@@ -115,7 +114,7 @@ fn hours_after(from: Timestamp, hours: i64) -> Timestamp {
 }
 
 /// Withheld and sealed from `at`, destroyed some opening days after sealing.
-fn at_once(inquiry: &Inquiry<'_>, cause: Cause, at: Timestamp) -> Ground {
+pub(super) fn at_once(inquiry: &Inquiry<'_>, cause: Cause, at: Timestamp) -> Ground {
     Ground {
         cause,
         child: None,
@@ -163,7 +162,7 @@ fn consent(inquiry: &Inquiry<'_>) -> Vec<Ground> {
 }
 
 /// The subjects on the register for whom consent still has a meaning.
-fn living<'a>(inquiry: &Inquiry<'a>) -> impl Iterator<Item = (ChildId, &'a ChildEntry)> {
+pub(super) fn living<'a>(inquiry: &Inquiry<'a>) -> impl Iterator<Item = (ChildId, &'a ChildEntry)> {
     inquiry
         .subjects
         .iter()
@@ -238,111 +237,6 @@ fn no_common_purpose(inquiry: &Inquiry<'_>) -> Ground {
     )
 }
 
-/// A purpose that a confirmed child permitted once and does not any more.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Loss {
-    at: Timestamp,
-    cause: Cause,
-    child: ChildId,
-    consent: Option<ConsentId>,
-    purpose: Purpose,
-}
-
-impl Loss {
-    fn ground(self, inquiry: &Inquiry<'_>) -> Ground {
-        let at = self.at.max(inquiry.photo.captured_at);
-        Ground {
-            child: Some(self.child),
-            consent: self.consent,
-            by_time: self.cause == Cause::Expired,
-            ..at_once(inquiry, self.cause, at)
-        }
-    }
-}
-
-fn latest_loss(inquiry: &Inquiry<'_>, counts: impl Fn(&Loss) -> bool) -> Option<Loss> {
-    let confirmed = &inquiry.photo.subjects.confirmed;
-    living(inquiry)
-        .filter(|(id, _)| confirmed.contains(id))
-        .flat_map(|(id, child)| losses(inquiry, id, child))
-        .filter(counts)
-        .max()
-}
-
-fn losses<'a>(
-    inquiry: &Inquiry<'a>,
-    id: ChildId,
-    child: &'a ChildEntry,
-) -> impl Iterator<Item = Loss> + 'a {
-    let (calendar, now, taken_at) = (inquiry.calendar, inquiry.now.at, inquiry.photo.captured_at);
-    let purposes = inquiry.policy.purposes.keys();
-    purposes.filter_map(move |purpose| {
-        let standing = child.purposes.get(purpose)?;
-        let (at, cause) = match standing.state {
-            ConsentState::Withdrawn => (
-                standing.withdrawn_at.unwrap_or(taken_at).min(now),
-                Cause::Withdrawn,
-            ),
-            ConsentState::Given => {
-                let end = calendar.end_of(standing.valid_until?);
-                (end <= now).then_some((end, Cause::Expired))?
-            }
-            ConsentState::Unanswered
-            | ConsentState::Refused
-            | ConsentState::Expired
-            | ConsentState::EndedLeaver
-            | ConsentState::Conflicted => return None,
-        };
-        Some(Loss {
-            at,
-            cause,
-            child: id,
-            consent: standing.consent,
-            purpose: *purpose,
-        })
-    })
-}
-
-/// Why a confirmed child's photo may not be used: the last consent that was lost, or that there never was one.
-fn confirmed_child(inquiry: &Inquiry<'_>, id: ChildId, child: &ChildEntry) -> Ground {
-    // While a Yes without its dates would do, only the clock says No.
-    let only_dates_deny = inquiry.policy.purposes.keys().any(|p| child.gives(*p));
-    if let Some(loss) = losses(inquiry, id, child).max() {
-        let ground = loss.ground(inquiry);
-        return Ground {
-            by_time: ground.by_time || only_dates_deny,
-            ..ground
-        };
-    }
-    let taken_at = inquiry.photo.captured_at;
-    let standings: Vec<&ConsentStanding> = inquiry
-        .policy
-        .purposes
-        .keys()
-        .filter_map(|purpose| child.purposes.get(purpose))
-        .collect();
-    let in_state = |state| standings.iter().find(|s| s.state == state);
-    if let Some((ended, left)) = in_state(ConsentState::EndedLeaver).zip(leaver(inquiry, id, child))
-    {
-        // Out of use, but not gone before the leaver's pack was offered.
-        return Ground {
-            consent: ended.consent,
-            withhold_at: Some(taken_at),
-            ..left
-        };
-    }
-    let (cause, standing) = match in_state(ConsentState::Expired) {
-        Some(expired) => (Cause::Expired, Some(expired)),
-        None => (Cause::NoConsent, standings.first()),
-    };
-    Ground {
-        child: Some(id),
-        consent: standing.and_then(|s| s.consent),
-        by_time: only_dates_deny,
-        ..at_once(inquiry, cause, taken_at)
-    }
-}
-
 /// Somebody who may be in it permits nothing: withheld at once, sealed when nobody said otherwise for days.
 fn possible_child(inquiry: &Inquiry<'_>, child: Option<ChildId>) -> Ground {
     Ground {
@@ -393,7 +287,7 @@ fn leavers<'a>(inquiry: &'a Inquiry<'_>) -> impl Iterator<Item = Ground> + 'a {
     })
 }
 
-fn leaver(inquiry: &Inquiry<'_>, id: ChildId, child: &ChildEntry) -> Option<Ground> {
+pub(super) fn leaver(inquiry: &Inquiry<'_>, id: ChildId, child: &ChildEntry) -> Option<Ground> {
     let leaving = child.leaves.filter(|l| l.reason == LeaveReason::Left)?;
     let last = Calendar::plus_days(leaving.date, u32::from(inquiry.policy.leaver_days));
     let at = inquiry.calendar.end_of(last).max(inquiry.photo.captured_at);

@@ -1,6 +1,7 @@
 //! The consent register as a tablet sees it, the records it is resolved from, and the verdict on a photo.
 
 mod grounds;
+mod loss;
 pub mod record;
 pub mod register;
 pub mod subjects;

@@ -238,7 +238,7 @@ fn standing_of(records: &[ConsentRecord]) -> ConsentStanding {
 }
 
 proptest! {
-    #![proptest_config(cases(1000))]
+    #![proptest_config(cases(500))]
 
     #[test]
     fn the_order_in_which_answers_arrive_does_not_matter(records in any_records(), seed in any::<u64>()) {

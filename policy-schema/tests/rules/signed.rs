@@ -272,7 +272,7 @@ fn a_signing_key_is_found_by_its_id() {
 }
 
 proptest! {
-    #![proptest_config(cases(300))]
+    #![proptest_config(cases(150))]
 
     #[test]
     fn a_bundle_with_any_byte_changed_never_verifies(place in any::<prop::sample::Index>(), flip in 1u8..128) {

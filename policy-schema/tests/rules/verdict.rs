@@ -169,7 +169,7 @@ fn anyone_died(question: &Example) -> bool {
 }
 
 proptest! {
-    #![proptest_config(cases(1500))]
+    #![proptest_config(cases(700))]
 
     #[test]
     fn no_use_is_open_that_any_subject_does_not_permit(question in question()) {

@@ -1,0 +1,113 @@
+//! What a confirmed child permitted once and does not any more, and what that means for the photo.
+
+use super::grounds::{Ground, at_once, leaver, living};
+use super::verdict::{Cause, Inquiry};
+use super::{ChildEntry, ConsentStanding, ConsentState, Purpose};
+use crate::id::{ChildId, ConsentId};
+use jiff::Timestamp;
+
+/// A purpose that a confirmed child permitted once and does not any more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Loss {
+    pub(super) at: Timestamp,
+    cause: Cause,
+    child: ChildId,
+    consent: Option<ConsentId>,
+    pub(super) purpose: Purpose,
+}
+
+impl Loss {
+    pub(super) fn ground(self, inquiry: &Inquiry<'_>) -> Ground {
+        let at = self.at.max(inquiry.photo.captured_at);
+        Ground {
+            child: Some(self.child),
+            consent: self.consent,
+            by_time: self.cause == Cause::Expired,
+            ..at_once(inquiry, self.cause, at)
+        }
+    }
+}
+
+/// The last loss of those that count.
+pub(super) fn latest_loss(inquiry: &Inquiry<'_>, counts: impl Fn(&Loss) -> bool) -> Option<Loss> {
+    let confirmed = &inquiry.photo.subjects.confirmed;
+    living(inquiry)
+        .filter(|(id, _)| confirmed.contains(id))
+        .flat_map(|(id, child)| losses(inquiry, id, child))
+        .filter(counts)
+        .max()
+}
+
+fn losses<'a>(
+    inquiry: &Inquiry<'a>,
+    id: ChildId,
+    child: &'a ChildEntry,
+) -> impl Iterator<Item = Loss> + 'a {
+    let (calendar, now, taken_at) = (inquiry.calendar, inquiry.now.at, inquiry.photo.captured_at);
+    let purposes = inquiry.policy.purposes.keys();
+    purposes.filter_map(move |purpose| {
+        let standing = child.purposes.get(purpose)?;
+        let (at, cause) = match standing.state {
+            ConsentState::Withdrawn => (
+                standing.withdrawn_at.unwrap_or(taken_at).min(now),
+                Cause::Withdrawn,
+            ),
+            ConsentState::Given => {
+                let end = calendar.end_of(standing.valid_until?);
+                (end <= now).then_some((end, Cause::Expired))?
+            }
+            ConsentState::Unanswered
+            | ConsentState::Refused
+            | ConsentState::Expired
+            | ConsentState::EndedLeaver
+            | ConsentState::Conflicted => return None,
+        };
+        Some(Loss {
+            at,
+            cause,
+            child: id,
+            consent: standing.consent,
+            purpose: *purpose,
+        })
+    })
+}
+
+/// Why a confirmed child's photo may not be used: the last consent that was lost, or that there never was one.
+pub(super) fn confirmed_child(inquiry: &Inquiry<'_>, id: ChildId, child: &ChildEntry) -> Ground {
+    // While a Yes without its dates would do, only the clock says No.
+    let only_dates_deny = inquiry.policy.purposes.keys().any(|p| child.gives(*p));
+    if let Some(loss) = losses(inquiry, id, child).max() {
+        let ground = loss.ground(inquiry);
+        return Ground {
+            by_time: ground.by_time || only_dates_deny,
+            ..ground
+        };
+    }
+    let taken_at = inquiry.photo.captured_at;
+    let standings: Vec<&ConsentStanding> = inquiry
+        .policy
+        .purposes
+        .keys()
+        .filter_map(|purpose| child.purposes.get(purpose))
+        .collect();
+    let in_state = |state| standings.iter().find(|s| s.state == state);
+    if let Some((ended, left)) = in_state(ConsentState::EndedLeaver).zip(leaver(inquiry, id, child))
+    {
+        // Out of use, but not gone before the leaver's pack was offered.
+        return Ground {
+            consent: ended.consent,
+            withhold_at: Some(taken_at),
+            ..left
+        };
+    }
+    let (cause, standing) = match in_state(ConsentState::Expired) {
+        Some(expired) => (Cause::Expired, Some(expired)),
+        None => (Cause::NoConsent, standings.first()),
+    };
+    Ground {
+        child: Some(id),
+        consent: standing.and_then(|s| s.consent),
+        by_time: only_dates_deny,
+        ..at_once(inquiry, cause, taken_at)
+    }
+}
