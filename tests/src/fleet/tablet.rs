@@ -185,11 +185,14 @@ impl Tablet {
 
     /// The id of the photo at `path`, once the agent has seen it.
     pub fn photo_id(&self, path: &Path) -> Result<String> {
+        until("the agent to see a photo", || self.known_photo_id(path))
+    }
+
+    /// The id of the photo that is, or was until it was destroyed, at `path`.
+    pub fn known_photo_id(&self, path: &Path) -> Result<Option<String>> {
         let inside = path.strip_prefix(&self.root_dir)?.to_string_lossy();
         let sql = format!("SELECT photo FROM photo_file WHERE path = CAST('{inside}' AS BLOB)");
-        until("the agent to see a photo", || {
-            Ok(self.ledger().texts(&sql)?.pop())
-        })
+        Ok(self.ledger().texts(&sql)?.pop())
     }
 
     /// Says that exactly these children are in a photo.
