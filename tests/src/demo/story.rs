@@ -314,13 +314,17 @@ fn look_at_evidence(fleet: &Fleet, report: &mut Report) -> Result<()> {
         report.photos.destroyed
     );
     report.generation = fleet.tablets[0].generation()?;
-    let inventory = fleet
-        .server
-        .database()
-        .texts("SELECT inventory FROM inventories")?
-        .pop()
-        .context("the server has no inventory")?;
-    let inventory: Inventory = serde_json::from_str(&inventory)?;
+    let since = fleet.clock().now()? - SignedDuration::from_mins(30);
+    let inventory = until("the tablet's report of itself at the server", || {
+        let stored = fleet
+            .server
+            .database()
+            .texts("SELECT inventory FROM inventories")?
+            .pop()
+            .context("the server has no inventory")?;
+        let inventory: Inventory = serde_json::from_str(&stored)?;
+        Ok((inventory.at >= since).then_some(inventory))
+    })?;
     for control in &inventory.controls {
         let name = control.control.to_string();
         if let Some(why) = reason(&control.outcome) {
