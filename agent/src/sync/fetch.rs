@@ -67,7 +67,7 @@ pub(super) async fn run(context: SyncContext) {
 }
 
 /// One fetch. Whether it brought a newer bundle; `None` when the tablet slept past the time for an answer.
-async fn attempt(context: &SyncContext, wait_s: u32) -> Result<Option<bool>, SyncError> {
+pub(super) async fn attempt(context: &SyncContext, wait_s: u32) -> Result<Option<bool>, SyncError> {
     renewal::when_due(context).await?;
     let connection = Arc::clone(&context.connection);
     let connected = blocking(move || connection.connected()).await?;
@@ -143,7 +143,11 @@ fn holds_are_current(context: &SyncContext, statement: &TimeStatement) -> bool {
     })
 }
 
-async fn tell_refusal(context: &SyncContext, error: &SyncError, told: &mut BTreeSet<String>) {
+pub(super) async fn tell_refusal(
+    context: &SyncContext,
+    error: &SyncError,
+    told: &mut BTreeSet<String>,
+) {
     let SyncError::Bundle(refused) = error else {
         return;
     };

@@ -19,8 +19,9 @@ use nestwarden_policy_schema::envelope::SignedError;
 use nestwarden_policy_schema::event::EventBody;
 use ring::rand::SecureRandom as _;
 use server::ServerError;
+use std::collections::BTreeSet;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
 /// Reads how the tablet stands.
@@ -39,6 +40,21 @@ pub struct SyncContext {
     state: watch::Sender<SyncState>,
     /// The server answered after it had not.
     back: Arc<Notify>,
+    told: Arc<Told>,
+}
+
+/// Problems that an alarm told of since the agent started.
+#[derive(Default)]
+struct Told(Mutex<BTreeSet<String>>);
+
+impl Told {
+    /// More than these are no longer told apart.
+    const MOST: usize = 20;
+
+    fn insert_if_absent(&self, problem: &str) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.len() < Self::MOST && told.insert(problem.to_owned())
+    }
 }
 
 /// How synchronising goes, for status.
@@ -96,6 +112,7 @@ impl SyncContext {
             inventory_changed,
             state: watch::Sender::default(),
             back: Arc::default(),
+            told: Arc::default(),
         }
     }
 
@@ -116,18 +133,23 @@ impl SyncContext {
     }
 
     fn failed(&self, error: &SyncError) {
+        let problem = crate::whole_text(error);
+        let is_new = self.state.borrow().problem.as_ref() != Some(&problem);
         let revoked = is_revoked(error);
         let newly_revoked = revoked && !self.state.borrow().revoked;
-        self.state.send_modify(|state| {
-            state.problem = Some(error.to_string());
-            state.revoked = revoked;
-        });
         if newly_revoked {
             tracing::warn!("the server no longer accepts this tablet; everything stays enforced");
             self.alarm(
                 "the server no longer accepts this tablet; what was last agreed stays enforced",
             );
+        } else if is_new && breaks_the_record(error) && self.told.insert_if_absent(&problem) {
+            tracing::error!(problem, "the server and this tablet disagree on the record");
+            self.alarm(&problem);
         }
+        self.state.send_modify(|state| {
+            state.problem = Some(problem);
+            state.revoked = revoked;
+        });
     }
 
     fn alarm(&self, what: &str) {
@@ -147,6 +169,31 @@ pub async fn run(context: SyncContext) {
 
 fn is_revoked(error: &SyncError) -> bool {
     matches!(error, SyncError::Server(error) if error.is_revoked())
+}
+
+/// Whether somebody has to look: one of the two records was put back or changed.
+fn breaks_the_record(error: &SyncError) -> bool {
+    use nestwarden_policy_schema::device_api::code;
+    match error {
+        SyncError::RecordPutBack { .. } => true,
+        SyncError::Server(error) => [
+            code::EVENT_GAP,
+            code::EVENT_CHAIN,
+            code::EVENT_CONFLICT,
+            code::EVENT_HEAD,
+        ]
+        .iter()
+        .any(|broken| error.is_code(broken)),
+        SyncError::Identity(_)
+        | SyncError::Tls(_)
+        | SyncError::Ledger(_)
+        | SyncError::Statement(_)
+        | SyncError::OtherStatement(_)
+        | SyncError::Bundle(_)
+        | SyncError::Inventory(_)
+        | SyncError::NoRandomness
+        | SyncError::Interrupted(_) => false,
+    }
 }
 
 /// 0 to 1.
@@ -172,3 +219,10 @@ async fn blocking<T: Send + 'static, E: From<tokio::task::JoinError> + Send + 's
 ) -> Result<T, E> {
     tokio::task::spawn_blocking(work).await?
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod tests_server;

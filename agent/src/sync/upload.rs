@@ -17,7 +17,7 @@ const INVENTORY_EVERY: Duration = Duration::from_mins(15);
 /// Bodies are quoted once more inside the request.
 const MAX_BATCH_BYTES: usize = MAX_BODY_BYTES / 2;
 
-struct Uploader {
+pub(super) struct Uploader {
     context: SyncContext,
     /// What the server has on disk, as it said since the last failure.
     on_disk: Option<u64>,
@@ -30,11 +30,7 @@ pub(super) async fn run(context: SyncContext) {
     let mut recorded = context.ledger.event_recorded();
     let mut changed = context.inventory_changed.clone();
     let back = Arc::clone(&context.back);
-    let mut uploader = Uploader {
-        context,
-        on_disk: None,
-        sent: None,
-    };
+    let mut uploader = Uploader::new(context);
     let mut inventory_sent_at = None;
     loop {
         recorded.mark_unchanged();
@@ -76,8 +72,16 @@ pub(super) async fn run(context: SyncContext) {
 }
 
 impl Uploader {
+    pub(super) fn new(context: SyncContext) -> Self {
+        Self {
+            context,
+            on_disk: None,
+            sent: None,
+        }
+    }
+
     /// Sends everything that waits, then the inventory if it is overdue or says something new. Whether that went.
-    async fn round(&mut self, inventory_overdue: bool) -> Result<bool, SyncError> {
+    pub(super) async fn round(&mut self, inventory_overdue: bool) -> Result<bool, SyncError> {
         self.send_events().await?;
         let inventory = (self.context.inventory)()
             .await

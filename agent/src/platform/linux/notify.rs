@@ -5,12 +5,12 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 /// The service manager's socket.
-pub struct ServiceManager {
+pub(crate) struct ServiceManager {
     socket: Option<UnixDatagram>,
 }
 
 impl ServiceManager {
-    pub fn from_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         let socket = std::env::var("NOTIFY_SOCKET").ok().and_then(|name| {
             connected(&name)
                 .inspect_err(|error| tracing::warn!(%error, "systemd's socket does not answer"))
@@ -19,20 +19,20 @@ impl ServiceManager {
         Self { socket }
     }
 
-    pub fn ready(&self) {
+    pub(crate) fn ready(&self) {
         self.say("READY=1");
     }
 
-    pub fn alive(&self) {
+    pub(crate) fn alive(&self) {
         self.say("WATCHDOG=1");
     }
 
-    pub fn stopping(&self) {
+    pub(crate) fn stopping(&self) {
         self.say("STOPPING=1");
     }
 
     /// How often to say alive: half of what systemd waits for; `None` when it does not.
-    pub fn watchdog_period() -> Option<Duration> {
+    pub(crate) fn watchdog_period() -> Option<Duration> {
         let waits_us: u64 = std::env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
         Some(Duration::from_micros(waits_us / 2)).filter(|period| !period.is_zero())
     }
