@@ -16,6 +16,7 @@ mod merge;
 mod nursery;
 mod papers;
 mod policies;
+mod ranges;
 mod signed;
 mod texts;
 mod verdict;

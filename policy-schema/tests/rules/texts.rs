@@ -7,7 +7,7 @@ use nestwarden_policy_schema::enrol_link::{EnrolLink, is_token};
 use nestwarden_policy_schema::id::{ChildId, DeviceId};
 use nestwarden_policy_schema::policy::apps::AppSource;
 use nestwarden_policy_schema::policy::{AppId, RequirementId};
-use nestwarden_policy_schema::trust::SpkiPin;
+use nestwarden_policy_schema::trust::{KeyId, SpkiPin};
 
 const TOKEN: &str = "0123456789ABCDEFGHJKMNPQRS";
 
@@ -154,4 +154,10 @@ fn a_generation_only_grows() {
     assert_eq!(Generation::new(u64::MAX).next(), None);
     assert_eq!(Generation::new(7).get(), 7);
     assert_eq!(Generation::new(7).to_string(), "7");
+}
+
+#[test]
+fn a_key_is_named_by_its_digest() {
+    let id = KeyId(Digest([0xab; 32]));
+    assert_eq!(id.to_string(), "ab".repeat(32));
 }
