@@ -28,8 +28,6 @@ use tokio::sync::watch;
 pub const MAX_TIME_OFF: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// A wall clock this little behind the last time seen is drift and no tampering.
 pub const TOLERATED_DRIFT: SignedDuration = SignedDuration::from_mins(2);
-/// Answers that took longer say too little about the time.
-const MAX_ROUND_TRIP: Duration = Duration::from_secs(30);
 const KEY: &str = "clock";
 
 /// The trusted clock; clones share it.
@@ -101,21 +99,22 @@ impl TrustedClock {
 
     /// Takes over a time the server signed for in answer to a request that took `round_trip`, and ends any doubt.
     ///
-    /// The signature and the nonce were checked; a slow answer still counts as contact, but does not set the time unless
-    /// the clock is in doubt: a statement held back on the way must not hold the tablet's clock back.
+    /// The signature and the nonce were checked. The time was signed somewhere within the round trip, a hang included, so
+    /// it is now no earlier than that and no later by more than the round trip: a clock within those bounds is left alone,
+    /// and an answer held back on the way cannot hold the tablet's clock back.
     pub fn confirm(&self, signed_for: Timestamp, round_trip: Duration) -> Result<(), LedgerError> {
-        let half = SignedDuration::try_from(round_trip / 2).unwrap_or(SignedDuration::ZERO);
+        let round_trip = SignedDuration::try_from(round_trip).unwrap_or(SignedDuration::MAX);
+        let latest = signed_for
+            .saturating_add(round_trip)
+            .unwrap_or(Timestamp::MAX);
         let since_boot = self.shared.door.since_boot();
         let (is_first, doubt_ended) = {
             let mut state = self.state();
             let is_first = state.last_contact.is_none();
-            let doubted = state.doubt.take().is_some();
-            if doubted || round_trip <= MAX_ROUND_TRIP {
-                state.at = signed_for.saturating_add(half).unwrap_or(signed_for);
-                state.since_boot = since_boot;
-            }
+            state.at = state.at_reading(since_boot).clamp(signed_for, latest);
+            state.since_boot = since_boot;
             state.last_contact = Some(signed_for);
-            (is_first, doubted)
+            (is_first, state.doubt.take().is_some())
         };
         if doubt_ended {
             self.checkpoint()?;

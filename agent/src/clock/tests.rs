@@ -62,7 +62,7 @@ fn contact_ends_the_doubt_and_sets_the_time() {
         .confirm(at("2026-03-02T13:00:00Z"), Duration::from_secs(2))
         .unwrap();
     let now = clock.now();
-    assert_eq!(now.at, at("2026-03-02T13:00:01Z"));
+    assert_eq!(now.at, at("2026-03-02T13:00:00Z"));
     assert!(!now.doubtful);
     assert!(!*doubt.borrow());
     assert_eq!(now.last_contact, Some(at("2026-03-02T13:00:00Z")));
@@ -121,7 +121,7 @@ fn a_clock_far_ahead_is_in_doubt_until_the_next_contact() {
     clock
         .confirm(at("2026-03-02T13:00:00Z"), Duration::from_secs(90))
         .unwrap();
-    assert_eq!(clock.now().at, at("2026-03-02T13:00:45Z"));
+    assert_eq!(clock.now().at, at("2026-03-02T13:01:30Z"));
     assert!(!clock.now().doubtful);
 }
 
@@ -143,4 +143,14 @@ fn an_answer_held_back_does_not_hold_the_clock_back() {
     tablet.door.pass(Duration::from_mins(10));
     clock.confirm(at(MONDAY), Duration::from_mins(10)).unwrap();
     assert_eq!(clock.now().at, at("2026-03-02T12:10:00Z"));
+}
+
+#[test]
+fn an_answer_that_hung_does_not_push_a_good_clock_ahead() {
+    let tablet = Tablet::after_contact();
+    let clock = tablet.open();
+    tablet.door.pass(Duration::from_mins(20));
+    let signed_for = at("2026-03-02T12:19:59Z");
+    clock.confirm(signed_for, Duration::from_mins(20)).unwrap();
+    assert_eq!(clock.now().at, at("2026-03-02T12:20:00Z"));
 }
