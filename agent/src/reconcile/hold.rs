@@ -31,12 +31,15 @@ fn enforce<C: Control, E: Enforcer<C>>(
     differences: &[C::Change],
     enforcer: &mut E,
 ) -> Outcome {
-    let (mut changed, mut first_error) = (Vec::new(), None);
+    let (mut changed, mut impossible, mut first_error) = (Vec::new(), Vec::new(), None);
     for change in differences.iter().filter(|c| C::unread(c).is_none()) {
         // One change that fails must not keep the others from being made.
         match enforcer.apply(change) {
             Ok(()) => changed.push(change.to_string()),
             Err(error) => {
+                if matches!(error, EnforceError::Unsupported(_)) {
+                    impossible.push(change.to_string());
+                }
                 first_error.get_or_insert(error);
             }
         }
@@ -51,11 +54,18 @@ fn enforce<C: Control, E: Enforcer<C>>(
     if let Some(unread) = all_unread::<C>(&remaining) {
         return unread;
     }
-    if let Some(EnforceError::Unsupported(reason)) = first_error {
-        return Outcome::Unsupported { reason };
+    let remaining: Vec<String> = remaining.iter().map(ToString::to_string).collect();
+    // What was read and is wrong must not hide behind something else that this tablet cannot do.
+    let nothing_else = remaining.iter().all(|change| impossible.contains(change));
+    if let Some(EnforceError::Unsupported(reason)) = &first_error
+        && nothing_else
+    {
+        return Outcome::Unsupported {
+            reason: reason.clone(),
+        };
     }
     Outcome::Drifted {
-        remaining: remaining.iter().map(ToString::to_string).collect(),
+        remaining,
         error: first_error.map(|error| error.whole_text()),
     }
 }
@@ -241,6 +251,65 @@ mod tests {
                 error: Some("failed to press the switch: it is stuck".to_owned()),
             }
         );
+    }
+
+    /// Two lamps, of which one has no switch.
+    struct TwoLamps;
+
+    impl Control for TwoLamps {
+        const NAME: ControlName = ControlName::Radios;
+        type Desired = ();
+        type Observed = Vec<&'static str>;
+        type Change = &'static str;
+
+        fn desired(_: &Situation) -> Option<()> {
+            Some(())
+        }
+
+        fn diff((): &(), lit: &Self::Observed) -> Vec<&'static str> {
+            lit.clone()
+        }
+    }
+
+    struct Hall {
+        lit: Vec<&'static str>,
+        stuck: bool,
+    }
+
+    impl Enforcer<TwoLamps> for Hall {
+        fn observe(&mut self) -> Result<Vec<&'static str>, EnforceError> {
+            Ok(self.lit.clone())
+        }
+
+        fn apply(&mut self, change: &&'static str) -> Result<(), EnforceError> {
+            if *change == "switch off the lamp without a switch" {
+                return Err(EnforceError::Unsupported("it has no switch".to_owned()));
+            }
+            if !self.stuck {
+                self.lit.retain(|lamp| lamp != change);
+            }
+            Ok(())
+        }
+
+        fn release(&mut self) -> Result<(), EnforceError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_does_not_hide_behind_something_that_cannot_be_done_here() {
+        let outcome = |stuck| {
+            let lit = vec![
+                "switch off the lamp without a switch",
+                "switch off the other lamp",
+            ];
+            let mut hall = Hall { lit, stuck };
+            hold::<TwoLamps, _>(&situation(), Mode::Enforce, &mut hall)
+        };
+        assert!(
+            matches!(outcome(true), Outcome::Drifted { remaining, .. } if remaining.len() == 2)
+        );
+        assert!(matches!(outcome(false), Outcome::Unsupported { .. }));
     }
 
     #[test]

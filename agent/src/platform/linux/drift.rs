@@ -22,7 +22,7 @@ use zbus::{MatchRule, MessageStream, connection};
 const WAITING: usize = 256;
 
 /// Directories worth watching, what of them matters (a name's beginning), and to whom.
-const WATCHED: [(&str, &str, ControlName); 14] = [
+const WATCHED: [(&str, &str, ControlName); 15] = [
     ("/etc", "shadow", ControlName::Passcode),
     ("/etc", "passwd", ControlName::Passcode),
     ("/etc/pam.d", "common-", ControlName::Passcode),
@@ -57,6 +57,8 @@ const WATCHED: [(&str, &str, ControlName); 14] = [
         ControlName::Camera,
     ),
     ("/etc/systemd/user", "", ControlName::Radios),
+    // An upgraded package has other files than the ones that were approved.
+    ("/var/lib/dpkg", "status", ControlName::Apps),
 ];
 const CAMERA_NODES: (&str, &str, ControlName) = ("/dev", "video", ControlName::Camera);
 
@@ -171,6 +173,7 @@ fn watch_kernel(tablet: &Tablet, sender: &mpsc::Sender<ControlName>) {
         let (of_radios, of_mounts) = ready.split_at(usize::from(radios.is_some()));
         if of_mounts == [true] {
             signal(sender, ControlName::Storage);
+            signal(sender, ControlName::Apps);
         }
         if of_radios == [true] {
             signal(sender, ControlName::Radios);
