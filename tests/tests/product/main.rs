@@ -6,6 +6,7 @@
 )]
 
 mod consent;
+mod disk;
 mod enrolment;
 mod kill;
 mod network;
