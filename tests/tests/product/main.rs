@@ -12,3 +12,4 @@ mod kill;
 mod network;
 mod restart;
 mod setting;
+mod users;
