@@ -48,17 +48,6 @@ impl Ground {
             consent: self.consent,
         }
     }
-
-    pub(super) fn is_in_effect(&self, now: Timestamp) -> bool {
-        self.withhold_at
-            .or(self.seal_at)
-            .is_some_and(|at| at <= now)
-    }
-
-    /// Whether leaving destruction to a person holds for every other reason too. The lease says nothing about the photo.
-    pub(super) fn vetoes(&self) -> bool {
-        self.cause != Cause::Lease
-    }
 }
 
 /// Everything that speaks, now or later, against keeping the photo.
@@ -220,7 +209,6 @@ fn not_on_register(inquiry: &Inquiry<'_>, id: ChildId, at: Timestamp) -> Ground 
         child: Some(id),
         seal_at: None,
         destroy: None,
-        by_time: true,
         ..ground
     }
 }

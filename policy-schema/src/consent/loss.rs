@@ -52,11 +52,12 @@ fn losses<'a>(
                 standing.withdrawn_at.unwrap_or(taken_at).min(now),
                 Cause::Withdrawn,
             ),
-            ConsentState::Given => {
+            ConsentState::Given if child.gives(*purpose) => {
                 let end = calendar.end_of(standing.valid_until?);
                 (end <= now).then_some((end, Cause::Expired))?
             }
-            ConsentState::Unanswered
+            ConsentState::Given
+            | ConsentState::Unanswered
             | ConsentState::Refused
             | ConsentState::Expired
             | ConsentState::EndedLeaver
@@ -77,10 +78,9 @@ pub(super) fn confirmed_child(inquiry: &Inquiry<'_>, id: ChildId, child: &ChildE
     // While a Yes without its dates would do, only the clock says No.
     let only_dates_deny = inquiry.policy.purposes.keys().any(|p| child.gives(*p));
     if let Some(loss) = losses(inquiry, id, child).max() {
-        let ground = loss.ground(inquiry);
         return Ground {
-            by_time: ground.by_time || only_dates_deny,
-            ..ground
+            by_time: only_dates_deny,
+            ..loss.ground(inquiry)
         };
     }
     let taken_at = inquiry.photo.captured_at;

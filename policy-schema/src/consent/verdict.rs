@@ -289,9 +289,8 @@ impl Inquiry<'_> {
             .filter(|g| !dated_by_a_clock_in_doubt(g))
             .filter_map(|g| Some(g.due(g.seal_at?)))
             .min_by_key(|due| (due.at, due.cause));
-        let left_to_a_person = grounds
-            .iter()
-            .any(|g| g.destroy.is_none() && g.is_in_effect(self.now.at) && g.vetoes());
+        // What one reason leaves to a person, no other reason takes from them.
+        let left_to_a_person = grounds.iter().any(|g| g.destroy.is_none());
         let destroy = self
             .photo
             .sealed_at

@@ -17,6 +17,7 @@ mod nursery;
 mod papers;
 mod policies;
 mod ranges;
+mod reasons;
 mod signed;
 mod texts;
 mod verdict;
