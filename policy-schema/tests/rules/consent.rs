@@ -99,6 +99,7 @@ fn answers_resolve_as_the_table_says() {
         // A blank answer takes a Yes away and stands in the way of none.
         (&[(Given, 5, 5), (Unanswered, 0, 7)], Unanswered, 7),
         (&[(Given, 5, 5), (Unanswered, 4, 7)], Given, 5),
+        (&[(Given, 5, 9), (Unanswered, 6, 7)], Unanswered, 7),
         (&[(Given, 5, 5), (Unanswered, 5, 7)], Unanswered, 7),
         (&[(Unanswered, 0, 7), (Given, 6, 8)], Given, 8),
         (&[(Unanswered, 0, 7), (Given, 0, 8)], Given, 8),

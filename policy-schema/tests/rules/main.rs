@@ -16,6 +16,7 @@ mod merge;
 mod nursery;
 mod papers;
 mod policies;
+mod presence;
 mod ranges;
 mod reasons;
 mod signed;
