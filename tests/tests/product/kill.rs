@@ -11,7 +11,7 @@ use std::time::Duration;
 use system_tests::evidence;
 use system_tests::fleet::{Fleet, content};
 use system_tests::jpeg::mix;
-use system_tests::patience::until_equal;
+use system_tests::patience::{until, until_equal};
 use system_tests::profile;
 use system_tests::register::Register;
 
@@ -33,6 +33,15 @@ struct Deeds {
     /// Photos (by id) said to show a child (by reference).
     tagged: BTreeMap<String, String>,
     withdrawn: BTreeSet<String>,
+}
+
+impl Deeds {
+    /// Whether the child said to be in a photo has withdrawn.
+    fn has_withdrawn(&self, photo: &str) -> bool {
+        self.tagged
+            .get(photo)
+            .is_some_and(|child| self.withdrawn.contains(child))
+    }
 }
 
 #[test]
@@ -69,15 +78,16 @@ fn no_kill_loses_or_doubles_an_event_or_leaves_half_a_photo() {
         if round % 10 == 0 {
             until_all_answer(&mut fleet);
         }
-        if round % 25 == 0 {
+        // From Monday to the Tuesday of the week after, so that what was sealed first is destroyed under kills as well.
+        if round % (kills / 10).max(1) == 0 {
             fleet
                 .clock()
-                .advance(SignedDuration::from_hours(18))
+                .advance(SignedDuration::from_hours(20))
                 .unwrap();
         }
     }
     until_all_answer(&mut fleet);
-    settle(&mut fleet);
+    settle(&mut fleet, &deeds);
     every_event_is_at_the_server_once(&fleet);
     every_photo_is_whole_or_gone(&fleet, &deeds);
     fleet.server.tell(["verify"]).unwrap();
@@ -146,13 +156,22 @@ fn until_all_answer(fleet: &mut Fleet) {
 }
 
 /// Lets everything that was begun come to its end.
-fn settle(fleet: &mut Fleet) {
+fn settle(fleet: &mut Fleet, deeds: &Deeds) {
     // Past every pause between attempts to reach the server.
     fleet
         .clock()
         .advance(SignedDuration::from_mins(45))
         .unwrap();
     fleet.tablets[0].tell(["photos", "rescan"]).unwrap();
+    until("the photos of whoever withdrew sealed", || {
+        fleet.tablets[0].check()?;
+        let live = fleet.tablets[0]
+            .ledger()
+            .texts("SELECT id FROM photo WHERE stage IN ('live', 'withheld')")?;
+        let left = live.iter().any(|id| deeds.has_withdrawn(id));
+        Ok((!left).then_some(()))
+    })
+    .unwrap();
     until_equal("the photos' journal to be done", &0, || {
         fleet.tablets[0].check()?;
         fleet.tablets[0]
@@ -239,12 +258,8 @@ fn every_photo_is_whole_or_gone(fleet: &Fleet, deeds: &Deeds) {
             "sealed" | "destroyed" => assert!(copies.is_empty(), "{copies:?}"),
             other => panic!("stage {other}"),
         }
-        let withdrawn = deeds
-            .tagged
-            .get(&id)
-            .is_some_and(|child| deeds.withdrawn.contains(child));
         assert!(
-            !withdrawn || ["sealed", "destroyed"].contains(&stages[&id].as_str()),
+            !deeds.has_withdrawn(&id) || ["sealed", "destroyed"].contains(&stages[&id].as_str()),
             "{id} is {}, although a child in it withdrew",
             stages[&id]
         );
