@@ -1,6 +1,7 @@
 //! Which values a policy may have: the ends of every range, and just beyond them.
 
-use nestwarden_policy_schema::policy::{AppsPolicy, PhotosPolicy, Policy};
+use nestwarden_policy_schema::control::ControlName;
+use nestwarden_policy_schema::policy::{AppsPolicy, Mode, PhotosPolicy, Policy, Rotation};
 use nestwarden_policy_schema::profile::{EARLY_YEARS, PolicyProfile};
 use std::collections::BTreeSet;
 
@@ -135,4 +136,40 @@ fn every_essential_app_that_is_not_allowed_is_named() {
     assert_eq!(apps(&["dpkg:a"], &["dpkg:a"]), Vec::<String>::new());
     assert!(apps(&["dpkg:a"], &["dpkg:b", "dpkg:c"])[0].contains("without dpkg:b, dpkg:c"));
     assert_eq!(apps(&["dpkg:a"], &[]).len(), 1);
+}
+
+#[test]
+fn a_passcode_changes_on_schedule_on_event_or_on_both() {
+    for (rotation, scheduled, on_event) in [
+        (Rotation::Scheduled, true, false),
+        (Rotation::Event, false, true),
+        (Rotation::Both, true, true),
+    ] {
+        assert_eq!(
+            (rotation.is_scheduled(), rotation.is_on_event()),
+            (scheduled, on_event)
+        );
+        let mut policy = early_years();
+        let passcode = policy.passcode.as_mut().unwrap();
+        (passcode.rotation, passcode.max_age_days) = (rotation, None);
+        assert_eq!(policy.problems().is_empty(), !scheduled, "{rotation:?}");
+    }
+}
+
+#[test]
+fn a_control_has_the_mode_that_its_own_table_says() {
+    for control in ControlName::ALL {
+        let mut policy = serde_json::to_value(early_years()).unwrap();
+        policy[control.as_str()]["mode"] = "enforce".into();
+        let policy: Policy = serde_json::from_value(policy).unwrap();
+        for other in ControlName::ALL {
+            let mode = if other == control {
+                Mode::Enforce
+            } else {
+                Mode::Observe
+            };
+            assert_eq!(policy.mode(other), Some(mode));
+            assert_eq!(Policy::default().mode(other), None);
+        }
+    }
 }
