@@ -213,6 +213,8 @@ fn is_member(peer: &UCred, staff: u32) -> bool {
 fn refused(error: &PhotosError) -> Answer {
     let code = match error {
         PhotosError::NoSuchPhoto(_) => "no_such_photo",
+        PhotosError::NoSuchChild(_) => "no_such_child",
+        PhotosError::TagsLoosened(_) => "tags_loosened",
         PhotosError::SessionOpen(_) => "session_open",
         PhotosError::NoSession => "no_session",
         PhotosError::NoBundle => "no_bundle",

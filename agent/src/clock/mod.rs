@@ -126,12 +126,18 @@ impl TrustedClock {
         Ok(())
     }
 
-    /// Notes that the hold list in force is the server's, as of a time it signed for.
+    /// Notes that the hold list in force is the server's, as of a time it signed for, and has everything that waited for
+    /// a fresh one looked at again.
     pub fn confirm_holds(&self, signed_for: Timestamp) {
-        self.state().holds_confirmed_at = Some(signed_for);
+        let doubtful = {
+            let mut state = self.state();
+            state.holds_confirmed_at = Some(signed_for);
+            state.doubt.is_some()
+        };
+        self.shared.doubt.send_replace(doubtful);
     }
 
-    /// Changes between doubtful and not.
+    /// Whether the clock is in doubt; marked as changed at every contact with the server, too.
     pub fn watch_doubt(&self) -> watch::Receiver<bool> {
         self.shared.doubt.subscribe()
     }

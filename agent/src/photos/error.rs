@@ -13,6 +13,15 @@ pub enum PhotosError {
     Io(#[from] io::Error),
     #[error("there is no photo {0} on this tablet")]
     NoSuchPhoto(nestwarden_policy_schema::id::PhotoId),
+    #[error(
+        "child {0} is not on this tablet's register; check the id, or say there is somebody not on the register"
+    )]
+    NoSuchChild(nestwarden_policy_schema::id::ChildId),
+    /// Staff may add to what was said of a photo. Taking it back could bring a photo back that a parent refused.
+    #[error(
+        "somebody already said who is in photo {0}; more names can be added here, but none taken away. If that was a mistake, leave the photo as it is and tell the manager"
+    )]
+    TagsLoosened(nestwarden_policy_schema::id::PhotoId),
     #[error("a session has been open since {0}; end it first")]
     SessionOpen(jiff::Timestamp),
     #[error("no session is open; start one first")]

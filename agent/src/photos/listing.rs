@@ -53,6 +53,17 @@ pub struct Tags {
     pub care_record: bool,
 }
 
+impl Tags {
+    /// Whether something that was said of the photo would no longer be: a name, somebody not on the register, or that it
+    /// is no care record.
+    fn take_back(&self, row: &PhotoRow) -> bool {
+        let said = &row.subjects;
+        !said.confirmed.is_subset(&self.confirmed)
+            || (said.unregistered_person && !self.unregistered_person)
+            || (self.care_record && !row.care_record && said.tagging != Tagging::Untagged)
+    }
+}
+
 /// How well the roots are being looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Watchfulness {
@@ -159,10 +170,16 @@ impl Engine {
         photo: PhotoId,
         tags: &Tags,
     ) -> Result<(), PhotosError> {
+        let register = &moment.bundle.register.children;
+        if let Some(unknown) = tags.confirmed.iter().find(|id| !register.contains_key(id)) {
+            return Err(PhotosError::NoSuchChild(*unknown));
+        }
         self.commit(|tx| {
-            let row = catalogue::photo(tx.sql(), photo)?;
-            if row.is_none_or(|row| row.stage == Stage::Destroyed) {
-                return Err(PhotosError::NoSuchPhoto(photo));
+            let row = catalogue::photo(tx.sql(), photo)?
+                .filter(|row| row.stage != Stage::Destroyed)
+                .ok_or(PhotosError::NoSuchPhoto(photo))?;
+            if tags.take_back(&row) {
+                return Err(PhotosError::TagsLoosened(photo));
             }
             catalogue::tags_replace(tx.sql(), photo, &tags.confirmed)?;
             tx.sql().execute(

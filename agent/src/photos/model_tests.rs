@@ -76,8 +76,11 @@ fn take(tablet: &mut Tablet, step: &Step) {
         Step::Tag { photo, children } => {
             let listed = tablet.list();
             if let Some(listing) = listed.get(usize::from(*photo)) {
-                let children: Vec<u128> = children.iter().map(|c| u128::from(*c)).collect();
-                tablet.tag(listing.id, &children);
+                let (id, said) = (listing.id, listing.confirmed.clone());
+                // Names may be added and never taken away.
+                let names = (0..=u8::MAX)
+                    .filter(|n| children.contains(n) || said.contains(&child(u128::from(*n))));
+                tablet.tag(id, &names.map(u128::from).collect::<Vec<_>>());
             }
         }
         Step::Consent { child, given } => {

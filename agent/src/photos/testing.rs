@@ -176,7 +176,7 @@ impl Tablet {
         self.bundle.holds = HoldList::new(self.now.at, Vec::new());
     }
 
-    fn with<T>(&mut self, work: impl FnOnce(&mut Engine, &Moment<'_>) -> T) -> T {
+    pub(super) fn with<T>(&mut self, work: impl FnOnce(&mut Engine, &Moment<'_>) -> T) -> T {
         let since = self.now.at.as_second().cast_unsigned();
         let moment = Moment {
             bundle: &self.bundle,

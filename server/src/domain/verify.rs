@@ -299,6 +299,13 @@ impl Verifier {
                 "the tablet signed a head for it, and the event is missing".to_owned(),
             );
         }
+        if end == 0 && !device.issued.is_empty() {
+            add(
+                None,
+                "bundles were issued to it, and there is not one event of it; either it was never started, or its record was removed"
+                    .to_owned(),
+            );
+        }
         if end > last_head {
             add(
                 Some(end),
