@@ -1,15 +1,12 @@
 //! What becomes of real files, and what is left of them when the power goes at any instant.
 
-use super::error::PhotosError;
 use super::fault::armed;
-use super::listing::Tags;
 use super::testing::{Tablet, child, jpeg};
-use nestwarden_policy_schema::consent::{Cause, ConsentState, Stage, Tagging};
+use nestwarden_policy_schema::consent::{Cause, ConsentState, Stage};
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
 use nestwarden_policy_schema::policy::Mode;
 use nestwarden_policy_schema::receipt::{ArtefactKind, ArtefactResult};
-use std::collections::BTreeSet;
 
 #[test]
 fn a_withdrawn_consent_withholds_and_seals_at_once_and_destroys_three_opening_days_later() {
@@ -320,52 +317,6 @@ fn what_is_written_through_an_old_descriptor_while_withheld_is_sealed_as_it_is()
     tablet.assert_sound();
     let content = age::decrypt(&tablet.release, tablet.vault().values().next().unwrap()).unwrap();
     assert!(content.ends_with(b"more"));
-}
-
-#[test]
-fn no_tag_brings_back_a_photo_that_a_parent_refused() {
-    let mut tablet = Tablet::new();
-    let id = tablet.photo_of_one("one.jpg");
-    tablet.set_consent(1, ConsentState::Withdrawn);
-    tablet.settle();
-    let before = tablet.stages();
-    let nobody = Tags {
-        tagging: Tagging::NoChild,
-        confirmed: BTreeSet::new(),
-        unregistered_person: false,
-        care_record: false,
-    };
-    let other = Tags {
-        tagging: Tagging::Complete,
-        confirmed: [child(2)].into(),
-        ..nobody.clone()
-    };
-    let care = Tags {
-        tagging: Tagging::Complete,
-        confirmed: [child(1)].into(),
-        care_record: true,
-        ..nobody.clone()
-    };
-    for tags in [nobody, other, care] {
-        let refused = tablet.with(|engine, moment| engine.tag(moment, id, &tags));
-        assert!(matches!(refused, Err(PhotosError::TagsLoosened(_))));
-        tablet.settle();
-        assert_eq!(tablet.stages(), before);
-    }
-}
-
-#[test]
-fn a_child_who_is_not_on_the_register_cannot_be_named() {
-    let mut tablet = Tablet::new();
-    let id = tablet.photo_of_one("one.jpg");
-    let tags = Tags {
-        tagging: Tagging::Complete,
-        confirmed: [child(1), child(4_000_000)].into(),
-        unregistered_person: false,
-        care_record: false,
-    };
-    let refused = tablet.with(|engine, moment| engine.tag(moment, id, &tags));
-    assert!(matches!(refused, Err(PhotosError::NoSuchChild(_))));
 }
 
 #[test]

@@ -38,6 +38,8 @@ mod engine_tests;
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod model_tests;
 #[cfg(test)]
+mod tagging_tests;
+#[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod task_tests;
 #[cfg(test)]
