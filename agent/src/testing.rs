@@ -113,6 +113,8 @@ impl Signer {
             },
             holds: HoldList::new(at, Vec::new()),
             roster: BTreeSet::new(),
+            corrections: Vec::new(),
+            found_photos: None,
             commands: Vec::new(),
             photo_hash_key: Secret::new(vec![3; 32]),
             release_recipient: String::new(),

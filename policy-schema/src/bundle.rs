@@ -3,7 +3,7 @@
 use crate::bytes::{Digest, Secret};
 use crate::calendar::Calendar;
 use crate::command::ApprovedCommand;
-use crate::consent::{RegisterSnapshot, RoomName};
+use crate::consent::{FoundPhotos, RegisterSnapshot, RoomName, TagCorrection};
 use crate::control::ControlName;
 use crate::envelope::{Signable, Signed};
 use crate::generation::Generation;
@@ -61,6 +61,12 @@ pub struct Bundle {
     pub roster: BTreeSet<RosterEntry>,
     #[serde(default)]
     pub commands: Vec<ApprovedCommand>,
+    /// Of photos of this tablet, by photo; at most one each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub corrections: Vec<TagCorrection>,
+    /// Absent: nobody decided yet, and they are only counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found_photos: Option<FoundPhotos>,
     /// Keys the hash by which copies of a photo are recognised; 32 bytes.
     pub photo_hash_key: Secret,
     /// age recipients a photo is sealed to: the server's release key and the setting's offline recovery key.

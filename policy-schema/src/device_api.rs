@@ -2,17 +2,17 @@
 //!
 //! Identity comes from the client certificate, never from a body. Unknown fields are ignored on the wire.
 
-use crate::bytes::Base64;
-use crate::consent::Stage;
+use crate::bytes::{Base64, Secret};
+use crate::consent::{RoomName, Stage};
 use crate::control::ControlReport;
 use crate::envelope::Signed;
 use crate::event::Event;
 use crate::generation::Generation;
-use crate::id::{DeviceId, RequestId, SettingId};
+use crate::id::{ChildId, DeviceId, PhotoId, RequestId, SessionId, SettingId};
 use crate::trust::Anchors;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// `POST` an [`EnrolRequest`] without a client certificate; answers with an [`EnrolAnswer`].
 pub const ENROL_PATH: &str = "/device/v1/enrol";
@@ -30,6 +30,10 @@ pub const RENEW_PATH: &str = "/device/v1/renew";
 pub const RENEW_NONCE_PATH: &str = "/device/v1/renew-nonce";
 /// `POST` a [`RenewExpiredRequest`] with that nonce; answers with a [`RenewAnswer`].
 pub const RENEW_EXPIRED_PATH: &str = "/device/v1/renew-expired";
+/// `POST` a [`NamesRequest`]; answers with a [`NamesAnswer`]. For the screens of one session, kept in memory only.
+pub const NAMES_PATH: &str = "/device/v1/session-names";
+/// `POST` an [`UnsealRequest`]; answers with an [`UnsealAnswer`], or refuses with `unseal_not_authorised`.
+pub const UNSEAL_PATH: &str = "/device/v1/unseal";
 
 /// Longest hang of a bundle fetch, in seconds.
 pub const MAX_WAIT_S: u32 = 1800;
@@ -146,6 +150,56 @@ pub fn renewal_message(nonce: &str, csr: &[u8]) -> Vec<u8> {
     .concat()
 }
 
+/// Asks for the names of those who may be there on a day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamesRequest {
+    pub session: SessionId,
+    /// Empty: the whole setting.
+    pub rooms: BTreeSet<RoomName>,
+}
+
+/// Sorted by room, then by name.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamesAnswer {
+    pub children: Vec<NamedChild>,
+}
+
+/// A child as a practitioner knows them. Not printed, not logged, not written to disk on the tablet.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedChild {
+    pub child: ChildId,
+    /// First name, with as much of the last name as tells children of the same first name apart.
+    pub name: String,
+    pub rooms: BTreeSet<RoomName>,
+    pub booked_today: bool,
+}
+
+/// Asks for the key of one sealed file. No image travels: only the header of the file, by which the server's release key
+/// opens the file's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnsealRequest {
+    pub photo: PhotoId,
+    /// The recipient stanzas of the age header, in order, at most [`MAX_STANZAS`].
+    pub stanzas: Vec<UnsealStanza>,
+}
+
+/// Recipient stanzas of a sealed file: it has two, and age may add one that means nothing.
+pub const MAX_STANZAS: usize = 8;
+
+/// One recipient stanza as the age format has it (age-encryption.org/v1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnsealStanza {
+    pub tag: String,
+    pub args: Vec<String>,
+    pub body: Base64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnsealAnswer {
+    /// The 16 bytes of the age file key.
+    pub file_key: Secret,
+}
+
 /// The body of every answer that is not a success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
@@ -175,6 +229,8 @@ pub mod code {
     /// The body did not arrive in time.
     pub const BODY_TOO_SLOW: &str = "body_too_slow";
     pub const QUERY_INVALID: &str = "query_invalid";
+    pub const UNSEAL_NOT_AUTHORISED: &str = "unseal_not_authorised";
+    pub const PHOTO_UNKNOWN: &str = "photo_unknown";
     pub const NONCE_INVALID: &str = "nonce_invalid";
     pub const SIGNATURE_INVALID: &str = "signature_invalid";
     pub const TOO_MANY_REQUESTS: &str = "too_many_requests";

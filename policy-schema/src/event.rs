@@ -5,7 +5,7 @@
 
 use crate::bundle::Feature;
 use crate::bytes::{Base64, Digest};
-use crate::consent::{Cause, RoomName, Stage, Tagging};
+use crate::consent::{Cause, PhotoFacts, RoomName, Stage, Tagging};
 use crate::control::{ControlName, Outcome};
 use crate::envelope::{Signable, Signed};
 use crate::generation::Generation;
@@ -72,6 +72,12 @@ pub enum EventBody {
         photo: PhotoId,
         tagging: Tagging,
         confirmed: u64,
+    },
+    /// What the verdict on a photo rests on, told whenever it changed, by random ids: from it the server says what an
+    /// import or a withdrawal would remove, and where a use has to be taken down. Not told of photos found at enrolment.
+    PhotoKnown {
+        media: String,
+        facts: Box<PhotoFacts>,
     },
     /// Moved to another stage, or would have been in observe mode.
     PhotoStage {

@@ -82,4 +82,6 @@ ids! {
     /// A nursery. Every row on a server belongs to one.
     SettingId = "setting",
     StaffId = "staff",
+    /// Something a person has to do, with an owner and a day.
+    TaskId = "task",
 }

@@ -61,6 +61,7 @@ pub(super) fn repeat(body: &EventBody) -> Option<Repeat> {
         | EventBody::SessionEnded { .. }
         | EventBody::PhotoSeen { .. }
         | EventBody::PhotoTagged { .. }
+        | EventBody::PhotoKnown { .. }
         | EventBody::PhotoStage { .. }
         | EventBody::PhotoIncomplete { .. }
         | EventBody::Destroyed { .. }

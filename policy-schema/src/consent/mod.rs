@@ -9,7 +9,7 @@ pub mod verdict;
 
 pub use record::{ConsentRecord, ConsentSource, ConsentStanding, ConsentState, GivenBy, Method};
 pub use register::{ChildEntry, LeaveReason, Leaving, RegisterSnapshot, Restriction, RoomName};
-pub use subjects::{Subjects, Tagging};
+pub use subjects::{FoundDecision, FoundPhotos, Subjects, TagCorrection, Tagging};
 pub use verdict::{
     Cause, Due, PhotoFacts, Schedule, Stage, Standing, TrustedNow, Verdict, may_destroy, verdict,
 };

@@ -1,7 +1,8 @@
 //! Who is in a photo.
 
 use super::{ChildEntry, RegisterSnapshot, RoomName};
-use crate::id::ChildId;
+use crate::id::{ChildId, PhotoId};
+use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -35,6 +36,37 @@ pub struct Subjects {
     /// child who changes rooms or days afterwards does not drop out of the photo.
     #[serde(default)]
     pub possible_when_taken: BTreeSet<ChildId>,
+}
+
+/// A manager's word on who is in a photo; it replaces what was said on the tablet before, also where that loosens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagCorrection {
+    pub photo: PhotoId,
+    pub tagging: Tagging,
+    #[serde(default)]
+    pub confirmed: BTreeSet<ChildId>,
+    #[serde(default)]
+    pub unregistered_person: bool,
+    #[serde(default)]
+    pub care_record: bool,
+    /// Tags given later than this stand.
+    pub decided_at: Timestamp,
+}
+
+/// A manager's decision on the photos that were on a tablet before it was enrolled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundPhotos {
+    pub decision: FoundDecision,
+    pub decided_at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FoundDecision {
+    /// They stay as they are.
+    Leave,
+    /// They count as taken, by nobody who said who is in them, at the moment of the decision.
+    Sort,
 }
 
 impl Subjects {

@@ -84,6 +84,8 @@ pub(crate) fn bundle(generation: u64) -> Bundle {
         roster: BTreeSet::from([RosterEntry {
             staff: StaffId::from_uuid(Uuid::from_u128(0xb000)),
         }]),
+        corrections: Vec::new(),
+        found_photos: None,
         commands: vec![ApprovedCommand {
             command: command(CommandKind::Lock),
             approvals: Vec::new(),

@@ -98,6 +98,8 @@ impl Inputs {
             register: self.register.snapshot(now),
             holds: HoldList::new(now, self.holds.clone()),
             roster: BTreeSet::new(),
+            corrections: Vec::new(),
+            found_photos: None,
             commands: Vec::new(),
             photo_hash_key: secrets.photo_hash.clone(),
             release_recipient: secrets.release_recipient.clone(),

@@ -79,6 +79,8 @@ pub(crate) fn bundle(device: DeviceId, generation: u64) -> Bundle {
         },
         holds: HoldList::new(start(), Vec::new()),
         roster: BTreeSet::new(),
+        corrections: Vec::new(),
+        found_photos: None,
         commands: Vec::new(),
         photo_hash_key: Secret::new(vec![7; 32]),
         release_recipient: "age1release".to_owned(),
