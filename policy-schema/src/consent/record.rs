@@ -24,7 +24,10 @@ pub enum ConsentState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GivenBy {
+    /// Whoever answered first, or both together; what a booking system says is theirs.
     Parent,
+    /// A second parent, who answers apart from the first.
+    OtherParent,
     LocalAuthority,
     DelegatedCarer,
     Court,
@@ -113,7 +116,8 @@ impl ConsentStanding {
 /// Resolves every record of one child, per purpose. The order of the records does not matter.
 ///
 /// The later answer wins. A withdrawal recorded here stands until a Yes answered after it; a Yes without a date never
-/// restores. Two answers of the same instant that disagree are a conflict, which permits nothing.
+/// restores. A No is taken back by whoever gave it, or by a court: a later Yes of somebody else makes a conflict, and so
+/// do two answers of the same instant that disagree. A conflict permits nothing.
 pub fn resolve<'a>(
     records: impl IntoIterator<Item = &'a ConsentRecord>,
 ) -> BTreeMap<Purpose, ConsentStanding> {
@@ -138,21 +142,30 @@ fn resolve_one(records: &[&ConsentRecord]) -> ConsentStanding {
     let yes = latest(Kind::Yes);
     // Noes that no later Yes has answered. An undated Yes answers none.
     let standing_noes = || {
-        let answered = yes.and_then(|yes| yes.answered_at);
+        let unanswered = |no: &&ConsentRecord| !records.iter().any(|yes| yes.answers(no));
         records
             .iter()
             .copied()
             .filter(|r| r.kind() == Kind::No)
-            .filter(move |no| answered.is_none_or(|answered| answered <= no.said_at()))
+            .filter(unanswered)
     };
     let no = standing_noes().max_by_key(|r| (r.is_withdrawal(), r.said_at(), r.recorded_at, r.id));
     if let Some(no) = no {
-        return match yes {
-            Some(yes) if !no.is_withdrawal() && no.contradicts(yes) => {
+        let stands_for_its_giver =
+            |yes: &&ConsentRecord| standing_noes().all(|no| no.given_by != yes.given_by);
+        let of_another = records
+            .iter()
+            .copied()
+            .filter(|r| r.kind() == Kind::Yes && r.disagrees_with(no))
+            .filter(stands_for_its_giver)
+            .max_by_key(|r| (r.answered_at, r.recorded_at, r.id));
+        let at_the_same_instant = yes.filter(|yes| !no.is_withdrawal() && no.contradicts(yes));
+        return match at_the_same_instant.or(of_another) {
+            Some(yes) => {
                 let later = std::cmp::max_by_key(no, yes, |r| (r.recorded_at, r.id));
                 later.standing(ConsentState::Conflicted)
             }
-            Some(_) | None => no.standing(no.state_as_read()),
+            None => no.standing(no.state_as_read()),
         };
     }
     let blank = latest(Kind::Blank);
@@ -210,6 +223,21 @@ impl ConsentRecord {
         self.state == ConsentState::Refused
             && self.answered_at.is_some()
             && self.answered_at == yes.answered_at
+    }
+
+    /// Whether this Yes takes `no` back.
+    fn answers(&self, no: &Self) -> bool {
+        self.kind() == Kind::Yes
+            && (self.given_by == no.given_by || self.given_by == GivenBy::Court)
+            && self.answered_at.is_some_and(|at| at > no.said_at())
+    }
+
+    /// Whether this Yes of one person and a No of another leave open what holds. A court's No does not, and a withdrawal
+    /// only when the Yes came after it.
+    fn disagrees_with(&self, no: &Self) -> bool {
+        self.given_by != no.given_by
+            && no.given_by != GivenBy::Court
+            && (!no.is_withdrawal() || self.answered_at.is_some_and(|at| at > no.said_at()))
     }
 
     /// Whether this blank answer came after `yes`.

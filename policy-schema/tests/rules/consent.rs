@@ -136,6 +136,83 @@ fn answers_resolve_as_the_table_says() {
 }
 
 #[test]
+fn what_one_person_refused_no_other_gives_except_a_court() {
+    use GivenBy::{Court, LocalAuthority, OtherParent, Parent};
+    type By = (ConsentState, GivenBy, i8, i8);
+    let table: &[(&[By], ConsentState)] = &[
+        (&[(Given, Parent, 5, 5), (Given, OtherParent, 6, 6)], Given),
+        (
+            &[(Given, Parent, 5, 5), (Refused, OtherParent, 6, 6)],
+            Conflicted,
+        ),
+        (
+            &[(Refused, OtherParent, 5, 5), (Given, Parent, 6, 6)],
+            Conflicted,
+        ),
+        (
+            &[(Given, Parent, 0, 5), (Refused, OtherParent, 6, 6)],
+            Conflicted,
+        ),
+        (
+            &[(Given, Parent, 5, 5), (Withdrawn, OtherParent, 6, 6)],
+            Withdrawn,
+        ),
+        (
+            &[
+                (Given, Parent, 5, 5),
+                (Withdrawn, OtherParent, 6, 6),
+                (Given, Parent, 7, 7),
+            ],
+            Conflicted,
+        ),
+        (
+            &[(Withdrawn, OtherParent, 6, 6), (Given, Parent, 0, 7)],
+            Withdrawn,
+        ),
+        // Whoever said No says Yes, or a court does.
+        (
+            &[
+                (Given, Parent, 5, 5),
+                (Refused, OtherParent, 6, 6),
+                (Given, OtherParent, 7, 7),
+            ],
+            Given,
+        ),
+        (
+            &[(Withdrawn, OtherParent, 6, 6), (Given, Court, 7, 7)],
+            Given,
+        ),
+        (&[(Given, Court, 5, 5), (Refused, Parent, 6, 6)], Conflicted),
+        (&[(Refused, Court, 5, 5), (Given, Parent, 6, 6)], Refused),
+        // In the end both said No: nobody disagrees.
+        (
+            &[
+                (Given, Parent, 5, 5),
+                (Refused, OtherParent, 6, 6),
+                (Refused, Parent, 7, 7),
+            ],
+            Refused,
+        ),
+        (
+            &[(Refused, LocalAuthority, 5, 5), (Given, Parent, 9, 9)],
+            Conflicted,
+        ),
+    ];
+    for (said, state) in table {
+        let records: Vec<ConsentRecord> = said
+            .iter()
+            .map(|(state, by, said, written)| ConsentRecord {
+                given_by: *by,
+                ..record(*state, *said, *written)
+            })
+            .collect();
+        assert_eq!(standing_of(&records).state, *state, "{said:?}");
+        let backwards: Vec<ConsentRecord> = records.into_iter().rev().collect();
+        assert_eq!(standing_of(&backwards).state, *state, "{said:?}");
+    }
+}
+
+#[test]
 fn a_dated_yes_keeps_its_end_when_an_undated_one_is_imported_after_it() {
     let mut dated = record(Given, 5, 5);
     dated.valid_until = Some(date("2026-06-30"));
@@ -220,7 +297,16 @@ fn any_record() -> impl Strategy<Value = ConsentRecord> {
         EndedLeaver,
         Conflicted,
     ]);
-    (state, 0i8..6, 1i8..28).prop_map(|(state, said, written)| record(state, said, written))
+    let by = prop::sample::select(vec![
+        GivenBy::Parent,
+        GivenBy::Parent,
+        GivenBy::OtherParent,
+        GivenBy::Court,
+    ]);
+    (state, by, 0i8..6, 1i8..28).prop_map(|(state, given_by, said, written)| ConsentRecord {
+        given_by,
+        ..record(state, said, written)
+    })
 }
 
 fn any_records() -> impl Strategy<Value = Vec<ConsentRecord>> {
@@ -276,7 +362,11 @@ proptest! {
         let mut yes = record(Given, 0, written);
         yes.id = id(100);
         more.push(yes);
-        prop_assert_eq!(standing_of(&more), before);
+        let after = standing_of(&more);
+        // Somebody else's refusal and this Yes disagree: still nothing is permitted.
+        if after.state != Conflicted {
+            prop_assert_eq!(after, before);
+        }
     }
 
     #[test]
