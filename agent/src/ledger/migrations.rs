@@ -6,6 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 const STEPS: &[&str] = &[
     include_str!("migrations/v1.sql"),
     crate::photos::catalogue::SCHEMA,
+    include_str!("migrations/v3.sql"),
 ];
 
 pub(super) fn run(connection: &mut Connection) -> Result<(), LedgerError> {

@@ -30,6 +30,14 @@ impl LedgerTx<'_> {
         }
     }
 
+    /// Whether an event that is no evidence would be kept.
+    pub fn has_room(&self) -> Result<bool, LedgerError> {
+        let waiting = head(self.sql())?
+            .seq
+            .saturating_sub(acked_through(self.sql())?);
+        Ok(waiting < MAX_WAITING)
+    }
+
     /// `count`: how many this one stands for.
     pub(super) fn chain(
         &self,

@@ -3,6 +3,7 @@
 use super::catalogue::{self, FileRow, NewPhoto, PhotoRow};
 use super::engine::{Engine, Moment};
 use super::error::PhotosError;
+use super::facts;
 use super::finish::inherited;
 use super::roots::RootKind;
 use super::scan::{Known, Report, Sighting};
@@ -13,7 +14,7 @@ use jiff::Timestamp;
 use nestwarden_policy_schema::consent::{Stage, Subjects};
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::hold::{Hold, HoldScope};
-use nestwarden_policy_schema::id::PhotoId;
+use nestwarden_policy_schema::id::{DeviceId, PhotoId};
 use rusqlite::params;
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -191,7 +192,7 @@ impl Engine {
         if let (Some(file), Some(origin), None) = (changed, &origin, &known)
             && may_be_rewritten(origin, file)
         {
-            rewritten(tx, origin, file, sighting)?;
+            rewritten(tx, (origin, self.device), file, sighting, moment.now.at)?;
             return Ok(vec![origin.id]);
         }
         let mut touched = Vec::new();
@@ -202,14 +203,17 @@ impl Engine {
         let photo = match known {
             Some(known) if known.stage != Stage::Destroyed => Some(known.id),
             // What was destroyed and turns up again goes the same way, by itself and with a receipt of its own.
-            Some(destroyed) => Some(begin(tx, moment, sighting, &Origin::Of(&destroyed))?),
+            Some(destroyed) => {
+                let origin = Origin::Of(&destroyed);
+                Some(begin((tx, self.device), moment, sighting, &origin)?)
+            }
             None if sighting.root.kind == RootKind::Trash => None,
             None => {
                 let origin = match &origin {
                     Some(origin) => Origin::Of(origin),
                     None => Origin::New(session, found_month),
                 };
-                Some(begin(tx, moment, sighting, &origin)?)
+                Some(begin((tx, self.device), moment, sighting, &origin)?)
             }
         };
         if let Some(photo) = photo {
@@ -229,9 +233,10 @@ enum Origin<'a> {
 /// The one file of a photo was written on: a camera that had not finished, or an edit. It stays the same photo.
 fn rewritten(
     tx: &LedgerTx<'_>,
-    photo: &PhotoRow,
+    (photo, device): (&PhotoRow, DeviceId),
     file: &FileRow,
     sighting: &Sighting,
+    at: Timestamp,
 ) -> Result<(), PhotosError> {
     tx.sql().execute(
         "UPDATE photo SET keyed_hash = ?2, bytes = ?3, media = ?4 WHERE id = ?1",
@@ -242,11 +247,14 @@ fn rewritten(
             sighting.media.as_str()
         ],
     )?;
+    if photo.media != sighting.media.as_str() {
+        facts::tell(tx, device, photo.id, at)?;
+    }
     catalogue::file_identify(tx.sql(), file.id, &sighting.stat.identity)
 }
 
 fn begin(
-    tx: &LedgerTx<'_>,
+    (tx, device): (&LedgerTx<'_>, DeviceId),
     moment: &Moment<'_>,
     sighting: &Sighting,
     origin: &Origin<'_>,
@@ -290,6 +298,7 @@ fn begin(
         media: media.to_owned(),
     };
     tx.record(moment.now.at, &event)?;
+    facts::tell(tx, device, id, moment.now.at)?;
     Ok(id)
 }
 

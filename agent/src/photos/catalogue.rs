@@ -69,6 +69,10 @@ pub struct PhotoRow {
     pub sealed_at: Option<Timestamp>,
     pub sealed: Option<SealedFile>,
     pub observed: Option<Stage>,
+    /// When somebody at the tablet last said who is in it.
+    pub tagged_at: Option<Timestamp>,
+    /// When the manager's word that holds was given.
+    pub corrected_at: Option<Timestamp>,
     /// Names, those that are dropped included.
     pub files: Vec<FileRow>,
 }
@@ -146,6 +150,26 @@ pub fn photo_insert(sql: &Connection, photo: &NewPhoto<'_>) -> Result<(), Photos
     tags_replace(sql, photo.id, &photo.subjects.confirmed)
 }
 
+/// A photo that was only counted becomes one that was taken at `at`, by whoever may have been there.
+pub fn taken_at(
+    sql: &Connection,
+    photo: PhotoId,
+    at: Timestamp,
+    possible: &BTreeSet<ChildId>,
+) -> Result<(), PhotosError> {
+    let cohort = json(possible)?;
+    sql.execute(
+        "INSERT OR IGNORE INTO photo_cohort (children) VALUES (?1)",
+        [&cohort],
+    )?;
+    sql.execute(
+        "UPDATE photo SET found_month = NULL, captured_at = ?2,
+            cohort = (SELECT id FROM photo_cohort WHERE children = ?3) WHERE id = ?1",
+        [photo.to_string(), at.to_string(), cohort],
+    )?;
+    Ok(())
+}
+
 pub fn tags_replace(
     sql: &Connection,
     photo: PhotoId,
@@ -166,7 +190,7 @@ pub fn tags_replace(
 
 const PHOTO: &str = "SELECT photo.id, keyed_hash, bytes, media, captured_at, session, rooms, staff, tagging,
     unregistered_person, care_record, found_month, uploaded_at, stage, withheld_at, sealed_at, sealed_vault,
-    sealed_name, sealed_bytes, sealed_sha256, observed, children FROM photo JOIN photo_cohort ON photo_cohort.id = cohort";
+    sealed_name, sealed_bytes, sealed_sha256, observed, children, tagged_at, corrected_at FROM photo JOIN photo_cohort ON photo_cohort.id = cohort";
 const FILE: &str =
     "SELECT id, photo, path, root, in_trash, state, vault, vault_name, dev, ino, born_ns, bytes,
     mtime_ns, ctime_ns FROM photo_file";
@@ -421,6 +445,8 @@ fn photo_of(row: &Row<'_>) -> Result<PhotoRow, PhotosError> {
         sealed_at: read_maybe(maybe(15)?)?,
         sealed,
         observed: maybe(20)?.map(|stage| unword(&stage)).transpose()?,
+        tagged_at: read_maybe(maybe(22)?)?,
+        corrected_at: read_maybe(maybe(23)?)?,
         files: Vec::new(),
     })
 }

@@ -19,6 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bundle::Bundle;
 use nestwarden_policy_schema::consent::{Due, Schedule, Stage, Standing, TrustedNow, verdict};
 use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::generation::Generation;
 use nestwarden_policy_schema::id::{DeviceId, PhotoId};
 use nestwarden_policy_schema::policy::{Mode, PhotosPolicy};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -113,6 +114,8 @@ pub struct Engine {
     /// Destructions a power cut interrupted after they could no longer be taken back.
     pub(super) unfinished: HashMap<PhotoId, Due>,
     pub(super) rate_alarm_at: Option<Timestamp>,
+    /// The bundle whose decisions on photos were taken over last.
+    pub(super) decisions_of: Option<Generation>,
 }
 
 impl Engine {
@@ -131,6 +134,7 @@ impl Engine {
             busy: HashMap::new(),
             unfinished: HashMap::new(),
             rate_alarm_at: None,
+            decisions_of: None,
         };
         engine.replay()?;
         Ok(engine)
@@ -169,6 +173,7 @@ impl Engine {
             return Ok(());
         };
         self.replay()?;
+        self.take_over_decisions(moment)?;
         let rows = self.judge_scope(moment, policy, scope)?;
         match policy.mode {
             Mode::Observe => {

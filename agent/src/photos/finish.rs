@@ -3,6 +3,7 @@
 use super::catalogue::{self, FileState, PhotoRow, name_bytes};
 use super::engine::{Engine, Moment, Passed};
 use super::error::PhotosError;
+use super::facts;
 use super::hash::{ContentKey, Stop};
 use super::jobs::{DestroyJob, Done, Job, SealJob, Vaulted};
 use super::seal::{Recipients, SealError, SealedFile};
@@ -332,6 +333,7 @@ impl Engine {
                     observed_only: false,
                 };
                 tx.record(moment.now.at, &event)?;
+                facts::tell(tx, self.device, photo, moment.now.at)?;
             }
             Ok(())
         })
@@ -409,6 +411,7 @@ impl Engine {
                     media: row.media.clone(),
                 };
                 tx.record(moment.now.at, &event)?;
+                facts::tell(tx, self.device, other, moment.now.at)?;
             }
             for name in names {
                 sql.execute(

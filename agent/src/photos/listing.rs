@@ -3,6 +3,7 @@
 use super::catalogue::{self, PhotoRow};
 use super::engine::{Engine, Judged, Moment};
 use super::error::PhotosError;
+use super::facts;
 use super::session::{self, Session};
 use jiff::Timestamp;
 use nestwarden_policy_schema::consent::{Cause, RoomName, Stage, Tagging};
@@ -183,12 +184,13 @@ impl Engine {
             }
             catalogue::tags_replace(tx.sql(), photo, &tags.confirmed)?;
             tx.sql().execute(
-                "UPDATE photo SET tagging = ?2, unregistered_person = ?3, care_record = ?4 WHERE id = ?1",
+                "UPDATE photo SET tagging = ?2, unregistered_person = ?3, care_record = ?4, tagged_at = ?5 WHERE id = ?1",
                 rusqlite::params![
                     photo.to_string(),
                     catalogue::word(&tags.tagging)?,
                     tags.unregistered_person,
-                    tags.care_record
+                    tags.care_record,
+                    moment.now.at.to_string(),
                 ],
             )?;
             let event = EventBody::PhotoTagged {
@@ -197,7 +199,7 @@ impl Engine {
                 confirmed: tags.confirmed.len() as u64,
             };
             tx.record(moment.now.at, &event)?;
-            Ok(())
+            facts::tell(tx, self.device, photo, moment.now.at)
         })
     }
 

@@ -6,8 +6,10 @@
 
 mod absorb;
 pub mod catalogue;
+mod decision;
 pub mod engine;
 pub mod error;
+mod facts;
 mod fault;
 mod finish;
 mod handle;
@@ -31,6 +33,9 @@ pub use error::PhotosError;
 pub use handle::PhotosHandle;
 pub use task::{PhotosContext, PhotosTask};
 
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod decision_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod engine_tests;
