@@ -2,6 +2,7 @@
 //! system's own doors; no build of it knows another.
 
 use jiff::Timestamp;
+use nestwarden_policy_schema::device_api::{NamesAnswer, NamesRequest};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,6 +21,15 @@ pub trait ClockDoor: Send + Sync + 'static {
 
     /// Returns once `since_boot` has grown by `duration`. A machine that slept wakes it at once when it is overdue.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
+/// Whoever knows the children's names. They are for the screens of one session and stay in memory.
+pub trait NamesDoor: Send + Sync + 'static {
+    /// An error is for the person who waits. Takes as long as the network does.
+    fn names(
+        &self,
+        request: NamesRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<NamesAnswer, String>> + Send + '_>>;
 }
 
 /// Everything `cli::run` is given.

@@ -77,7 +77,7 @@ enum Session {
 
 #[derive(Subcommand)]
 enum Photos {
-    /// Every photo on this tablet, its stage and what comes next
+    /// Every photo on this tablet: its stage, what comes next, who may be in it and where its files are
     List,
     /// Say who is in a photo
     Tag {

@@ -39,6 +39,7 @@ pub(super) fn photos(answer: &Value) -> String {
     let mut text = String::new();
     for photo in photos {
         let due = &photo["deadline"];
+        let count = |of: &Value| of.as_array().map_or(0, Vec::len);
         let next = if photo["held"] == true {
             "held".to_owned()
         } else if due.is_null() {
@@ -47,7 +48,7 @@ pub(super) fn photos(answer: &Value) -> String {
             format!(
                 "{} at {} ({})",
                 plain(&due["stage"]),
-                plain(&due["at"]),
+                local(&due["at_local"]),
                 plain(&due["cause"])
             )
         };
@@ -56,11 +57,30 @@ pub(super) fn photos(answer: &Value) -> String {
             "{}  {:<9}  taken {}  {}",
             plain(&photo["id"]),
             plain(&photo["stage"]),
-            plain(&photo["captured_at"]),
+            local(&photo["captured_local"]),
             next
         );
+        let named = count(&photo["confirmed"]);
+        let who = match photo["tagging"].as_str() {
+            Some("no_child") => "no child".to_owned(),
+            Some("complete") => format!("everybody named: {named}"),
+            _ => format!(
+                "named: {named}; may be in it: {}",
+                count(&photo["subjects"])
+            ),
+        };
+        let _ = writeln!(text, "  {who}");
+        for path in photo["paths"].as_array().into_iter().flatten() {
+            let _ = writeln!(text, "  {}", plain(path));
+        }
     }
     text.trim_end().to_owned()
+}
+
+/// A time on the setting's clocks, to the minute.
+fn local(value: &Value) -> String {
+    let text = plain(value).replace('T', " ");
+    text.chars().take("2026-09-01 10:30".len()).collect()
 }
 
 fn plain(value: &Value) -> String {

@@ -7,6 +7,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/v1.sql"),
     crate::photos::catalogue::SCHEMA,
     include_str!("migrations/v3.sql"),
+    crate::photos::session::SCHEMA_PRESENT,
 ];
 
 pub(super) fn run(connection: &mut Connection) -> Result<(), LedgerError> {

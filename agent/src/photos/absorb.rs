@@ -275,6 +275,11 @@ fn begin(
             };
             let today = moment.bundle.calendar.local_date(moment.now.at);
             subjects.possible_when_taken = subjects.possible(&moment.bundle.register, today);
+            if let Some(session) = session {
+                // Ticked as being there; a booked child whom nobody ticked may be in it all the same.
+                let present = session::present(tx.sql(), session.id)?;
+                subjects.possible_when_taken.extend(present);
+            }
             let session = session.filter(|_| found_month.is_none()).map(|s| s.id);
             let photo = NewPhoto {
                 id,

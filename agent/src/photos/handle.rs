@@ -1,19 +1,27 @@
 //! What the rest of the agent asks of the photos task.
 
+use super::engine::{Engine, Moment};
 use super::error::PhotosError;
 use super::listing::{Listing, Tags};
+use super::roll::Roll;
 use super::session::Session;
+use super::viewing::{Sorting, Viewed};
 use nestwarden_policy_schema::consent::{RoomName, Stage};
-use nestwarden_policy_schema::id::{PhotoId, SessionId};
+use nestwarden_policy_schema::id::{ChildId, PhotoId, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, PhotosError>>;
 
+/// Reads and changes nothing.
+pub(super) type Look =
+    Box<dyn FnOnce(Result<(&Engine, &Moment<'_>), PhotosError>) + Send + 'static>;
+
 pub(super) enum Request {
+    Look(Look),
+    Present(BTreeSet<ChildId>, Reply<()>),
     SessionStart(BTreeSet<RoomName>, Reply<Session>),
     SessionEnd(Reply<(Session, u64)>),
-    List(Reply<Vec<Listing>>),
     Tag(PhotoId, Tags, Reply<()>),
     Counts(Reply<BTreeMap<Stage, u64>>),
     Found(Reply<BTreeMap<String, u64>>),
@@ -44,7 +52,41 @@ impl PhotosHandle {
 
     /// By capture; the destroyed, and those somebody removed, are not listed.
     pub async fn list(&self) -> Result<Vec<Listing>, PhotosError> {
-        self.ask(Request::List).await
+        self.look(Engine::list).await
+    }
+
+    /// The open session, and the children who may be photographed or not in its rooms; without a session, the tablet's.
+    pub async fn roll(&self) -> Result<Roll, PhotosError> {
+        self.look(Engine::roll).await
+    }
+
+    /// Who is there in the open session besides those booked. Returns when the photos taken in it have been judged again.
+    pub async fn present(&self, children: BTreeSet<ChildId>) -> Result<(), PhotosError> {
+        self.ask(|reply| Request::Present(children, reply)).await
+    }
+
+    /// The photos nobody has said everything of, oldest first, at most `most`, and how many there are.
+    pub async fn to_sort(&self, most: usize) -> Result<Sorting, PhotosError> {
+        self.look(move |engine, moment| engine.to_sort(moment, most))
+            .await
+    }
+
+    /// One photo as [`Self::list`] has it.
+    pub async fn photo(&self, photo: PhotoId) -> Result<Listing, PhotosError> {
+        self.look(move |engine, moment| engine.photo(moment, photo))
+            .await
+    }
+
+    /// The newest photos, newest first, at most `most`.
+    pub async fn newest(&self, most: usize) -> Result<Sorting, PhotosError> {
+        self.look(move |engine, moment| engine.newest(moment, most))
+            .await
+    }
+
+    /// Opens a photo for whoever sorts it; a withheld one too, never one that a hold froze.
+    pub async fn view(&self, photo: PhotoId) -> Result<Viewed, PhotosError> {
+        self.look(move |engine, moment| engine.view(moment, photo))
+            .await
     }
 
     /// Returns when the photo has been judged by its new tags and withheld or brought back.
@@ -64,6 +106,19 @@ impl PhotosHandle {
     /// Returns when everything in the roots has been looked at from now on.
     pub async fn rescan(&self) -> Result<(), PhotosError> {
         self.ask(Request::Rescan).await
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Engine, &Moment<'_>) -> Result<T, PhotosError> + Send + 'static,
+    ) -> Result<T, PhotosError> {
+        self.ask(|reply| {
+            Request::Look(Box::new(move |asked| {
+                // Who asked may have gone.
+                let _ = reply.send(asked.and_then(|(engine, moment)| look(engine, moment)));
+            }))
+        })
+        .await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, PhotosError> {

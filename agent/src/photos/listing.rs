@@ -1,11 +1,13 @@
 //! What staff and the server are told of the photos on this tablet.
 
-use super::catalogue::{self, PhotoRow};
+use super::catalogue::{self, FileState, PhotoRow};
 use super::engine::{Engine, Judged, Moment};
 use super::error::PhotosError;
 use super::facts;
 use super::session::{self, Session};
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use nestwarden_policy_schema::calendar::Calendar;
 use nestwarden_policy_schema::consent::{Cause, RoomName, Stage, Tagging};
 use nestwarden_policy_schema::control::Outcome;
 use nestwarden_policy_schema::event::EventBody;
@@ -22,10 +24,14 @@ pub struct Listing {
     pub media: String,
     pub session: Option<SessionId>,
     pub captured_at: Timestamp,
+    /// `captured_at` on the setting's clocks.
+    pub captured_local: DateTime,
     /// The next stage, as far as is known now; `None` while nothing is due or a hold covers it.
     pub deadline: Option<Deadline>,
     pub tagging: Tagging,
     pub confirmed: BTreeSet<ChildId>,
+    /// Whose answers count for it: the confirmed, and whoever else may be in it.
+    pub subjects: BTreeSet<ChildId>,
     pub unregistered_person: bool,
     pub found_at_enrolment: bool,
     pub held: bool,
@@ -33,12 +39,16 @@ pub struct Listing {
     pub note: Option<String>,
     /// Names it has in the roots and vaults.
     pub files: usize,
+    /// Those names, as they are or were before the photo was withheld.
+    pub paths: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deadline {
     pub stage: Stage,
     pub at: Timestamp,
+    /// `at` on the setting's clocks.
+    pub at_local: DateTime,
     pub cause: Cause,
 }
 
@@ -79,28 +89,34 @@ pub struct Watchfulness {
 const MAX_LINES: usize = 20;
 
 impl Engine {
-    pub fn list(&self) -> Result<Vec<Listing>, PhotosError> {
+    pub fn list(&self, moment: &Moment<'_>) -> Result<Vec<Listing>, PhotosError> {
         let rows = self.ledger.read(catalogue::photos)?;
         let listed = rows.into_iter().filter(|row| !row.is_gone());
-        Ok(listed.map(|row| self.listing(row)).collect())
+        Ok(listed.map(|row| self.listing(moment, row)).collect())
     }
 
-    fn listing(&self, row: PhotoRow) -> Listing {
+    pub(super) fn listing(&self, moment: &Moment<'_>, row: PhotoRow) -> Listing {
         let judged = self.judged.get(&row.id);
-        let dropped = row.in_state(catalogue::FileState::Dropped).count();
+        let calendar = &moment.bundle.calendar;
+        let date = calendar.local_date(row.captured_at);
+        let there = row.files.iter().filter(|f| f.state != FileState::Dropped);
+        let paths: Vec<String> = there.map(|file| file.path.to_string()).collect();
         Listing {
             id: row.id,
             stage: row.stage,
             session: row.session,
             captured_at: row.captured_at,
-            deadline: judged.and_then(|judged| deadline(row.stage, judged)),
+            captured_local: calendar.local(row.captured_at),
+            deadline: judged.and_then(|judged| deadline(row.stage, judged, calendar)),
             tagging: row.subjects.tagging,
+            subjects: row.subjects.all(&moment.bundle.register, date),
             confirmed: row.subjects.confirmed,
             unregistered_person: row.subjects.unregistered_person,
             found_at_enrolment: row.found_month.is_some(),
             held: judged.is_some_and(|j| j.held),
             note: self.note(row.id),
-            files: row.files.len() - dropped,
+            files: paths.len(),
+            paths,
             media: row.media,
         }
     }
@@ -249,7 +265,7 @@ impl Engine {
     }
 }
 
-fn deadline(stage: Stage, judged: &Judged) -> Option<Deadline> {
+fn deadline(stage: Stage, judged: &Judged, calendar: &Calendar) -> Option<Deadline> {
     let schedule = &judged.schedule;
     let stages = [
         (Stage::Withheld, schedule.withhold),
@@ -261,6 +277,7 @@ fn deadline(stage: Stage, judged: &Judged) -> Option<Deadline> {
         Some(Deadline {
             stage: next,
             at: due.at,
+            at_local: calendar.local(due.at),
             cause: due.cause,
         })
     })

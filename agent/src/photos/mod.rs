@@ -18,6 +18,7 @@ pub mod jobs;
 pub mod listing;
 pub mod media;
 mod replay;
+pub mod roll;
 pub mod roots;
 pub mod scan;
 pub mod seal;
@@ -26,6 +27,7 @@ pub mod task;
 pub mod thumbnail;
 pub mod tree;
 pub mod vault;
+pub mod viewing;
 mod watch;
 mod withhold;
 
@@ -42,6 +44,9 @@ mod engine_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod model_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod roll_tests;
 #[cfg(test)]
 mod tagging_tests;
 #[cfg(test)]

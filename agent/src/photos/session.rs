@@ -4,10 +4,13 @@ use super::catalogue::{json, read, unjson};
 use super::error::PhotosError;
 use jiff::Timestamp;
 use nestwarden_policy_schema::consent::RoomName;
-use nestwarden_policy_schema::id::SessionId;
+use nestwarden_policy_schema::id::{ChildId, PhotoId, SessionId};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde::Serialize;
 use std::collections::BTreeSet;
+
+/// The table of who is there, for the ledger's migrations.
+pub const SCHEMA_PRESENT: &str = include_str!("schema_present.sql");
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Session {
@@ -59,4 +62,67 @@ pub fn session_end(sql: &Connection, id: SessionId, at: Timestamp) -> Result<u64
         |row| row.get(0),
     )?;
     Ok(photos.cast_unsigned())
+}
+
+/// Who somebody said is there.
+pub fn present(sql: &Connection, session: SessionId) -> Result<BTreeSet<ChildId>, PhotosError> {
+    let mut statement = sql.prepare("SELECT child FROM photo_present WHERE session = ?1")?;
+    let children = statement.query_map([session.to_string()], |row| row.get::<_, String>(0))?;
+    children.map(|child| read(&child?)).collect()
+}
+
+pub fn present_replace(
+    sql: &Connection,
+    session: SessionId,
+    children: &BTreeSet<ChildId>,
+) -> Result<(), PhotosError> {
+    let session = session.to_string();
+    sql.execute("DELETE FROM photo_present WHERE session = ?1", [&session])?;
+    for child in children {
+        sql.execute(
+            "INSERT INTO photo_present (session, child) VALUES (?1, ?2)",
+            [&session, &child.to_string()],
+        )?;
+    }
+    Ok(())
+}
+
+/// Children who were there all along may be in what was taken in the session already. Nobody drops out. The photos this
+/// is about.
+pub fn cohorts_extend(
+    sql: &Connection,
+    session: SessionId,
+    children: &BTreeSet<ChildId>,
+) -> Result<BTreeSet<PhotoId>, PhotosError> {
+    let session = session.to_string();
+    let mut statement = sql.prepare(
+        "SELECT DISTINCT c.id, c.children FROM photo p JOIN photo_cohort c ON c.id = p.cohort WHERE p.session = ?1",
+    )?;
+    let rows = statement.query_map([&session], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+    })?;
+    let cohorts = rows.collect::<Result<Vec<_>, _>>()?;
+    let mut touched = BTreeSet::new();
+    for (id, text) in cohorts {
+        let before: BTreeSet<ChildId> = unjson(&text)?;
+        if children.is_subset(&before) {
+            continue;
+        }
+        let after = json(&before.union(children).collect::<BTreeSet<_>>())?;
+        sql.execute(
+            "INSERT OR IGNORE INTO photo_cohort (children) VALUES (?1)",
+            [&after],
+        )?;
+        let mut update = sql.prepare(
+            "UPDATE photo SET cohort = (SELECT id FROM photo_cohort WHERE children = ?3)
+             WHERE session = ?1 AND cohort = ?2 RETURNING id",
+        )?;
+        let photos = update.query_map(rusqlite::params![session, id, after], |row| {
+            row.get::<_, String>(0)
+        })?;
+        for photo in photos {
+            touched.insert(read(&photo?)?);
+        }
+    }
+    Ok(touched)
 }

@@ -19,7 +19,7 @@ use crate::paths::Paths;
 use crate::reconcile::board::OutcomeBoard;
 use nestwarden_policy_schema::control::{ControlName, Outcome};
 use nestwarden_policy_schema::envelope::VerifiedBundle;
-use nestwarden_policy_schema::id::{DeviceId, PhotoId, SessionId};
+use nestwarden_policy_schema::id::{ChildId, DeviceId, PhotoId, SessionId};
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -451,8 +451,21 @@ impl PhotosTask {
             }
             Request::SessionEnd(reply) => self.after_scan(AfterScan::SessionEnd(reply)),
             Request::Rescan(reply) => self.after_scan(AfterScan::Rescan(reply)),
-            Request::List(reply) => {
-                let _ = reply.send(self.blocking(|engine| engine.list()).await);
+            Request::Look(look) => match &bundle {
+                Some(bundle) => {
+                    let looked = self.with_engine(bundle, move |engine, moment| {
+                        look(Ok((engine, moment)));
+                        Ok(())
+                    });
+                    let _ = looked.await;
+                }
+                None => look(Err(PhotosError::NoBundle)),
+            },
+            Request::Present(children, reply) => {
+                let _ = reply.send(match bundle {
+                    Some(bundle) => self.present(&bundle, children).await,
+                    None => Err(PhotosError::NoBundle),
+                });
             }
             Request::Counts(reply) => {
                 let counts = self.blocking(|engine| engine.ledger.read(catalogue::counts));
@@ -493,6 +506,17 @@ impl PhotosTask {
         .await?;
         self.pass(bundle, Scope::Only(BTreeSet::from([photo])))
             .await
+    }
+
+    async fn present(
+        &mut self,
+        bundle: &Arc<VerifiedBundle>,
+        children: BTreeSet<ChildId>,
+    ) -> Result<(), PhotosError> {
+        let present =
+            move |engine: &mut Engine, moment: &Moment<'_>| engine.present(moment, &children);
+        let touched = self.with_engine(bundle, present).await?;
+        self.pass(bundle, Scope::Only(touched)).await
     }
 
     async fn report(&self, bundle: &Arc<VerifiedBundle>) -> Result<(), PhotosError> {

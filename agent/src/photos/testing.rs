@@ -253,7 +253,12 @@ impl Tablet {
     }
 
     pub(super) fn list(&self) -> Vec<Listing> {
-        self.engine.as_ref().unwrap().list().unwrap()
+        let moment = Moment {
+            bundle: &self.bundle,
+            now: self.now,
+            since_boot: Duration::ZERO,
+        };
+        self.engine.as_ref().unwrap().list(&moment).unwrap()
     }
 
     pub(super) fn only(&self) -> Listing {

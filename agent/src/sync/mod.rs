@@ -3,12 +3,14 @@
 
 mod connection;
 mod fetch;
+mod names;
 mod renewal;
 pub mod schedule;
 pub mod server;
 mod upload;
 
 pub use connection::{Connected, Connection};
+pub use names::ServerNames;
 
 use crate::clock::TrustedClock;
 use crate::identity::{IdentityError, TlsError};
