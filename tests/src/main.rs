@@ -35,7 +35,17 @@ fn main() -> ExitCode {
         Some("server") => server(arguments),
         // The agent under test starts its own program again, which is this one. That has to come before any thread.
         Some("apps-guard") => Ok(nestwarden_agent::platform::guard::main(arguments)),
-        Some(_) | None => main_part([harness].into_iter().chain(first).chain(arguments)),
+        Some(_) | None => {
+            // `cargo demo -- --once` passes its dashes on; they say only that what follows is for the demo.
+            let rest: Vec<OsString> = arguments.collect();
+            let rest = rest.strip_prefix(&[OsString::from("--")]).unwrap_or(&rest);
+            main_part(
+                [harness]
+                    .into_iter()
+                    .chain(first)
+                    .chain(rest.iter().cloned()),
+            )
+        }
     };
     under_test.unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "{error:#}");

@@ -61,7 +61,14 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode> {
         let _ = end.send(Ending::Told(story::tell(&stage)));
     });
     match ended.recv()? {
-        Ending::Told(told) => told.map(|()| ExitCode::SUCCESS),
+        Ending::Told(Ok(())) => Ok(ExitCode::SUCCESS),
+        Ending::Told(Err(error)) => {
+            if arguments.json {
+                let told = serde_json::json!({ "error": format!("{error:#}") });
+                writeln!(std::io::stdout(), "{told}")?;
+            }
+            Err(error)
+        }
         Ending::Interrupted => {
             say("stopping, and removing what the demo made");
             Ok(ExitCode::SUCCESS)

@@ -1,0 +1,34 @@
+//! The commands of the README, as they are written there.
+
+use std::process::Command;
+
+/// What `cargo NAME` runs the harness with.
+fn alias(name: &str) -> Vec<String> {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../.cargo/config.toml");
+    let config = std::fs::read_to_string(config).unwrap();
+    let begins = format!("{name} = \"");
+    let line = config.lines().find_map(|line| line.strip_prefix(&begins));
+    let command = line.and_then(|line| line.strip_suffix('"')).unwrap();
+    let (cargo, harness) = command.split_once(" -- ").unwrap();
+    assert!(cargo.ends_with("--bin harness"), "{cargo}");
+    harness.split(' ').map(str::to_owned).collect()
+}
+
+#[test]
+fn the_demo_and_the_figures_take_what_follows_the_dashes() {
+    for (name, options) in [
+        ("demo", ["--once", "--json", "--help"].as_slice()),
+        ("figures", ["consent", "--json", "--help"].as_slice()),
+    ] {
+        for dashes in [["--"].as_slice(), &[]] {
+            let run = Command::new(env!("CARGO_BIN_EXE_harness"))
+                .args(alias(name))
+                .args(dashes)
+                .args(options)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&run.stderr);
+            assert!(run.status.success(), "{name} {dashes:?}: {said}");
+        }
+    }
+}
