@@ -1,10 +1,12 @@
 //! What a tablet is to be told, put together from everything the setting decided.
 
+use super::photo::Setup;
 use super::register::Register;
 use crate::storage::{Device, Storage, StorageError};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bundle::{Bundle, FEATURES, Feature};
 use nestwarden_policy_schema::bytes::{Digest, Secret};
+use nestwarden_policy_schema::consent::RegisterSnapshot;
 use nestwarden_policy_schema::control::ControlName;
 use nestwarden_policy_schema::generation::Generation;
 use nestwarden_policy_schema::hold::{Hold, HoldList};
@@ -67,6 +69,24 @@ impl Inputs {
         })
     }
 
+    /// As tablets are told of it at `now`.
+    pub fn register(&self, now: Timestamp) -> RegisterSnapshot {
+        self.register.snapshot(now)
+    }
+
+    pub fn holds(&self, now: Timestamp) -> HoldList {
+        HoldList::new(now, self.holds.clone())
+    }
+
+    /// How this tablet is held to photos; `None`: its profile cannot be read, or says nothing of photos.
+    pub fn photos_of(&self, device: &Device) -> Option<Setup> {
+        let profile = self.profiles.get(&device.profile)?;
+        Some(Setup {
+            policy: profile.policy_with(&device.overrides).photos?,
+            calendar: profile.calendar.clone(),
+        })
+    }
+
     /// A bundle without a generation, as of `now`.
     pub fn compose(
         &self,
@@ -95,8 +115,8 @@ impl Inputs {
             requires: requires(&policy),
             policy,
             exceptions: profile.exceptions.clone(),
-            register: self.register.snapshot(now),
-            holds: HoldList::new(now, self.holds.clone()),
+            register: self.register(now),
+            holds: self.holds(now),
             roster: BTreeSet::new(),
             corrections: Vec::new(),
             found_photos: None,

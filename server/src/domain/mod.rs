@@ -9,6 +9,7 @@ pub mod fresh;
 pub mod hold;
 pub mod import;
 pub mod ingest;
+pub mod photo;
 pub mod profile;
 pub mod register;
 pub mod token;

@@ -13,6 +13,7 @@ pub mod hold;
 pub mod inventory;
 pub mod nonce;
 pub mod operator;
+pub mod photo;
 pub mod profile;
 pub mod sql;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use hold::{HoldRow, HoldStore};
 pub use inventory::{InventoryStore, StoredInventory};
 pub use nonce::NonceStore;
 pub use operator::{Operator, OperatorStore, Role};
+pub use photo::{PhotoRow, PhotoStore};
 pub use profile::{ProfileStore, ProfileVersion};
 pub use token::{EnrolOutcome, EnrolToken, TokenStore};
 
@@ -80,6 +82,7 @@ pub trait Store:
     + ProfileStore
     + ConsentStore
     + HoldStore
+    + PhotoStore
     + OperatorStore
     + AuditStore
 {

@@ -5,10 +5,16 @@
 use super::token::token_hash;
 use super::{AuditEntry, Device, DeviceKey, EnrolOutcome, EnrolToken, Storage};
 use jiff::{SignedDuration, Timestamp};
-use nestwarden_policy_schema::bytes::Base64;
+use nestwarden_policy_schema::bytes::{Base64, Digest};
+use nestwarden_policy_schema::consent::{
+    Cause, ChildEntry, ConsentRecord, ConsentSource, ConsentState, GivenBy, Method, PhotoFacts,
+    Purpose, Subjects, Tagging,
+};
 use nestwarden_policy_schema::envelope::{Signable as _, Signed, message_of};
 use nestwarden_policy_schema::event::{ChainHead, ChainPosition, Event, EventBody};
-use nestwarden_policy_schema::id::{DeviceId, SettingId};
+use nestwarden_policy_schema::generation::Generation;
+use nestwarden_policy_schema::id::{ChildId, ConsentId, DeviceId, PhotoId, ReceiptId, SettingId};
+use nestwarden_policy_schema::receipt::{Artefact, ArtefactKind, ArtefactResult, Receipt, Rescan};
 use nestwarden_policy_schema::trust::KeyId;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -169,10 +175,101 @@ impl TestTablet {
         let signature = self.key.sign(&SystemRandom::new(), &message).unwrap();
         Signed {
             payload,
-            key_id: KeyId(nestwarden_policy_schema::bytes::Digest::sha256(
-                self.public_key(),
-            )),
+            key_id: KeyId(Digest::sha256(self.public_key())),
             signature: Base64(signature.as_ref().to_vec()),
         }
+    }
+}
+
+pub(crate) fn photo_id(number: u128) -> PhotoId {
+    PhotoId::from_uuid(Uuid::from_u128(0xf0_0000 + number))
+}
+
+/// A child of the room "Robins", reference `A1`, `A2` ….
+pub(crate) fn child(number: u128) -> super::Child {
+    super::Child {
+        id: ChildId::from_uuid(Uuid::from_u128(0xc0_0000 + number)),
+        reference: format!("A{number}"),
+        first_name: format!("First{number}"),
+        last_name: format!("Last{number}"),
+        family: None,
+        entry: ChildEntry {
+            rooms: BTreeSet::from(["Robins".parse().unwrap()]),
+            ..ChildEntry::default()
+        },
+    }
+}
+
+pub(crate) fn given(number: u128, purpose: Purpose, at: Timestamp) -> ConsentRecord {
+    ConsentRecord {
+        id: ConsentId::from_uuid(Uuid::new_v4()),
+        child: child(number).id,
+        purpose,
+        state: ConsentState::Given,
+        given_by: GivenBy::Parent,
+        has_parental_responsibility: None,
+        method: Method::InPerson,
+        wording_version: None,
+        answered_at: Some(at),
+        recorded_at: at,
+        valid_from: None,
+        valid_until: None,
+        withdrawn_at: None,
+        source: ConsentSource::Recorded,
+    }
+}
+
+/// What a tablet tells of a photo taken at `now` that shows these children.
+pub(crate) fn known(
+    device: DeviceId,
+    photo: u128,
+    children: &[u128],
+    tagging: Tagging,
+) -> EventBody {
+    let facts = PhotoFacts {
+        photo: photo_id(photo),
+        device,
+        captured_at: now(),
+        subjects: Subjects {
+            tagging,
+            confirmed: children.iter().map(|number| child(*number).id).collect(),
+            ..Subjects::default()
+        },
+        staff: None,
+        care_record: false,
+        found_at_enrolment: false,
+        uploaded_at: None,
+        sealed_at: None,
+    };
+    EventBody::PhotoKnown {
+        media: "image/jpeg".to_owned(),
+        facts: Box::new(facts),
+    }
+}
+
+pub(crate) fn destroyed(photo: PhotoId, child: ChildId) -> EventBody {
+    EventBody::Destroyed {
+        receipt: Receipt {
+            id: ReceiptId::from_uuid(Uuid::new_v4()),
+            photo,
+            keyed_hash: Digest::sha256(b"content"),
+            cause: Cause::Withdrawn,
+            child: Some(child),
+            consent: None,
+            withheld_at: Some(now()),
+            sealed_at: Some(now()),
+            destroyed_at: now(),
+            artefacts: vec![Artefact {
+                kind: ArtefactKind::Sealed,
+                result: ArtefactResult::DiscardRequested,
+            }],
+            rescan: Rescan {
+                at: now(),
+                files_read: 3,
+                found: 0,
+            },
+            policy_generation: Generation::new(1),
+            agent_version: "0.1.0".to_owned(),
+        },
     }
 }

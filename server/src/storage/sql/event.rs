@@ -1,7 +1,7 @@
 //! Events and heads, as read back; writing them is [`super::ingest`]'s.
 
 use super::value::{bytes, number, optional_text, optional_time, parsed, stored, text, time};
-use super::{SqlStorage, failed};
+use super::{SqlStorage, commit, failed, photo};
 use crate::storage::event::Erasure;
 use crate::storage::{
     Answer, AppendOutcome, EventStore, NewBatch, StorageError, StoredEvent, StoredHead,
@@ -127,6 +127,20 @@ impl EventStore for SqlStorage {
         erasure: &'a Erasure,
     ) -> Answer<'a, bool> {
         Box::pin(async move {
+            let mut tx = self.write().await?;
+            let said = sqlx::query(
+                "SELECT body FROM events WHERE setting_id = $1 AND device_id = $2 AND seq = $3 \
+                 AND body IS NOT NULL",
+            )
+            .bind(&self.setting_text)
+            .bind(device.to_string())
+            .bind(stored(seq))
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed("find an event"))?;
+            let Some(row) = said else {
+                return Ok(false);
+            };
             sqlx::query(
                 "UPDATE events SET body = NULL, salt = NULL, erased_at = $4, erased_why = $5 \
                  WHERE setting_id = $1 AND device_id = $2 AND seq = $3 AND body IS NOT NULL",
@@ -136,10 +150,16 @@ impl EventStore for SqlStorage {
             .bind(stored(seq))
             .bind(erasure.at.as_microsecond())
             .bind(&erasure.why)
-            .execute(&self.writer)
+            .execute(&mut *tx)
             .await
-            .map(|done| done.rows_affected() == 1)
-            .map_err(failed("erase the body of an event"))
+            .map_err(failed("erase the body of an event"))?;
+            // What was read from it goes with it.
+            let body = serde_json::from_str(&text(&row, "body", WHAT)?);
+            if let Some(id) = body.ok().as_ref().and_then(photo::about) {
+                photo::forget_erased(&mut tx, &self.setting_text, device, id).await?;
+            }
+            commit(tx).await?;
+            Ok(true)
         })
     }
 }

@@ -2,6 +2,7 @@
 //! answered only after that.
 
 use super::event::position;
+use super::photo;
 use super::value::{parsed, stored, to_base64};
 use super::{StorageError, begin, commit, failed};
 use crate::storage::{AppendOutcome, NewBatch};
@@ -122,6 +123,11 @@ async fn one(
     }
     for rows in new.chunks(ROWS) {
         insert(tx, setting, batch, rows).await?;
+    }
+    for event in new {
+        if let Some(body) = &event.body {
+            photo::read(tx, setting, batch.device, event.seq, event.at, body).await?;
+        }
     }
     insert_head(tx, setting, batch, last.seq).await?;
     sqlx::query("UPDATE devices SET last_seen_at = $3 WHERE setting_id = $1 AND device_id = $2")

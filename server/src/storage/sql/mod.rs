@@ -12,6 +12,7 @@ mod ingest;
 mod inventory;
 mod nonce;
 mod operator;
+mod photo;
 mod profile;
 mod token;
 mod value;
@@ -97,6 +98,7 @@ async fn finish(
         .await
         .map_err(failed("open for reading"))?;
     let setting_text = setting.to_string();
+    photo::bring_up_to_date(&writer, &setting_text).await?;
     Ok(Arc::new(SqlStorage {
         setting,
         ingest: ingest::Ingest::start(writer.clone(), setting_text.clone()),

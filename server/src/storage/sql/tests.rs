@@ -2,8 +2,9 @@
 
 use crate::domain::export::each;
 use crate::domain::verify::{Verified, Verifier};
-use crate::storage::testing::{TestStorage, TestTablet, now};
+use crate::storage::testing::{TestStorage, TestTablet, known, now};
 use crate::storage::{AppendOutcome, NewBatch, Storage, StorageError, conformance, sql};
+use nestwarden_policy_schema::consent::Tagging;
 use proptest::prelude::*;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -28,6 +29,8 @@ conforms! {
     events_of_a_device_that_is_missing_are_refused,
     batches_of_many_tablets_at_once_are_all_kept,
     an_erased_event_keeps_its_link,
+    photos_are_what_their_events_say,
+    what_was_read_from_an_erased_event_goes_with_it,
     generations_only_grow,
     an_inventory_replaces_the_one_before,
     a_nonce_is_good_once_until_it_expires,
@@ -193,4 +196,23 @@ async fn tamper(test: &TestStorage, sql: &'static str) {
         .unwrap();
     assert!(done.rows_affected() > 0, "{sql}");
     pool.close().await;
+}
+
+#[tokio::test]
+async fn events_an_older_version_kept_are_read_when_the_database_is_opened() {
+    let test = TestStorage::create().await;
+    let mut tablet = TestTablet::enrol(&test.storage).await;
+    let told = known(tablet.id, 1, &[1], Tagging::Complete);
+    test.storage
+        .event_append(tablet.batch_of(&[told]))
+        .await
+        .unwrap();
+    let before = test.storage.photo_list(None, 10).await.unwrap();
+    assert_eq!(before.len(), 1);
+    tamper(&test, "DELETE FROM photos").await;
+    tamper(&test, "DELETE FROM projections").await;
+    let reopened = sql::open(&test.dir.path().join("nestwarden.db"))
+        .await
+        .unwrap();
+    assert_eq!(reopened.photo_list(None, 10).await.unwrap(), before);
 }

@@ -1,0 +1,198 @@
+//! What becomes of the photos tablets told of, judged by the tablets' own rule.
+
+use super::bundle::Inputs;
+use super::register::Register;
+use crate::storage::{PhotoRow, Storage, StorageError};
+use jiff::Timestamp;
+use nestwarden_policy_schema::calendar::Calendar;
+use nestwarden_policy_schema::consent::{
+    PhotoFacts, RegisterSnapshot, Stage, TrustedNow, Verdict, verdict,
+};
+use nestwarden_policy_schema::hold::HoldList;
+use nestwarden_policy_schema::id::{ChildId, DeviceId};
+use nestwarden_policy_schema::policy::{Mode, PhotosPolicy};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Photos read at once.
+pub const PAGE: u32 = 1_000;
+
+/// How many photos would go how far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Stages {
+    /// Out of use, and no further.
+    pub withheld: usize,
+    /// Encrypted, the plaintext gone.
+    pub sealed: usize,
+}
+
+/// What another register would do that the live one does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// By each child for whose sake; a photo of several counts for each of them.
+    pub by_child: BTreeMap<ChildId, Stages>,
+    pub withheld: usize,
+    pub sealed: usize,
+    /// Of those, photos on tablets that only observe: they would stay, and be reported.
+    pub observed_only: usize,
+    pub devices: BTreeSet<DeviceId>,
+}
+
+/// How one tablet is held to photos.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub policy: PhotosPolicy,
+    pub calendar: Calendar,
+}
+
+/// Everything a verdict needs, as one reading: register, holds, and each tablet's own policy.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    pub register: RegisterSnapshot,
+    pub holds: HoldList,
+    setups: BTreeMap<DeviceId, Setup>,
+    now: TrustedNow,
+}
+
+impl Judge {
+    /// Tablets that were revoked, or have no readable policy for photos, are judged by nobody.
+    pub async fn load(storage: &Storage, now: Timestamp) -> Result<Self, StorageError> {
+        let inputs = Inputs::load(storage).await?;
+        let devices = storage.device_list().await?;
+        let setups = devices
+            .iter()
+            .filter(|device| device.revoked.is_none())
+            .filter_map(|device| Some((device.id, inputs.photos_of(device)?)))
+            .collect();
+        Ok(Self {
+            register: inputs.register(now),
+            holds: inputs.holds(now),
+            setups,
+            now: TrustedNow {
+                at: now,
+                doubtful: false,
+                last_contact: Some(now),
+                holds_confirmed_at: Some(now),
+            },
+        })
+    }
+
+    pub fn setup(&self, device: DeviceId) -> Option<&Setup> {
+        self.setups.get(&device)
+    }
+
+    /// `None`: nobody told what it rests on, or its tablet is judged by nobody.
+    pub fn verdict(&self, facts: &PhotoFacts) -> Option<Verdict> {
+        self.verdict_by(facts, &self.register)
+    }
+
+    /// The stage the photo should have reached by now; `None` as above, and while it is held.
+    pub fn due(&self, facts: &PhotoFacts) -> Option<Stage> {
+        self.due_by(facts, &self.register)
+    }
+
+    fn verdict_by(&self, facts: &PhotoFacts, register: &RegisterSnapshot) -> Option<Verdict> {
+        let setup = self.setups.get(&facts.device)?;
+        let (policy, calendar) = (&setup.policy, &setup.calendar);
+        Some(verdict(
+            facts,
+            register,
+            &self.holds,
+            policy,
+            calendar,
+            &self.now,
+        ))
+    }
+
+    fn due_by(&self, facts: &PhotoFacts, register: &RegisterSnapshot) -> Option<Stage> {
+        let setup = self.setups.get(&facts.device)?;
+        let verdict = self.verdict_by(facts, register)?;
+        let (stage, _) = verdict.due(&setup.calendar, &self.now)?;
+        Some(stage)
+    }
+}
+
+/// Gives every photo that is known to `take`, a page at a time.
+pub async fn each(storage: &Storage, mut take: impl FnMut(PhotoRow)) -> Result<(), StorageError> {
+    let mut after = None;
+    loop {
+        let page = storage.photo_list(after, PAGE).await?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        after = Some((last.device, last.photo));
+        page.into_iter().for_each(&mut take);
+    }
+}
+
+/// How many photos would newly be due to be withheld or sealed if `register` were the live one.
+pub async fn effect(
+    storage: &Storage,
+    register: &Register,
+    now: Timestamp,
+) -> Result<Effect, StorageError> {
+    let judge = Judge::load(storage, now).await?;
+    let then = register.snapshot(now);
+    let changed = changed(&judge.register, &then);
+    let mut effect = Effect::default();
+    if changed.is_empty() {
+        return Ok(effect);
+    }
+    each(storage, |row| {
+        if let Some(facts) = row.facts.filter(|_| row.stage != Stage::Destroyed) {
+            effect.count(&judge, &facts, &then, &changed);
+        }
+    })
+    .await?;
+    Ok(effect)
+}
+
+/// Children of whom the two registers say something else.
+fn changed(live: &RegisterSnapshot, then: &RegisterSnapshot) -> BTreeSet<ChildId> {
+    let differs = |id: &&ChildId| live.children.get(id) != then.children.get(id);
+    let all = live.children.keys().chain(then.children.keys());
+    all.filter(differs).copied().collect()
+}
+
+impl Effect {
+    fn count(
+        &mut self,
+        judge: &Judge,
+        facts: &PhotoFacts,
+        then: &RegisterSnapshot,
+        changed: &BTreeSet<ChildId>,
+    ) {
+        let Some(setup) = judge.setup(facts.device) else {
+            return;
+        };
+        let date = setup.calendar.local_date(facts.captured_at);
+        let mut concerned = facts.subjects.all(then, date);
+        concerned.extend(facts.subjects.all(&judge.register, date));
+        concerned.retain(|child| changed.contains(child));
+        // What no subject's entry changed is decided as before.
+        if concerned.is_empty() {
+            return;
+        }
+        let stages = (judge.due(facts), judge.due_by(facts, then));
+        let (Some(before), Some(after)) = stages else {
+            return;
+        };
+        if after <= before || after == Stage::Live {
+            return;
+        }
+        let seals = after >= Stage::Sealed;
+        let add = |stages: &mut Stages| {
+            stages.sealed += usize::from(seals);
+            stages.withheld += usize::from(!seals);
+        };
+        for child in concerned {
+            add(self.by_child.entry(child).or_default());
+        }
+        self.sealed += usize::from(seals);
+        self.withheld += usize::from(!seals);
+        self.observed_only += usize::from(setup.policy.mode == Mode::Observe);
+        self.devices.insert(facts.device);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use super::*;
+use crate::storage::testing::{TestStorage, TestTablet, audit, child, given, known, now, photo_id};
+use crate::storage::{RegisterChange, Storage};
+use jiff::SignedDuration;
+use nestwarden_policy_schema::consent::{ConsentState, Purpose, Tagging};
+use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::hold::{Hold, HoldCategory, HoldScope};
+use nestwarden_policy_schema::id::{HoldId, PhotoId};
+use nestwarden_policy_schema::profile::EARLY_YEARS;
+use uuid::Uuid;
+
+/// Two children with every consent, and a tablet that enforces.
+async fn world(photos: &[(u128, &[u128])]) -> (TestStorage, TestTablet) {
+    let test = TestStorage::create().await;
+    let enforcing = EARLY_YEARS.replace("mode = \"observe\"", "mode = \"enforce\"");
+    let act = audit("p");
+    let put = test.storage.profile_put("early-years", &enforcing, &act);
+    put.await.unwrap();
+    let change = RegisterChange {
+        children: vec![child(1), child(2)],
+        records: [1, 2]
+            .into_iter()
+            .flat_map(|child| Purpose::ALL.map(|purpose| given(child, purpose, now())))
+            .collect(),
+    };
+    test.storage
+        .register_change(&change, &audit("c"))
+        .await
+        .unwrap();
+    let mut tablet = TestTablet::enrol(&test.storage).await;
+    let bodies: Vec<EventBody> = photos
+        .iter()
+        .map(|(photo, who)| known(tablet.id, *photo, who, Tagging::Complete))
+        .collect();
+    if !bodies.is_empty() {
+        test.storage
+            .event_append(tablet.batch_of(&bodies))
+            .await
+            .unwrap();
+    }
+    (test, tablet)
+}
+
+/// The live register, after this child's consents were withdrawn.
+async fn without(storage: &Storage, number: u128) -> Register {
+    let mut register = Register::load(storage).await.unwrap();
+    let later = now() + SignedDuration::from_hours(1);
+    for purpose in Purpose::ALL {
+        let mut record = given(number, purpose, later);
+        record.state = ConsentState::Withdrawn;
+        record.withdrawn_at = Some(later);
+        register
+            .records
+            .entry(child(number).id)
+            .or_default()
+            .push(record);
+    }
+    register
+}
+
+fn then() -> Timestamp {
+    now() + SignedDuration::from_hours(2)
+}
+
+#[tokio::test]
+async fn a_withdrawal_would_seal_every_photo_that_shows_the_child_and_no_other() {
+    let (test, tablet) = world(&[(1, &[1]), (2, &[1, 2]), (3, &[2])]).await;
+    let register = without(&test.storage, 1).await;
+    let found = effect(&test.storage, &register, then()).await.unwrap();
+    let both = Stages {
+        withheld: 0,
+        sealed: 2,
+    };
+    assert_eq!(found.by_child, BTreeMap::from([(child(1).id, both)]));
+    assert_eq!(
+        (found.sealed, found.withheld, found.observed_only),
+        (2, 0, 0)
+    );
+    assert_eq!(found.devices, BTreeSet::from([tablet.id]));
+}
+
+#[tokio::test]
+async fn the_live_register_changes_nothing() {
+    let (test, _) = world(&[(1, &[1])]).await;
+    let live = Register::load(&test.storage).await.unwrap();
+    let found = effect(&test.storage, &live, then()).await.unwrap();
+    assert_eq!(found, Effect::default());
+}
+
+#[tokio::test]
+async fn a_photo_nobody_tagged_would_only_be_withheld() {
+    let (test, mut tablet) = world(&[]).await;
+    let untagged = known(tablet.id, 1, &[], Tagging::Untagged);
+    let batch = tablet.batch_of(&[untagged]);
+    test.storage.event_append(batch).await.unwrap();
+    let register = without(&test.storage, 1).await;
+    let found = effect(&test.storage, &register, then()).await.unwrap();
+    assert_eq!((found.sealed, found.withheld), (0, 1));
+    assert_eq!(found.by_child[&child(1).id].withheld, 1);
+}
+
+#[tokio::test]
+async fn what_is_held_destroyed_or_on_a_revoked_tablet_would_not_go() {
+    let (test, mut tablet) = world(&[(1, &[1]), (2, &[1])]).await;
+    let register = without(&test.storage, 1).await;
+    let hold = crate::storage::HoldRow {
+        hold: Hold {
+            id: HoldId::from_uuid(Uuid::from_u128(1)),
+            scope: HoldScope::Photo { photo: photo_id(1) },
+            category: HoldCategory::Complaint,
+            opened_at: now(),
+            review_by: then(),
+        },
+        opened_by: "D".to_owned(),
+        release_requested: None,
+        released: None,
+    };
+    test.storage.hold_open(&hold, &audit("h")).await.unwrap();
+    let sealed = |storage: Storage, register: Register| async move {
+        effect(&storage, &register, then()).await.unwrap().sealed
+    };
+    assert_eq!(sealed(test.storage.clone(), register.clone()).await, 1);
+    let gone = crate::storage::testing::destroyed(photo_id(2), child(1).id);
+    let batch = tablet.batch_of(&[gone]);
+    test.storage.event_append(batch).await.unwrap();
+    assert_eq!(sealed(test.storage.clone(), register.clone()).await, 0);
+    let again = known(tablet.id, 3, &[1], Tagging::Complete);
+    let batch = tablet.batch_of(&[again]);
+    test.storage.event_append(batch).await.unwrap();
+    assert_eq!(sealed(test.storage.clone(), register.clone()).await, 1);
+    let revocation = crate::storage::Revocation {
+        at: now(),
+        reason: "lost".to_owned(),
+    };
+    let act = audit("r");
+    let revoked = test.storage.device_revoke(tablet.id, &revocation, &act);
+    revoked.await.unwrap();
+    assert_eq!(sealed(test.storage.clone(), register).await, 0);
+}
+
+#[tokio::test]
+async fn pages_of_photos_leave_none_out() {
+    let photos: Vec<(u128, &[u128])> = (1..=2 * u128::from(PAGE) + 3)
+        .map(|photo| (photo, [1_u128].as_slice()))
+        .collect();
+    let (test, _) = world(&photos).await;
+    let mut seen: BTreeSet<PhotoId> = BTreeSet::new();
+    each(&test.storage, |row| assert!(seen.insert(row.photo)))
+        .await
+        .unwrap();
+    assert_eq!(seen.len(), photos.len());
+}

@@ -1,0 +1,72 @@
+//! What tablets told of their photos: a reading of their events, kept up in the transaction that keeps an event.
+
+use super::Answer;
+use jiff::Timestamp;
+use nestwarden_policy_schema::consent::{Cause, PhotoFacts, Stage};
+use nestwarden_policy_schema::id::{DeviceId, PhotoId};
+use nestwarden_policy_schema::receipt::Receipt;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhotoRow {
+    pub device: DeviceId,
+    pub photo: PhotoId,
+    /// What the tablet called its content; `None` until it said so.
+    pub media: Option<String>,
+    /// `None`: the tablet never told, or it was erased.
+    pub facts: Option<PhotoFacts>,
+    /// When the tablet told these facts, by its trusted time.
+    pub facts_at: Option<Timestamp>,
+    pub stage: Stage,
+    /// `None`: it never changed.
+    pub stage_at: Option<Timestamp>,
+    /// Of the last change of stage.
+    pub cause: Option<Cause>,
+    pub incomplete: Option<Incomplete>,
+    pub receipt: Option<Receipt>,
+    /// The last event that said anything about it.
+    pub seq: u64,
+}
+
+/// A stage that the tablet could not carry out yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incomplete {
+    pub since: Timestamp,
+    pub problem: String,
+}
+
+impl PhotoRow {
+    /// Before anything was told of it.
+    pub fn new(device: DeviceId, photo: PhotoId) -> Self {
+        Self {
+            device,
+            photo,
+            media: None,
+            facts: None,
+            facts_at: None,
+            stage: Stage::Live,
+            stage_at: None,
+            cause: None,
+            incomplete: None,
+            receipt: None,
+            seq: 0,
+        }
+    }
+}
+
+pub trait PhotoStore: Send + Sync {
+    /// By device and photo, after `after`, at most `limit`; destroyed ones too.
+    fn photo_list(
+        &self,
+        after: Option<(DeviceId, PhotoId)>,
+        limit: u32,
+    ) -> Answer<'_, Vec<PhotoRow>>;
+
+    /// `None`: this device never told of it.
+    fn photo_find(&self, device: DeviceId, photo: PhotoId) -> Answer<'_, Option<PhotoRow>>;
+
+    /// On whichever device it is. Ids are random, so more than one is a tablet that enrolled again.
+    fn photo_by_id(&self, photo: PhotoId) -> Answer<'_, Vec<PhotoRow>>;
+
+    /// Reads every event again from the first; the number of photos found.
+    fn photo_rebuild(&self) -> Answer<'_, u64>;
+}

@@ -1,0 +1,377 @@
+//! Photos, as read from events. The reading happens in the transaction that keeps the events, and can be done again.
+
+use super::value::{json, number, optional_text, optional_time, parsed, stored, text, to_json};
+use super::{SqlStorage, begin, commit, failed};
+use crate::storage::photo::{Incomplete, PhotoRow, PhotoStore};
+use crate::storage::{Answer, StorageError};
+use jiff::Timestamp;
+use nestwarden_policy_schema::consent::{Cause, Stage};
+use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::id::{DeviceId, PhotoId};
+use serde::de::DeserializeOwned;
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+
+const WHAT: &str = "a photo";
+const NAME: &str = "photos";
+/// Grows with every change of what is read from an event.
+const VERSION: u64 = 1;
+const PAGE: u32 = 1_000;
+/// Of what a tablet calls a content, or says of a problem.
+const MAX_TEXT_CHARS: usize = 400;
+/// The kinds that say something about a photo.
+const KINDS: &str =
+    "('photo_seen', 'photo_tagged', 'photo_known', 'photo_stage', 'photo_incomplete', 'destroyed')";
+
+fn optional_json<T: DeserializeOwned>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<Option<T>, StorageError> {
+    match optional_text(row, column, WHAT)? {
+        Some(_) => json(row, column, WHAT).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn word<T: DeserializeOwned>(text: String) -> Result<T, StorageError> {
+    serde_json::from_value(serde_json::Value::String(text)).map_err(|e| StorageError::Corrupt {
+        what: WHAT,
+        problem: e.to_string(),
+    })
+}
+
+fn photo(row: &SqliteRow) -> Result<PhotoRow, StorageError> {
+    let problem = optional_text(row, "incomplete", WHAT)?.unwrap_or_default();
+    let cause = optional_text(row, "cause", WHAT)?;
+    Ok(PhotoRow {
+        device: parsed(row, "device_id", WHAT)?,
+        photo: parsed(row, "photo_id", WHAT)?,
+        media: optional_text(row, "media", WHAT)?,
+        facts: optional_json(row, "facts")?,
+        facts_at: optional_time(row, "facts_at", WHAT)?,
+        stage: word(text(row, "stage", WHAT)?)?,
+        stage_at: optional_time(row, "stage_at", WHAT)?,
+        cause: cause.map(word::<Cause>).transpose()?,
+        incomplete: optional_time(row, "incomplete_since", WHAT)?
+            .map(|since| Incomplete { since, problem }),
+        receipt: optional_json(row, "receipt")?,
+        seq: number(row, "seq", WHAT)?,
+    })
+}
+
+async fn find(
+    on: impl sqlx::Executor<'_, Database = sqlx::Sqlite>,
+    setting: &str,
+    device: DeviceId,
+    id: PhotoId,
+) -> Result<Option<PhotoRow>, StorageError> {
+    sqlx::query("SELECT * FROM photos WHERE setting_id = $1 AND device_id = $2 AND photo_id = $3")
+        .bind(setting)
+        .bind(device.to_string())
+        .bind(id.to_string())
+        .fetch_optional(on)
+        .await
+        .map_err(failed("find a photo"))?
+        .as_ref()
+        .map(photo)
+        .transpose()
+}
+
+/// The photo an event is about; `None`: it is about none.
+pub(super) fn about(body: &EventBody) -> Option<PhotoId> {
+    match body {
+        EventBody::PhotoSeen { photo, .. }
+        | EventBody::PhotoTagged { photo, .. }
+        | EventBody::PhotoStage { photo, .. }
+        | EventBody::PhotoIncomplete { photo, .. } => Some(*photo),
+        EventBody::PhotoKnown { facts, .. } => Some(facts.photo),
+        EventBody::Destroyed { receipt } => Some(receipt.photo),
+        EventBody::Enrolled { .. }
+        | EventBody::AgentStarted { .. }
+        | EventBody::BundleApplied { .. }
+        | EventBody::BundleRefused { .. }
+        | EventBody::BundleExpired { .. }
+        | EventBody::ControlChanged { .. }
+        | EventBody::DriftReverted { .. }
+        | EventBody::AppRefused { .. }
+        | EventBody::SessionStarted { .. }
+        | EventBody::SessionEnded { .. }
+        | EventBody::ClockDoubt { .. }
+        | EventBody::CommandOutcome { .. }
+        | EventBody::Unsupported { .. }
+        | EventBody::Alarm { .. } => None,
+    }
+}
+
+/// What one event changes in what is known of its photo.
+fn told(row: &mut PhotoRow, seq: u64, at: Timestamp, body: EventBody) {
+    let short = |text: String| text.chars().take(MAX_TEXT_CHARS).collect::<String>();
+    row.seq = seq;
+    match body {
+        EventBody::PhotoSeen { media, .. } => row.media = Some(short(media)),
+        EventBody::PhotoKnown { media, mut facts } => {
+            // Whose it is comes from the certificate, never from a body.
+            facts.device = row.device;
+            row.media = Some(short(media));
+            row.facts = Some(*facts);
+            row.facts_at = Some(at);
+        }
+        EventBody::PhotoStage {
+            to,
+            cause,
+            observed_only: false,
+            ..
+        } => {
+            row.stage = to;
+            row.stage_at = Some(at);
+            row.cause = cause;
+            row.incomplete = None;
+        }
+        EventBody::PhotoIncomplete { problem, .. } => {
+            row.incomplete = Some(Incomplete {
+                since: row.incomplete.take().map_or(at, |before| before.since),
+                problem: short(problem),
+            });
+        }
+        EventBody::Destroyed { receipt } => {
+            row.stage = Stage::Destroyed;
+            row.stage_at = Some(receipt.destroyed_at);
+            row.cause = Some(receipt.cause);
+            row.incomplete = None;
+            row.receipt = Some(receipt);
+        }
+        // What would have happened in observe mode happened not; tags come with their facts; others have no photo.
+        EventBody::PhotoStage {
+            observed_only: true,
+            ..
+        }
+        | EventBody::PhotoTagged { .. }
+        | EventBody::Enrolled { .. }
+        | EventBody::AgentStarted { .. }
+        | EventBody::BundleApplied { .. }
+        | EventBody::BundleRefused { .. }
+        | EventBody::BundleExpired { .. }
+        | EventBody::ControlChanged { .. }
+        | EventBody::DriftReverted { .. }
+        | EventBody::AppRefused { .. }
+        | EventBody::SessionStarted { .. }
+        | EventBody::SessionEnded { .. }
+        | EventBody::ClockDoubt { .. }
+        | EventBody::CommandOutcome { .. }
+        | EventBody::Unsupported { .. }
+        | EventBody::Alarm { .. } => {}
+    }
+}
+
+/// Reads one event that was kept in the same transaction. Bodies that cannot be read stay in the log and say nothing here.
+pub(super) async fn read(
+    tx: &mut SqliteConnection,
+    setting: &str,
+    device: DeviceId,
+    seq: u64,
+    at: Timestamp,
+    body: &str,
+) -> Result<(), StorageError> {
+    let Ok(body) = serde_json::from_str::<EventBody>(body) else {
+        return Ok(());
+    };
+    let Some(id) = about(&body) else {
+        return Ok(());
+    };
+    let mut row = find(&mut *tx, setting, device, id)
+        .await?
+        .unwrap_or_else(|| PhotoRow::new(device, id));
+    told(&mut row, seq, at, body);
+    put(tx, setting, &row).await
+}
+
+async fn put(tx: &mut SqliteConnection, setting: &str, row: &PhotoRow) -> Result<(), StorageError> {
+    let micros = |at: Option<Timestamp>| at.map(Timestamp::as_microsecond);
+    let facts = row.facts.as_ref().map(|f| to_json(f, WHAT)).transpose()?;
+    let receipt = row.receipt.as_ref().map(|r| to_json(r, WHAT)).transpose()?;
+    let cause = row.cause.map(|c| to_json(&c, WHAT)).transpose()?;
+    let incomplete = row.incomplete.as_ref();
+    sqlx::query(
+        "INSERT INTO photos (setting_id, device_id, photo_id, media, facts, facts_at, stage, \
+         stage_at, cause, incomplete_since, incomplete, receipt, seq) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+         ON CONFLICT (setting_id, device_id, photo_id) DO UPDATE SET media = excluded.media, \
+         facts = excluded.facts, facts_at = excluded.facts_at, stage = excluded.stage, \
+         stage_at = excluded.stage_at, cause = excluded.cause, \
+         incomplete_since = excluded.incomplete_since, incomplete = excluded.incomplete, \
+         receipt = excluded.receipt, seq = excluded.seq",
+    )
+    .bind(setting)
+    .bind(row.device.to_string())
+    .bind(row.photo.to_string())
+    .bind(row.media.as_deref())
+    .bind(facts)
+    .bind(micros(row.facts_at))
+    .bind(to_json(&row.stage, WHAT)?.trim_matches('"'))
+    .bind(micros(row.stage_at))
+    .bind(cause.as_deref().map(|cause| cause.trim_matches('"')))
+    .bind(micros(incomplete.map(|i| i.since)))
+    .bind(incomplete.map(|i| i.problem.as_str()))
+    .bind(receipt)
+    .bind(stored(row.seq))
+    .execute(tx)
+    .await
+    .map(drop)
+    .map_err(failed("note what was told of a photo"))
+}
+
+/// Reads everything one tablet told, of one photo or of all.
+async fn read_device(
+    tx: &mut SqliteConnection,
+    setting: &str,
+    device: DeviceId,
+    only: Option<PhotoId>,
+) -> Result<(), StorageError> {
+    let mentions = only.map_or_else(|| "%".to_owned(), |photo| format!("%{photo}%"));
+    let select = format!(
+        "SELECT seq, at, body FROM events WHERE setting_id = $1 AND device_id = $2 AND seq > $3 \
+         AND body IS NOT NULL AND kind IN {KINDS} AND body LIKE $4 ORDER BY seq LIMIT $5"
+    );
+    let mut after = 0;
+    loop {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(select.as_str()))
+            .bind(setting)
+            .bind(device.to_string())
+            .bind(stored(after))
+            .bind(&mentions)
+            .bind(stored(PAGE.into()))
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(failed("read events again"))?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        for row in rows {
+            after = number(&row, "seq", WHAT)?;
+            let (at, body) = (parsed(&row, "at", WHAT)?, text(&row, "body", WHAT)?);
+            let is_asked_for = |body: &EventBody| about(body) == only;
+            if only.is_none() || serde_json::from_str(&body).is_ok_and(|body| is_asked_for(&body)) {
+                read(tx, setting, device, after, at, &body).await?;
+            }
+        }
+    }
+}
+
+/// After a body was erased: what is known of its photo is what the others say.
+pub(super) async fn forget_erased(
+    tx: &mut SqliteConnection,
+    setting: &str,
+    device: DeviceId,
+    id: PhotoId,
+) -> Result<(), StorageError> {
+    sqlx::query("DELETE FROM photos WHERE setting_id = $1 AND device_id = $2 AND photo_id = $3")
+        .bind(setting)
+        .bind(device.to_string())
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("forget a photo"))?;
+    read_device(tx, setting, device, Some(id)).await
+}
+
+/// Reads the events again where an older version of this program kept them.
+pub(super) async fn bring_up_to_date(pool: &SqlitePool, setting: &str) -> Result<(), StorageError> {
+    let found = sqlx::query("SELECT version FROM projections WHERE setting_id = $1 AND name = $2")
+        .bind(setting)
+        .bind(NAME)
+        .fetch_optional(pool)
+        .await
+        .map_err(failed("find how far its photos were read"))?;
+    let version = found.map(|row| number(&row, "version", WHAT)).transpose()?;
+    if version != Some(VERSION) {
+        rebuild(pool, setting).await?;
+    }
+    Ok(())
+}
+
+async fn rebuild(pool: &SqlitePool, setting: &str) -> Result<u64, StorageError> {
+    let mut tx = begin(pool).await?;
+    sqlx::query("DELETE FROM photos WHERE setting_id = $1")
+        .bind(setting)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("forget what was read of photos"))?;
+    let devices = sqlx::query("SELECT device_id FROM devices WHERE setting_id = $1")
+        .bind(setting)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed("list devices"))?;
+    for device in &devices {
+        let device = parsed(device, "device_id", WHAT)?;
+        read_device(&mut tx, setting, device, None).await?;
+    }
+    sqlx::query(
+        "INSERT INTO projections (setting_id, name, version) VALUES ($1, $2, $3) \
+         ON CONFLICT (setting_id, name) DO UPDATE SET version = excluded.version",
+    )
+    .bind(setting)
+    .bind(NAME)
+    .bind(stored(VERSION))
+    .execute(&mut *tx)
+    .await
+    .map_err(failed("note how far its photos were read"))?;
+    let row = sqlx::query("SELECT COUNT(*) AS photos FROM photos WHERE setting_id = $1")
+        .bind(setting)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(failed("count photos"))?;
+    commit(tx).await?;
+    number(&row, "photos", WHAT)
+}
+
+impl PhotoStore for SqlStorage {
+    fn photo_list(
+        &self,
+        after: Option<(DeviceId, PhotoId)>,
+        limit: u32,
+    ) -> Answer<'_, Vec<PhotoRow>> {
+        Box::pin(async move {
+            let (device, id) = after.map_or_else(Default::default, |(device, id)| {
+                (device.to_string(), id.to_string())
+            });
+            sqlx::query(
+                "SELECT * FROM photos WHERE setting_id = $1 \
+                 AND (device_id > $2 OR (device_id = $2 AND photo_id > $3)) \
+                 ORDER BY device_id, photo_id LIMIT $4",
+            )
+            .bind(&self.setting_text)
+            .bind(device)
+            .bind(id)
+            .bind(stored(limit.into()))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("list photos"))?
+            .iter()
+            .map(photo)
+            .collect()
+        })
+    }
+
+    fn photo_find(&self, device: DeviceId, id: PhotoId) -> Answer<'_, Option<PhotoRow>> {
+        Box::pin(find(&self.readers, &self.setting_text, device, id))
+    }
+
+    fn photo_by_id(&self, id: PhotoId) -> Answer<'_, Vec<PhotoRow>> {
+        Box::pin(async move {
+            sqlx::query(
+                "SELECT * FROM photos WHERE setting_id = $1 AND photo_id = $2 ORDER BY device_id",
+            )
+            .bind(&self.setting_text)
+            .bind(id.to_string())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("find a photo"))?
+            .iter()
+            .map(photo)
+            .collect()
+        })
+    }
+
+    fn photo_rebuild(&self) -> Answer<'_, u64> {
+        Box::pin(rebuild(&self.writer, &self.setting_text))
+    }
+}
