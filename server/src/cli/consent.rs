@@ -1,16 +1,14 @@
-//! `consent …` and `child list`. Names stay in the database: references and random ids are enough here.
+//! `consent …`: what parents answered. Names stay in the database: references and random ids are enough here.
 
 use super::reply::{Reply, row, table};
 use super::session::Session;
-use crate::domain::consent::{Withdrawal, withdraw};
-use crate::domain::import::{self, MAX_FILE_BYTES, Plan};
+use crate::domain::consent::{self, Answered, Dates, Reach, Said};
 use crate::domain::register::Register;
-use crate::storage::Child;
-use anyhow::{Context as _, bail};
-use nestwarden_policy_schema::consent::{ConsentState, GivenBy, Method, Purpose, RoomName};
+use jiff::civil::Date;
+use nestwarden_policy_schema::consent::{ConsentState, GivenBy, Method, Purpose};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Action {
@@ -29,6 +27,38 @@ pub(super) enum Action {
         #[arg(long)]
         confirm: bool,
     },
+    /// Record a Yes. It restores what was refused or withdrawn only if it was answered after that
+    Give {
+        /// The child's reference
+        reference: String,
+        /// A purpose, or `all`; repeat for several
+        #[arg(long = "purpose", required = true)]
+        purposes: Vec<String>,
+        #[command(flatten)]
+        said: SaidArgs,
+        /// The first day on which it holds
+        #[arg(long, value_name = "DATE")]
+        from: Option<Date>,
+        /// The last day on which it holds
+        #[arg(long, value_name = "DATE")]
+        until: Option<Date>,
+        /// The day on which it was answered [default: now]
+        #[arg(long, value_name = "DATE")]
+        answered: Option<Date>,
+    },
+    /// Record a No
+    Refuse {
+        /// The child's reference
+        reference: String,
+        /// A purpose, or `all`; repeat for several
+        #[arg(long = "purpose", required = true)]
+        purposes: Vec<String>,
+        #[command(flatten)]
+        said: SaidArgs,
+        /// The day on which it was answered [default: now]
+        #[arg(long, value_name = "DATE")]
+        answered: Option<Date>,
+    },
     /// Record that consent was withdrawn, here and now
     Withdraw {
         /// The child's reference
@@ -39,10 +69,11 @@ pub(super) enum Action {
         /// A purpose, or `all`; repeat for several
         #[arg(long = "purpose", default_value = "all")]
         purposes: Vec<String>,
-        #[arg(long, value_enum, default_value = "parent")]
-        given_by: Giver,
-        #[arg(long, value_enum, default_value = "in_person")]
-        method: How,
+        #[command(flatten)]
+        said: SaidArgs,
+        /// For every child of the family; without it they are named and stay as they are
+        #[arg(long)]
+        with_siblings: bool,
     },
     /// Every answer about one child
     Show {
@@ -53,16 +84,55 @@ pub(super) enum Action {
     },
 }
 
-#[derive(clap::Subcommand)]
-pub(super) enum ChildAction {
-    /// Every child: reference, the id tablets know, rooms, and what stands for each purpose
-    List,
+/// Who answered, and how.
+#[derive(clap::Args)]
+pub(super) struct SaidArgs {
+    #[arg(long, value_enum, default_value = "parent")]
+    given_by: Giver,
+    /// Whether that person has parental responsibility
+    #[arg(long, value_enum)]
+    responsibility: Option<YesNo>,
+    #[arg(long, value_enum, default_value = "in_person")]
+    method: How,
+    /// The version of the form they answered
+    #[arg(long, value_name = "NAME")]
+    wording: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum YesNo {
+    Yes,
+    No,
+}
+
+impl SaidArgs {
+    fn said(self) -> Said {
+        Said {
+            given_by: match self.given_by {
+                Giver::Parent => GivenBy::Parent,
+                Giver::OtherParent => GivenBy::OtherParent,
+                Giver::LocalAuthority => GivenBy::LocalAuthority,
+                Giver::DelegatedCarer => GivenBy::DelegatedCarer,
+                Giver::Court => GivenBy::Court,
+            },
+            has_parental_responsibility: self.responsibility.map(|said| said == YesNo::Yes),
+            method: match self.method {
+                How::PaperForm => Method::PaperForm,
+                How::InPerson => Method::InPerson,
+                How::Telephone => Method::Telephone,
+                How::Email => Method::Email,
+            },
+            wording: self.wording,
+        }
+    }
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(super) enum Giver {
     Parent,
+    /// A second parent, who answers apart from the first
+    OtherParent,
     LocalAuthority,
     DelegatedCarer,
     Court,
@@ -83,30 +153,73 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
             file,
             dry_run,
             confirm,
-        } => run_import(&file, dry_run, confirm, session).await,
+        } => super::import::run(&file, dry_run, confirm, session).await,
+        Action::Give {
+            reference,
+            purposes,
+            said,
+            from,
+            until,
+            answered,
+        } => {
+            let dates = Dates {
+                answered,
+                from,
+                until,
+            };
+            let done = consent::give(
+                &session.storage,
+                &reference,
+                &parsed(&purposes)?,
+                &said.said(),
+                dates,
+                session.operator()?,
+                session.now(),
+            )
+            .await?;
+            session.nudge();
+            Ok(answered_reply(&done))
+        }
+        Action::Refuse {
+            reference,
+            purposes,
+            said,
+            answered,
+        } => {
+            let done = consent::refuse(
+                &session.storage,
+                &reference,
+                &parsed(&purposes)?,
+                &said.said(),
+                answered,
+                &session.who(),
+                session.now(),
+            )
+            .await?;
+            session.nudge();
+            Ok(answered_reply(&done))
+        }
         Action::Withdraw {
             reference,
             child,
             purposes,
-            given_by,
-            method,
+            said,
+            with_siblings,
         } => {
             let reference = reference.or(child).unwrap_or_default();
-            let how = Withdrawal {
-                given_by: match given_by {
-                    Giver::Parent => GivenBy::Parent,
-                    Giver::LocalAuthority => GivenBy::LocalAuthority,
-                    Giver::DelegatedCarer => GivenBy::DelegatedCarer,
-                    Giver::Court => GivenBy::Court,
-                },
-                method: match method {
-                    How::PaperForm => Method::PaperForm,
-                    How::InPerson => Method::InPerson,
-                    How::Telephone => Method::Telephone,
-                    How::Email => Method::Email,
-                },
+            let reach = if with_siblings {
+                Reach::Family
+            } else {
+                Reach::Child
             };
-            run_withdraw(&reference, &parsed(&purposes)?, how, session).await
+            run_withdraw(
+                &reference,
+                &parsed(&purposes)?,
+                &said.said(),
+                reach,
+                session,
+            )
+            .await
         }
         Action::Show { reference, child } => {
             show(&reference.or(child).unwrap_or_default(), session).await
@@ -114,128 +227,81 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
     }
 }
 
-async fn run_import(
-    path: &Path,
-    dry_run: bool,
-    confirm: bool,
-    session: &Session,
-) -> anyhow::Result<Reply> {
-    let named = || format!("failed to read `{}`", path.display());
-    let size = std::fs::metadata(path).with_context(named)?.len();
-    if size > MAX_FILE_BYTES as u64 {
-        bail!(
-            "`{}` has {size} bytes; export the register only, at most {MAX_FILE_BYTES}",
-            path.display()
+/// What the answer came to, purpose by purpose.
+fn answered_reply(done: &Answered) -> Reply {
+    let mut text = format!("Recorded for {}.\n", done.child.reference);
+    for (purpose, standing) in &done.standings {
+        let _ = write!(text, "{purpose}: {}", state(standing.state));
+        if let Some(until) = standing.valid_until {
+            let _ = write!(text, ", until {until}");
+        }
+        let before = done.before.get(purpose).map(|s| s.state);
+        let _ = writeln!(
+            text,
+            "{}",
+            match (standing.state, before) {
+                (ConsentState::Withdrawn, Some(ConsentState::Withdrawn)) =>
+                    "; the withdrawal stands, and only a Yes answered after it restores",
+                (ConsentState::Refused, Some(ConsentState::Refused)) =>
+                    "; the earlier No stands, and only a Yes answered after it restores",
+                (ConsentState::Conflicted, _) =>
+                    "; nothing is permitted until whoever said No says Yes, or a court decides",
+                _ => "",
+            }
         );
     }
-    let bytes = std::fs::read(path).with_context(named)?;
-    let now = session.now();
-    let plan = import::plan(&session.storage, &bytes, now).await?;
-    let stopped = !plan.concerns.is_empty() && !confirm;
-    let apply = !dry_run && !stopped;
-    if apply {
-        import::apply(&session.storage, &plan, &bytes, &session.who(), now).await?;
-        session.nudge();
-    }
-    let mut narration = described(&plan);
-    let text = if apply {
-        "Imported."
-    } else if stopped && !dry_run {
-        narration.push_str("If this is right, run it again with --confirm.\n");
-        "Stopped: the register stays as it was."
-    } else {
-        "Nothing was changed."
-    };
     let json = json!({
-        "imported": apply,
-        "needs_confirmation": stopped,
-        "counts": plan.counts,
-        "concerns": plan.concerns,
-        "unreadable": plan.unreadable,
-        "not_restored": plan.not_restored,
-        "missing": plan.missing,
+        "reference": done.child.reference,
+        "child": done.child.id,
+        "standings": done.standings,
+        "before": done.before,
     });
-    let reply = Reply::new(json, text).narrate(narration.trim_end());
-    Ok(if stopped && !dry_run {
-        reply.negative()
-    } else {
-        reply
-    })
-}
-
-fn described(plan: &Plan) -> String {
-    let counts = &plan.counts;
-    let mut text = format!(
-        "{} children: {} new, {} changed, {} missing from the file. {} new answers, {} consents lapse.\n",
-        counts.children,
-        counts.new_children,
-        counts.changed_children,
-        counts.newly_missing,
-        counts.answers_added,
-        counts.lapsing,
-    );
-    for unreadable in &plan.unreadable {
-        let _ = writeln!(
-            text,
-            "row {}, column `{}`: \"{}\" is not a value we know, so it counts as not given; write Yes or No",
-            unreadable.row, unreadable.purpose, unreadable.value
-        );
-    }
-    for kept in &plan.not_restored {
-        let _ = writeln!(
-            text,
-            "{}, {}: the file says Yes, but an earlier answer stands ({}); a Yes restores only with the day it was answered, in the column `answered`",
-            kept.reference,
-            kept.purpose,
-            state(kept.state)
-        );
-    }
-    for reference in &plan.missing {
-        let _ = writeln!(
-            text,
-            "{reference} is missing from the file: no new photos now, and after 72 hours theirs are withheld"
-        );
-    }
-    for concern in &plan.concerns {
-        let _ = writeln!(text, "{concern}.");
-    }
-    text
+    Reply::new(json, text)
 }
 
 async fn run_withdraw(
     reference: &str,
     purposes: &[Purpose],
-    how: Withdrawal,
+    said: &Said,
+    reach: Reach,
     session: &Session,
 ) -> anyhow::Result<Reply> {
-    let done = withdraw(
-        &session.storage,
-        reference,
-        purposes,
-        how,
-        &session.who(),
-        session.now(),
-    )
-    .await?;
+    let (storage, now) = (&session.storage, session.now());
+    let who = session.who();
+    let done = consent::withdraw(storage, reference, purposes, said, reach, &who, now).await?;
     session.nudge();
     let siblings: Vec<&str> = done.siblings.iter().map(|s| s.reference.as_str()).collect();
-    let mut text = if done.purposes.is_empty() {
-        format!("Every one of these was withdrawn for {reference} before.\n")
-    } else {
-        let names: Vec<&str> = done.purposes.iter().map(|p| p.as_str()).collect();
-        format!("Withdrawn for {reference}: {}.\n", names.join(", "))
-    };
+    let mut text = String::new();
+    for (child, purposes) in &done.purposes {
+        let reference = &child.reference;
+        if purposes.is_empty() {
+            let _ = writeln!(
+                text,
+                "Every one of these was withdrawn for {reference} before."
+            );
+        } else {
+            let names: Vec<&str> = purposes.iter().map(|p| p.as_str()).collect();
+            let _ = writeln!(text, "Withdrawn for {reference}: {}.", names.join(", "));
+        }
+    }
     if !siblings.is_empty() {
         let _ = writeln!(
             text,
-            "Of the same family, and unchanged: {}. Ask whether it is meant for them too.",
+            "Of the same family, and unchanged: {}. Ask whether it is meant for them too; if so, run it again with --with-siblings.",
             siblings.join(", ")
         );
     }
+    let also: Vec<Value> = done
+        .purposes
+        .iter()
+        .skip(1)
+        .map(|(child, purposes)| json!({ "reference": child.reference, "purposes": purposes }))
+        .collect();
     let json = json!({
         "reference": reference,
         "child": done.child.id,
-        "purposes": done.purposes,
+        "purposes": done.purposes.first().map(|(_, purposes)| purposes),
+        "also": also,
         "siblings": siblings,
     });
     Ok(Reply::new(json, text))
@@ -243,13 +309,7 @@ async fn run_withdraw(
 
 async fn show(reference: &str, session: &Session) -> anyhow::Result<Reply> {
     let register = Register::load(&session.storage).await?;
-    let child = register
-        .children
-        .iter()
-        .find(|c| c.reference == reference)
-        .with_context(|| {
-            format!("there is no child with reference \"{reference}\"; `child list` shows those there are")
-        })?;
+    let child = register.child(reference)?;
     // Views of a child's record are in the access log.
     let viewed = session.audit("consent.show", child.id.to_string(), json!({}));
     session.storage.audit_add(&viewed).await?;
@@ -269,55 +329,9 @@ async fn show(reference: &str, session: &Session) -> anyhow::Result<Reply> {
             until
         ]);
     }
-    let mut json = entry(&register, child);
+    let mut json = super::child::entry(&register, child);
     json["records"] = json!(records);
     Ok(Reply::new(json, table(&rows)))
-}
-
-pub(super) async fn child(action: ChildAction, session: &Session) -> anyhow::Result<Reply> {
-    let ChildAction::List = action;
-    let register = Register::load(&session.storage).await?;
-    let mut rows = vec![row!["reference", "id", "rooms", "given", "notes"]];
-    let mut json = Vec::new();
-    for child in &register.children {
-        let rooms: Vec<&str> = child.entry.rooms.iter().map(RoomName::as_str).collect();
-        let given: Vec<&str> = register
-            .standings(child.id)
-            .iter()
-            .filter(|(_, standing)| standing.state == ConsentState::Given)
-            .map(|(purpose, _)| purpose.as_str())
-            .collect();
-        let mut notes = Vec::new();
-        if child.entry.missing_since.is_some() {
-            notes.push("missing from the file".to_owned());
-        }
-        if let Some(leaving) = child.entry.leaves {
-            notes.push(format!("leaves {}", leaving.date));
-        }
-        rows.push(row![
-            child.reference,
-            child.id,
-            rooms.join("/"),
-            given.join(" "),
-            notes.join(", ")
-        ]);
-        json.push(entry(&register, child));
-    }
-    Ok(Reply::new(json!({ "children": json }), table(&rows)))
-}
-
-fn entry(register: &Register, child: &Child) -> Value {
-    json!({
-        "reference": child.reference,
-        "id": child.id,
-        "rooms": child.entry.rooms,
-        "attends": child.entry.attends,
-        "starts": child.entry.starts,
-        "leaves": child.entry.leaves,
-        "restriction": child.entry.restriction,
-        "missing_since": child.entry.missing_since,
-        "purposes": register.standings(child.id),
-    })
 }
 
 fn parsed(purposes: &[String]) -> anyhow::Result<Vec<Purpose>> {
@@ -330,7 +344,7 @@ fn parsed(purposes: &[String]) -> anyhow::Result<Vec<Purpose>> {
         .collect()
 }
 
-const fn state(state: ConsentState) -> &'static str {
+pub(super) const fn state(state: ConsentState) -> &'static str {
     match state {
         ConsentState::Unanswered => "not given",
         ConsentState::Given => "given",

@@ -1,10 +1,12 @@
 //! The command line. Each command is a file; this is the table of them, and what they share.
 
+mod child;
 mod consent;
 mod device;
 mod doctor;
 mod evidence;
 mod hold;
+mod import;
 mod init;
 mod operator;
 mod profile;
@@ -61,9 +63,9 @@ enum Command {
     /// The consent register
     #[command(subcommand)]
     Consent(consent::Action),
-    /// Children as tablets know them
+    /// Children: who is on the register, and what is said of them beside consent
     #[command(subcommand)]
-    Child(consent::ChildAction),
+    Child(child::Action),
     /// Tablets
     #[command(subcommand)]
     Device(device::Action),
@@ -126,7 +128,7 @@ async fn answer(cli: Cli, doors: Doors) -> anyhow::Result<Reply> {
         Command::EnrolToken(action) => token::run(action, &open().await?).await,
         Command::Profile(action) => profile::run(action, &open().await?).await,
         Command::Consent(action) => consent::run(action, &open().await?).await,
-        Command::Child(action) => consent::child(action, &open().await?).await,
+        Command::Child(action) => child::run(action, &open().await?).await,
         Command::Device(action) => device::run(action, &open().await?).await,
         Command::Hold(action) => hold::run(action, &open().await?).await,
         Command::Operator(action) => operator::run(action, &open().await?).await,

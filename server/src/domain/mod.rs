@@ -1,6 +1,7 @@
 //! What the server decides. Knows no HTTP and no SQL.
 
 pub mod bundle;
+pub mod child;
 pub mod compliance;
 pub mod consent;
 pub mod enrolment;
@@ -12,5 +13,6 @@ pub mod ingest;
 pub mod photo;
 pub mod profile;
 pub mod register;
+pub mod role;
 pub mod token;
 pub mod verify;

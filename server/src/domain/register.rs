@@ -1,6 +1,6 @@
 //! The register as it stands: every child with what the answers about them come to.
 
-use crate::storage::{Child, Storage, StorageError};
+use crate::storage::{AuditEntry, Child, RegisterChange, RegisterPut, Storage, StorageError};
 use jiff::Timestamp;
 use nestwarden_policy_schema::calendar::Calendar;
 use nestwarden_policy_schema::consent::record::resolve;
@@ -15,10 +15,52 @@ use std::collections::BTreeMap;
 pub struct Register {
     pub children: Vec<Child>,
     pub records: BTreeMap<ChildId, Vec<ConsentRecord>>,
+    /// Of the inputs, before they were read: what is written on the strength of this reading is written only while
+    /// nothing else was.
+    pub version: i64,
+}
+
+/// There is no child with this reference.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no child with reference \"{0}\"; `child list` shows those there are")]
+pub struct NoChild(pub String);
+
+/// What an act wants written, and its answer.
+pub struct Act<T> {
+    pub change: RegisterChange,
+    /// `None`: it was so already, and nothing is written.
+    pub audit: Option<AuditEntry>,
+    pub answer: T,
+}
+
+/// How often an act is thought over again because somebody else was faster.
+const TRIES: usize = 20;
+
+/// Makes one act of the register: read, decided and written as if nobody else were there.
+pub async fn act<T, E: From<StorageError>>(
+    storage: &Storage,
+    decide: impl Fn(&Register) -> Result<Act<T>, E>,
+) -> Result<T, E> {
+    for _ in 0..TRIES {
+        let register = Register::load(storage).await?;
+        let act = decide(&register)?;
+        let Some(audit) = &act.audit else {
+            return Ok(act.answer);
+        };
+        match storage
+            .register_change(&act.change, register.version, audit)
+            .await?
+        {
+            RegisterPut::Done => return Ok(act.answer),
+            RegisterPut::ChangedMeanwhile => {}
+        }
+    }
+    Err(StorageError::Busy.into())
 }
 
 impl Register {
     pub async fn load(storage: &Storage) -> Result<Self, StorageError> {
+        let version = storage.inputs_version().await?;
         // Records first: a record always has its child, never the other way round.
         let records = storage.consent_list().await?;
         let children = storage.child_list().await?;
@@ -29,7 +71,39 @@ impl Register {
         Ok(Self {
             children,
             records: by_child,
+            version,
         })
+    }
+
+    pub fn child(&self, reference: &str) -> Result<&Child, NoChild> {
+        self.children
+            .iter()
+            .find(|c| c.reference == reference)
+            .ok_or_else(|| NoChild(reference.chars().take(80).collect()))
+    }
+
+    /// The other children of the same family.
+    pub fn siblings<'a>(&'a self, child: &'a Child) -> impl Iterator<Item = &'a Child> {
+        self.children
+            .iter()
+            .filter(|c| c.id != child.id && c.family.is_some() && c.family == child.family)
+    }
+
+    /// The register as it would be.
+    #[must_use]
+    pub fn with(&self, change: &RegisterChange) -> Self {
+        let mut after = self.clone();
+        for child in &change.children {
+            match after.children.iter_mut().find(|c| c.id == child.id) {
+                Some(known) => known.clone_from(child),
+                None => after.children.push(child.clone()),
+            }
+        }
+        for record in &change.records {
+            let records = after.records.entry(record.child).or_default();
+            records.push(record.clone());
+        }
+        after
     }
 
     pub fn records_of(&self, child: ChildId) -> &[ConsentRecord] {

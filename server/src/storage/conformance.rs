@@ -9,8 +9,8 @@ use super::testing::{
 };
 use super::token::token_hash;
 use super::{
-    AppendOutcome, Changed, Child, EnrolOutcome, HoldRow, IssuedBundle, Operator, RegisterChange,
-    Revocation, Role, Storage, StoredInventory,
+    AppendOutcome, Changed, Child, EnrolOutcome, FileSaid, HoldRow, IssuedBundle, Operator,
+    RegisterChange, RegisterPut, Revocation, Role, SetHere, Storage, StoredInventory,
 };
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bytes::{Base64, Digest};
@@ -443,6 +443,7 @@ pub(super) async fn a_register_change_is_whole_or_nothing(storage: Storage) {
         last_name: "Bee".to_owned(),
         family: None,
         entry: ChildEntry::default(),
+        set_here: SetHere::default(),
     };
     let record = |id, child| ConsentRecord {
         id: ConsentId::from_uuid(Uuid::from_u128(id)),
@@ -464,25 +465,40 @@ pub(super) async fn a_register_change_is_whole_or_nothing(storage: Storage) {
     let broken = RegisterChange {
         children: vec![child.clone()],
         records: vec![record(1, stranger)],
+        import_key: None,
     };
-    assert!(storage.register_change(&broken, &audit("c")).await.is_err());
+    let act = audit("c");
+    let start = storage.inputs_version().await.unwrap();
+    let put = storage.register_change(&broken, start, &act);
+    assert!(put.await.is_err());
     assert_eq!(storage.child_list().await.unwrap(), vec![]);
     assert_eq!(storage.audit_list(10).await.unwrap(), vec![]);
 
     let good = RegisterChange {
         children: vec![child.clone()],
         records: vec![record(1, child.id)],
+        import_key: None,
     };
-    storage.register_change(&good, &audit("c")).await.unwrap();
+    let put = storage.register_change(&good, start, &act);
+    assert_eq!(put.await.unwrap(), RegisterPut::Done);
+    // What rests on the register of before is not written over what came since.
+    let put = storage.register_change(&good, start, &act);
+    assert_eq!(put.await.unwrap(), RegisterPut::ChangedMeanwhile);
     let renamed = Child {
         first_name: "Anne".to_owned(),
+        set_here: SetHere {
+            leaves: Some(FileSaid { file_said: None }),
+            ..SetHere::default()
+        },
         ..child.clone()
     };
     let change = RegisterChange {
         children: vec![renamed.clone()],
-        records: Vec::new(),
+        ..RegisterChange::default()
     };
-    storage.register_change(&change, &audit("c")).await.unwrap();
+    let now_at = storage.inputs_version().await.unwrap();
+    let put = storage.register_change(&change, now_at, &act);
+    assert_eq!(put.await.unwrap(), RegisterPut::Done);
     assert_eq!(storage.child_list().await.unwrap(), vec![renamed.clone()]);
     let found = storage.child_by_reference("A1").await.unwrap();
     assert_eq!(found, Some(renamed));

@@ -1,8 +1,12 @@
 //! The register: children with their names, and every answer about them.
 
+use super::import::ImportKey;
 use super::{Answer, AuditEntry};
-use nestwarden_policy_schema::consent::{ChildEntry, ConsentRecord};
+use jiff::civil::Date;
+use nestwarden_policy_schema::consent::{ChildEntry, ConsentRecord, RoomName};
 use nestwarden_policy_schema::id::{ChildId, FamilyId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Child {
@@ -14,6 +18,25 @@ pub struct Child {
     pub family: Option<FamilyId>,
     /// Without standings: those are resolved from the records.
     pub entry: ChildEntry,
+    pub set_here: SetHere,
+}
+
+/// The fields that were set here and not by the booking system's file. Each stands until the file says something else
+/// than it said when the field was set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetHere {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rooms: Option<FileSaid<BTreeSet<RoomName>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<FileSaid<Option<Date>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<FileSaid<Option<FamilyId>>>,
+}
+
+/// What the file said last when a field was set here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSaid<T> {
+    pub file_said: T,
 }
 
 /// What one act changes in the register; all of it or nothing.
@@ -22,12 +45,21 @@ pub struct RegisterChange {
     /// New children, and known ones as they are now.
     pub children: Vec<Child>,
     pub records: Vec<ConsentRecord>,
+    /// Remembered with the change, so that the same import is not made twice.
+    pub import_key: Option<ImportKey>,
 }
 
 impl RegisterChange {
     pub fn is_empty(&self) -> bool {
         self.children.is_empty() && self.records.is_empty()
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegisterPut {
+    Done,
+    /// Somebody changed something since the version it rests on; nothing was written.
+    ChangedMeanwhile,
 }
 
 pub trait ConsentStore: Send + Sync {
@@ -43,9 +75,11 @@ pub trait ConsentStore: Send + Sync {
     /// Empty: nobody answered anything for this child.
     fn consent_of_child(&self, child: ChildId) -> Answer<'_, Vec<ConsentRecord>>;
 
+    /// Writes only while [`Store::inputs_version`](super::Store::inputs_version) is `based_on`.
     fn register_change<'a>(
         &'a self,
         change: &'a RegisterChange,
+        based_on: i64,
         audit: &'a AuditEntry,
-    ) -> Answer<'a, ()>;
+    ) -> Answer<'a, RegisterPut>;
 }

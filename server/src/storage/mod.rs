@@ -10,6 +10,7 @@ pub mod consent;
 pub mod device;
 pub mod event;
 pub mod hold;
+pub mod import;
 pub mod inventory;
 pub mod nonce;
 pub mod operator;
@@ -22,10 +23,11 @@ pub mod token;
 
 pub use audit::{AuditEntry, AuditStore};
 pub use bundle::{BundleStore, IssuedBundle};
-pub use consent::{Child, ConsentStore, RegisterChange};
+pub use consent::{Child, ConsentStore, FileSaid, RegisterChange, RegisterPut, SetHere};
 pub use device::{Device, DeviceKey, DeviceStore, Revocation};
 pub use event::{AppendOutcome, EventStore, NewBatch, StoredEvent, StoredHead};
 pub use hold::{HoldRow, HoldStore};
+pub use import::{Acceptance, ImportKey, ImportStore, SavedMapping, WaitingFile};
 pub use inventory::{InventoryStore, StoredInventory};
 pub use nonce::NonceStore;
 pub use operator::{Operator, OperatorStore, Role};
@@ -58,6 +60,8 @@ pub enum StorageError {
     Corrupt { what: &'static str, problem: String },
     #[error("the database holds no setting; run `nestwarden-server init` first")]
     NoSetting,
+    #[error("others change the database all the time; try again")]
+    Busy,
     #[error("the writer of events has stopped")]
     WriterStopped,
 }
@@ -81,6 +85,7 @@ pub trait Store:
     + NonceStore
     + ProfileStore
     + ConsentStore
+    + ImportStore
     + HoldStore
     + PhotoStore
     + OperatorStore

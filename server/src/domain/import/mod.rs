@@ -27,7 +27,7 @@ pub use rows::Unreadable;
 
 use super::profile::{ProfileChangeError, find as find_profile};
 use super::register::Register;
-use crate::storage::{AuditEntry, Storage, StorageError};
+use crate::storage::{AuditEntry, RegisterPut, Storage, StorageError};
 use jiff::Timestamp;
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::calendar::Calendar;
@@ -93,10 +93,20 @@ pub enum ImportError {
         if *.more > 0 { format!("\nand {more} more") } else { String::new() }
     )]
     Refused { refusals: Vec<Refusal>, more: usize },
+    #[error("the register changed while the file was read; nothing was imported, run it again")]
+    ChangedMeanwhile,
+    #[error(transparent)]
+    Calendar(#[from] CalendarError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CalendarError {
     #[error(
         "no profile is applied yet, so the setting's calendar is not known; run `profile apply FILE` first"
     )]
-    NoCalendar,
+    None,
     #[error("the live profile cannot be read: {0}")]
     Profile(#[from] ProfileChangeError),
     #[error(transparent)]
@@ -133,13 +143,19 @@ pub async fn apply(
         subject: Digest::sha256(file).to_string(),
         detail: serde_json::json!({ "counts": plan.counts, "concerns": plan.concerns }),
     };
-    Ok(storage.register_change(&plan.change, &audit).await?)
+    match storage
+        .register_change(&plan.change, plan.based_on, &audit)
+        .await?
+    {
+        RegisterPut::Done => Ok(()),
+        RegisterPut::ChangedMeanwhile => Err(ImportError::ChangedMeanwhile),
+    }
 }
 
 /// The setting's calendar: that of the live profile which comes first by name.
-pub async fn calendar(storage: &Storage) -> Result<Calendar, ImportError> {
+pub async fn calendar(storage: &Storage) -> Result<Calendar, CalendarError> {
     let profiles = storage.profile_list().await?;
-    let first = profiles.first().ok_or(ImportError::NoCalendar)?;
+    let first = profiles.first().ok_or(CalendarError::None)?;
     let (_, profile) = find_profile(storage, &first.name).await?;
     Ok(profile.calendar)
 }

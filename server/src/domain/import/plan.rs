@@ -5,7 +5,7 @@ use super::cell::Said;
 use super::rows::{Answered, File, Listed, Unreadable};
 use crate::domain::fresh;
 use crate::domain::register::Register;
-use crate::storage::{Child, RegisterChange};
+use crate::storage::{Child, FileSaid, RegisterChange};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::calendar::Calendar;
@@ -20,6 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub change: RegisterChange,
+    /// The version of the register it was made for.
+    pub based_on: i64,
     pub counts: Counts,
     /// Anything here stops the import until a manager confirms it.
     pub concerns: Vec<Concern>,
@@ -145,7 +147,7 @@ pub(super) fn make(register: &Register, calendar: &Calendar, file: File, now: Ti
     let today = calendar.local_date(now);
     let mut missing = Vec::new();
     for child in &register.children {
-        let gone = child.entry.leaves.is_some_and(|l| l.date < today);
+        let gone = child.entry.has_died() || child.entry.leaves.is_some_and(|l| l.date < today);
         if ids.contains_key(&child.reference) || gone || child.entry.missing_since.is_some() {
             continue;
         }
@@ -157,7 +159,7 @@ pub(super) fn make(register: &Register, calendar: &Calendar, file: File, now: Ti
     counts.newly_missing = missing.len();
     counts.answers_added = change.records.len();
 
-    let after = applied(register, &change);
+    let after = register.with(&change);
     let permitted_after: BTreeSet<_> = after.permitted(calendar, now).into_iter().collect();
     let permitted_before = register.permitted(calendar, now);
     let lapsing: Vec<_> = permitted_before
@@ -183,6 +185,7 @@ pub(super) fn make(register: &Register, calendar: &Calendar, file: File, now: Ti
         not_restored: not_restored(&file, &ids, &after),
         unreadable: file.unreadable,
         change,
+        based_on: register.version,
         counts,
         missing,
     }
@@ -211,31 +214,53 @@ fn concerns(counts: &Counts, listed_before: usize) -> Vec<Concern> {
     found
 }
 
+/// What a row makes of a child. Restriction and death are ours alone, whatever the file says.
 fn child(before: Option<&Child>, listed: &Listed) -> Child {
-    let entry_before = before.map(|b| &b.entry);
-    // That a child died is recorded here, and no file takes it back.
-    let died = entry_before
-        .and_then(|e| e.leaves)
-        .filter(|leaving| leaving.reason == LeaveReason::Died);
-    let leaves = listed.leave.map(|date| Leaving {
+    let now = before.map(|b| b.entry.clone()).unwrap_or_default();
+    let mut set_here = before.map(|b| b.set_here.clone()).unwrap_or_default();
+    let left = |leaving: &Leaving| leaving.reason == LeaveReason::Left;
+    let leave_date = settled(
+        listed.leave,
+        now.leaves.filter(left).map(|leaving| leaving.date),
+        &mut set_here.leaves,
+    );
+    let leaves = leave_date.map(|date| Leaving {
         date,
         reason: LeaveReason::Left,
     });
+    let family_in_file = listed.family.as_ref().map(|f| f.as_deref().map(family));
     Child {
         id: before.map_or_else(|| ChildId::from_uuid(fresh::random()), |b| b.id),
         reference: listed.reference.clone(),
         first_name: listed.first_name.clone(),
         last_name: listed.last_name.clone(),
-        family: listed.family.as_deref().map(family),
+        family: settled(
+            family_in_file,
+            before.and_then(|b| b.family),
+            &mut set_here.family,
+        ),
         entry: ChildEntry {
-            rooms: listed.rooms.clone(),
-            attends: listed.days.clone(),
-            starts: listed.start,
-            leaves: died.or(leaves),
-            restriction: entry_before.map(|e| e.restriction).unwrap_or_default(),
+            rooms: settled(listed.rooms.clone(), now.rooms, &mut set_here.rooms),
+            attends: listed.days.clone().unwrap_or(now.attends),
+            starts: listed.start.unwrap_or(now.starts),
+            leaves: now.leaves.filter(|leaving| !left(leaving)).or(leaves),
+            restriction: now.restriction,
             missing_since: None,
             purposes: BTreeMap::new(),
         },
+        set_here,
+    }
+}
+
+/// What holds of a field: what was set here, until the file says something else than it said then.
+fn settled<T: PartialEq>(file: Option<T>, now: T, set_here: &mut Option<FileSaid<T>>) -> T {
+    match file {
+        None => now,
+        Some(file) if set_here.as_ref().is_some_and(|here| here.file_said == file) => now,
+        Some(file) => {
+            *set_here = None;
+            file
+        }
     }
 }
 
@@ -300,25 +325,6 @@ fn record(
         withdrawn_at: answered_at.filter(|_| state == ConsentState::Withdrawn),
         source: ConsentSource::Import,
     })
-}
-
-/// The register as it would be.
-fn applied(register: &Register, change: &RegisterChange) -> Register {
-    let mut after = register.clone();
-    for child in &change.children {
-        match after.children.iter_mut().find(|c| c.id == child.id) {
-            Some(known) => known.clone_from(child),
-            None => after.children.push(child.clone()),
-        }
-    }
-    for record in &change.records {
-        after
-            .records
-            .entry(record.child)
-            .or_default()
-            .push(record.clone());
-    }
-    after
 }
 
 fn not_restored(

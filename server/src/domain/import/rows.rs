@@ -34,11 +34,12 @@ pub(super) struct Listed {
     pub reference: String,
     pub first_name: String,
     pub last_name: String,
-    pub family: Option<String>,
-    pub rooms: BTreeSet<RoomName>,
-    pub days: BTreeSet<Day>,
-    pub start: Option<Date>,
-    pub leave: Option<Date>,
+    /// Of this and what follows, `None`: the file has no such column and says nothing.
+    pub family: Option<Option<String>>,
+    pub rooms: Option<BTreeSet<RoomName>>,
+    pub days: Option<BTreeSet<Day>>,
+    pub start: Option<Option<Date>>,
+    pub leave: Option<Option<Date>>,
     pub answers: BTreeMap<Purpose, Answered>,
 }
 
@@ -259,12 +260,14 @@ impl RowReader<'_> {
         Listed {
             rooms: self.parsed(Column::Room, cell::rooms, ROOM_REMEDY, refusals),
             days: self.parsed(Column::Days, cell::days, DAYS_REMEDY, refusals),
-            family: Some(family).filter(|family| !family.is_empty()),
+            family: self
+                .has(Column::Family)
+                .then(|| Some(family).filter(|family| !family.is_empty())),
             reference,
             first_name,
             last_name,
-            start,
-            leave,
+            start: self.has(Column::Start).then_some(start),
+            leave: self.has(Column::Leave).then_some(leave),
             answers,
         }
     }
@@ -303,6 +306,10 @@ impl RowReader<'_> {
             );
         }
         answers
+    }
+
+    fn has(&self, column: Column) -> bool {
+        self.columns.contains_key(&column)
     }
 
     fn cell(&self, column: Column) -> Option<&str> {
@@ -358,17 +365,17 @@ impl RowReader<'_> {
         Some(date)
     }
 
-    fn parsed<T: Default>(
+    fn parsed<T>(
         &self,
         column: Column,
         parse: fn(&str) -> Option<T>,
         remedy: &str,
         refusals: &mut Vec<Refusal>,
-    ) -> T {
-        let text = self.cell(column).unwrap_or_default();
-        parse(text).unwrap_or_else(|| {
+    ) -> Option<T> {
+        let parsed = parse(self.cell(column)?);
+        if parsed.is_none() {
             self.refuse(column, remedy, refusals);
-            T::default()
-        })
+        }
+        parsed
     }
 }

@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use super::*;
-use crate::domain::consent::{Withdrawal, withdraw};
+use crate::domain::consent::{Reach, Said, withdraw};
 use crate::domain::{import, profile};
 use crate::signing::Refusal;
 use crate::storage::testing::{TestStorage, audit, now};
@@ -22,15 +22,18 @@ async fn a_bundle_is_issued_once_and_again_only_when_it_says_something_else() {
     assert_eq!(world.round().await.issued, vec![]);
     assert_eq!(world.newest().await.generation, Generation::new(1));
 
-    let how = Withdrawal {
+    let said = Said {
         given_by: GivenBy::Parent,
+        has_parental_responsibility: None,
         method: Method::InPerson,
+        wording: None,
     };
     withdraw(
         &world.job.storage,
         "A1",
         &[Purpose::Website],
-        how,
+        &said,
+        Reach::Child,
         "os:test",
         now(),
     )

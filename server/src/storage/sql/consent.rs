@@ -2,9 +2,12 @@
 
 use super::value::{json, optional_text, parsed, text, to_json};
 use super::{SqlStorage, commit, failed};
-use crate::storage::{Answer, AuditEntry, Child, ConsentStore, RegisterChange, StorageError};
+use crate::storage::{
+    Answer, AuditEntry, Child, ConsentStore, RegisterChange, RegisterPut, SetHere, StorageError,
+};
 use nestwarden_policy_schema::consent::{ChildEntry, ConsentRecord};
 use nestwarden_policy_schema::id::ChildId;
+use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 const CHILD: &str = "a child";
@@ -22,6 +25,10 @@ fn child(row: &SqliteRow) -> Result<Child, StorageError> {
         last_name: text(row, "last_name", CHILD)?,
         family,
         entry: json(row, "entry", CHILD)?,
+        set_here: match optional_text(row, "set_here", CHILD)? {
+            Some(_) => json(row, "set_here", CHILD)?,
+            None => SetHere::default(),
+        },
     })
 }
 
@@ -34,11 +41,17 @@ async fn put_child(
         purposes: std::collections::BTreeMap::new(),
         ..child.entry.clone()
     };
+    let set_here = match &child.set_here {
+        none if *none == SetHere::default() => None,
+        set => Some(to_json(set, CHILD)?),
+    };
     sqlx::query(
         "INSERT INTO children (setting_id, child_id, reference, first_name, last_name, family_id, \
-         entry) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (setting_id, child_id) \
+         entry, set_here) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+         ON CONFLICT (setting_id, child_id) \
          DO UPDATE SET reference = excluded.reference, first_name = excluded.first_name, \
-         last_name = excluded.last_name, family_id = excluded.family_id, entry = excluded.entry",
+         last_name = excluded.last_name, family_id = excluded.family_id, entry = excluded.entry, \
+         set_here = excluded.set_here",
     )
     .bind(setting)
     .bind(child.id.to_string())
@@ -47,6 +60,7 @@ async fn put_child(
     .bind(&child.last_name)
     .bind(child.family.map(|family| family.to_string()))
     .bind(to_json(&entry, CHILD)?)
+    .bind(set_here)
     .execute(tx)
     .await
     .map(drop)
@@ -138,10 +152,20 @@ impl ConsentStore for SqlStorage {
     fn register_change<'a>(
         &'a self,
         change: &'a RegisterChange,
+        based_on: i64,
         audit: &'a AuditEntry,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, RegisterPut> {
         Box::pin(async move {
             let mut tx = self.write().await?;
+            let version: i64 = sqlx::query("SELECT inputs FROM settings WHERE setting_id = $1")
+                .bind(&self.setting_text)
+                .fetch_one(&mut *tx)
+                .await
+                .and_then(|row| row.try_get("inputs"))
+                .map_err(failed("read the version of its inputs"))?;
+            if version != based_on {
+                return Ok(RegisterPut::ChangedMeanwhile);
+            }
             for child in &change.children {
                 put_child(&mut tx, &self.setting_text, child).await?;
             }
@@ -151,8 +175,12 @@ impl ConsentStore for SqlStorage {
             if !change.is_empty() {
                 self.touch_inputs(&mut tx).await?;
             }
+            if let Some(key) = &change.import_key {
+                super::import::remember(&mut tx, &self.setting_text, key).await?;
+            }
             self.add_audit(&mut tx, audit).await?;
-            commit(tx).await
+            commit(tx).await?;
+            Ok(RegisterPut::Done)
         })
     }
 }

@@ -8,6 +8,7 @@ mod consent;
 mod device;
 mod event;
 mod hold;
+mod import;
 mod ingest;
 mod inventory;
 mod nonce;

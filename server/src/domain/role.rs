@@ -1,0 +1,72 @@
+//! Who may do what to the register.
+
+use crate::storage::{Operator, Role};
+
+/// What needs a person of a certain role. What only takes consent away needs none: it must never be hindered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Record a Yes.
+    GiveConsent,
+    /// Set or lift a restriction.
+    Restrict,
+    /// Say that a child leaves, died, or stays after all.
+    Leave,
+    /// Change families or rooms.
+    Arrange,
+    /// Confirm a large import, or how a mapping reads.
+    ConfirmImport,
+    /// Import over the admin API.
+    Import,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{name} may not {act}; that is for {who}: say who you are with `--as NAME`")]
+pub struct NotAllowed {
+    name: String,
+    act: &'static str,
+    who: &'static str,
+}
+
+impl Act {
+    const fn roles(self) -> &'static [Role] {
+        match self {
+            Self::Restrict => &[Role::Dsl, Role::Deputy],
+            Self::GiveConsent | Self::Leave | Self::Arrange | Self::ConfirmImport => {
+                &[Role::Manager, Role::Dsl, Role::Deputy]
+            }
+            Self::Import => &[Role::Manager, Role::Dsl, Role::Deputy, Role::ItAdmin],
+        }
+    }
+
+    const fn who(self) -> &'static str {
+        match self {
+            Self::Restrict => "the DSL or a deputy",
+            Self::GiveConsent | Self::Leave | Self::Arrange | Self::ConfirmImport => {
+                "a manager, the DSL or a deputy"
+            }
+            Self::Import => "a manager, the DSL, a deputy or an IT admin",
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::GiveConsent => "record a Yes",
+            Self::Restrict => "set or lift a restriction",
+            Self::Leave => "say that a child leaves, died or stays",
+            Self::Arrange => "change families or rooms",
+            Self::ConfirmImport => "confirm an import",
+            Self::Import => "import a register",
+        }
+    }
+}
+
+pub fn require(by: &Operator, act: Act) -> Result<(), NotAllowed> {
+    if act.roles().iter().any(|role| by.roles.contains(role)) {
+        return Ok(());
+    }
+    Err(NotAllowed {
+        name: by.name.clone(),
+        act: act.as_str(),
+        who: act.who(),
+    })
+}
