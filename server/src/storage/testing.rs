@@ -197,6 +197,7 @@ pub(crate) fn child(number: u128) -> super::Child {
             rooms: BTreeSet::from(["Robins".parse().unwrap()]),
             ..ChildEntry::default()
         },
+        set_here: super::SetHere::default(),
     }
 }
 

@@ -24,9 +24,11 @@ async fn world(photos: &[(u128, &[u128])]) -> (TestStorage, TestTablet) {
             .into_iter()
             .flat_map(|child| Purpose::ALL.map(|purpose| given(child, purpose, now())))
             .collect(),
+        import_key: None,
     };
+    let based_on = test.storage.inputs_version().await.unwrap();
     test.storage
-        .register_change(&change, &audit("c"))
+        .register_change(&change, based_on, &audit("c"))
         .await
         .unwrap();
     let mut tablet = TestTablet::enrol(&test.storage).await;
