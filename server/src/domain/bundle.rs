@@ -6,17 +6,22 @@ use crate::storage::{Device, Storage, StorageError};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bundle::{Bundle, FEATURES, Feature};
 use nestwarden_policy_schema::bytes::{Digest, Secret};
-use nestwarden_policy_schema::consent::RegisterSnapshot;
+use nestwarden_policy_schema::consent::{FoundPhotos, RegisterSnapshot, TagCorrection};
 use nestwarden_policy_schema::control::ControlName;
 use nestwarden_policy_schema::generation::Generation;
 use nestwarden_policy_schema::hold::{Hold, HoldList};
-use nestwarden_policy_schema::id::SettingId;
+use nestwarden_policy_schema::id::{DeviceId, PhotoId, SettingId};
 use nestwarden_policy_schema::policy::{Policy, PolicyError};
 use nestwarden_policy_schema::profile::PolicyProfile;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a bundle may be relied on; it is issued again at half of this.
 pub const LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// As long as a tablet keeps what it told, it is told of corrections; one that was away for longer enrols again.
+const CORRECTIONS_TOLD_FOR: SignedDuration = SignedDuration::from_hours(35 * 24);
+/// Of one tablet in one bundle.
+const MAX_CORRECTIONS: usize = 2_000;
 
 /// What the server itself adds to every bundle.
 #[derive(Clone, Debug)]
@@ -32,6 +37,8 @@ pub struct Inputs {
     setting: SettingId,
     register: Register,
     holds: Vec<Hold>,
+    corrections: Vec<(DeviceId, TagCorrection)>,
+    found: BTreeMap<DeviceId, FoundPhotos>,
     profiles: BTreeMap<String, PolicyProfile>,
 }
 
@@ -65,6 +72,8 @@ impl Inputs {
             setting: storage.setting(),
             register: Register::load(storage).await?,
             holds,
+            corrections: storage.correction_list().await?,
+            found: storage.found_list().await?.into_iter().collect(),
             profiles,
         })
     }
@@ -76,6 +85,29 @@ impl Inputs {
 
     pub fn holds(&self, now: Timestamp) -> HoldList {
         HoldList::new(now, self.holds.clone())
+    }
+
+    pub fn corrections(&self) -> BTreeMap<(DeviceId, PhotoId), TagCorrection> {
+        let of_photo =
+            |(device, word): &(DeviceId, TagCorrection)| ((*device, word.photo), word.clone());
+        self.corrections.iter().map(of_photo).collect()
+    }
+
+    /// The newest that a tablet may not have heard of yet, by photo.
+    fn corrections_for(&self, device: DeviceId, now: Timestamp) -> Vec<TagCorrection> {
+        let told_for = now
+            .checked_sub(CORRECTIONS_TOLD_FOR)
+            .unwrap_or(Timestamp::MIN);
+        let mut words: Vec<TagCorrection> = self
+            .corrections
+            .iter()
+            .filter(|(of, word)| *of == device && word.decided_at > told_for)
+            .map(|(_, word)| word.clone())
+            .collect();
+        words.sort_by_key(|word| (std::cmp::Reverse(word.decided_at), word.photo));
+        words.truncate(MAX_CORRECTIONS);
+        words.sort_by_key(|word| word.photo);
+        words
     }
 
     /// How this tablet is held to photos; `None`: its profile cannot be read, or says nothing of photos.
@@ -118,8 +150,8 @@ impl Inputs {
             register: self.register(now),
             holds: self.holds(now),
             roster: BTreeSet::new(),
-            corrections: Vec::new(),
-            found_photos: None,
+            corrections: self.corrections_for(device.id, now),
+            found_photos: self.found.get(&device.id).copied(),
             commands: Vec::new(),
             photo_hash_key: secrets.photo_hash.clone(),
             release_recipient: secrets.release_recipient.clone(),

@@ -44,7 +44,7 @@ pub enum Release {
     Released,
 }
 
-fn is_dsl(operator: &Operator) -> bool {
+pub fn is_dsl(operator: &Operator) -> bool {
     operator.roles.contains(&Role::Dsl) || operator.roles.contains(&Role::Deputy)
 }
 

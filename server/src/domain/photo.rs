@@ -6,10 +6,10 @@ use crate::storage::{PhotoRow, Storage, StorageError};
 use jiff::Timestamp;
 use nestwarden_policy_schema::calendar::Calendar;
 use nestwarden_policy_schema::consent::{
-    PhotoFacts, RegisterSnapshot, Stage, TrustedNow, Verdict, verdict,
+    PhotoFacts, RegisterSnapshot, Stage, TagCorrection, TrustedNow, Verdict, verdict,
 };
 use nestwarden_policy_schema::hold::HoldList;
-use nestwarden_policy_schema::id::{ChildId, DeviceId};
+use nestwarden_policy_schema::id::{ChildId, DeviceId, PhotoId};
 use nestwarden_policy_schema::policy::{Mode, PhotosPolicy};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,23 +50,27 @@ pub struct Judge {
     pub register: RegisterSnapshot,
     pub holds: HoldList,
     setups: BTreeMap<DeviceId, Setup>,
+    revoked: BTreeSet<DeviceId>,
+    corrections: BTreeMap<(DeviceId, PhotoId), TagCorrection>,
     now: TrustedNow,
 }
 
 impl Judge {
-    /// Tablets that were revoked, or have no readable policy for photos, are judged by nobody.
+    /// Photos of tablets without a readable policy for photos are judged by nobody.
     pub async fn load(storage: &Storage, now: Timestamp) -> Result<Self, StorageError> {
         let inputs = Inputs::load(storage).await?;
         let devices = storage.device_list().await?;
         let setups = devices
             .iter()
-            .filter(|device| device.revoked.is_none())
             .filter_map(|device| Some((device.id, inputs.photos_of(device)?)))
             .collect();
+        let revoked = devices.iter().filter(|device| device.revoked.is_some());
         Ok(Self {
             register: inputs.register(now),
             holds: inputs.holds(now),
             setups,
+            revoked: revoked.map(|device| device.id).collect(),
+            corrections: inputs.corrections(),
             now: TrustedNow {
                 at: now,
                 doubtful: false,
@@ -78,6 +82,26 @@ impl Judge {
 
     pub fn setup(&self, device: DeviceId) -> Option<&Setup> {
         self.setups.get(&device)
+    }
+
+    /// What is known of a photo, with a manager's word where the tablet told nothing since. `None`: it never told.
+    pub fn facts(&self, row: &PhotoRow) -> Option<PhotoFacts> {
+        let mut facts = row.facts.clone()?;
+        let corrected = self.corrections.get(&(row.device, row.photo));
+        if let Some(word) = corrected
+            && row.facts_at.is_none_or(|at| at <= word.decided_at)
+        {
+            facts.subjects.tagging = word.tagging;
+            facts.subjects.confirmed.clone_from(&word.confirmed);
+            facts.subjects.unregistered_person = word.unregistered_person;
+            facts.care_record = word.care_record;
+        }
+        Some(facts)
+    }
+
+    /// Whether a hold for illegal content is open at all.
+    pub fn is_any_frozen(&self) -> bool {
+        self.holds.holds.iter().any(|hold| hold.category.freezes())
     }
 
     /// `None`: nobody told what it rests on, or its tablet is judged by nobody.
@@ -138,7 +162,8 @@ pub async fn effect(
         return Ok(effect);
     }
     each(storage, |row| {
-        if let Some(facts) = row.facts.filter(|_| row.stage != Stage::Destroyed) {
+        let may_go = row.stage != Stage::Destroyed && !judge.revoked.contains(&row.device);
+        if let Some(facts) = judge.facts(&row).filter(|_| may_go) {
             effect.count(&judge, &facts, &then, &changed);
         }
     })

@@ -4,7 +4,7 @@ use super::Limits;
 use crate::door::Clock;
 use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::signing::rate::HourlyRate;
-use crate::signing::{DeviceCa, ServerKeys, SignerClient};
+use crate::signing::{DeviceCa, ReleaseKey, ServerKeys, SignerClient};
 use crate::storage::Storage;
 use jiff::Timestamp;
 use nestwarden_policy_schema::id::DeviceId;
@@ -20,6 +20,11 @@ const NONCES_PER_ADDRESS_HOUR: u32 = 600;
 const NONCES_HOUR: u32 = 6_000;
 const RENEWALS_PER_DEVICE_HOUR: u32 = 12;
 const RENEWALS_HOUR: u32 = 10_000;
+/// A batch of photos that came back goes through in an hour; a tablet that was taken is not emptied in one.
+const UNSEALS_PER_DEVICE_HOUR: u32 = 1_000;
+const UNSEALS_HOUR: u32 = 20_000;
+const NAMES_PER_DEVICE_HOUR: u32 = 120;
+const NAMES_HOUR: u32 = 20_000;
 
 /// Returns once the server stops.
 pub(super) async fn stopping(closing: &mut watch::Receiver<bool>) {
@@ -34,6 +39,7 @@ pub(super) struct Parts {
     pub(super) storage: Storage,
     pub(super) ca: DeviceCa,
     pub(super) keys: ServerKeys,
+    pub(super) release: ReleaseKey,
     pub(super) signer: SignerClient,
     clock: Arc<dyn Clock>,
     pub(super) wakes: BundleWakes,
@@ -44,6 +50,8 @@ pub(super) struct Parts {
     pub(super) failures: Rate<IpAddr>,
     pub(super) nonces: Rate<IpAddr>,
     pub(super) renewals: Rate<DeviceId>,
+    pub(super) unseals: Rate<DeviceId>,
+    pub(super) names: Rate<DeviceId>,
     pub(super) health: super::people::LastHealth,
 }
 
@@ -75,6 +83,7 @@ impl App {
         storage: Storage,
         ca: DeviceCa,
         keys: ServerKeys,
+        release: ReleaseKey,
         signer: SignerClient,
         clock: Arc<dyn Clock>,
         wakes: BundleWakes,
@@ -86,6 +95,7 @@ impl App {
             storage,
             ca,
             keys,
+            release,
             signer,
             clock,
             wakes,
@@ -95,6 +105,8 @@ impl App {
             failures: Rate::new(limits.failures_per_address_hour, MAX_FAILURES_HOUR),
             nonces: Rate::new(NONCES_PER_ADDRESS_HOUR, NONCES_HOUR),
             renewals: Rate::new(RENEWALS_PER_DEVICE_HOUR, RENEWALS_HOUR),
+            unseals: Rate::new(UNSEALS_PER_DEVICE_HOUR, UNSEALS_HOUR),
+            names: Rate::new(NAMES_PER_DEVICE_HOUR, NAMES_HOUR),
             health: super::people::LastHealth::default(),
         }))
     }

@@ -13,7 +13,7 @@ pub mod router;
 use crate::door::Clock;
 use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::signing::ca::CaError;
-use crate::signing::{DeviceCa, KeysError, ServerKeys, SignerClient};
+use crate::signing::{DeviceCa, KeysError, ReleaseKey, ServerKeys, SignerClient};
 use crate::storage::Storage;
 use crate::tls::{self, TlsError};
 use app::App;
@@ -96,6 +96,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let ca = DeviceCa::load(&context.keys_dir)?;
     let keys = ServerKeys::load(&context.keys_dir)?;
+    let release = ReleaseKey::load(&context.keys_dir)?;
     let tablets_tls = tls::tablets(&context.keys_dir, ca.certificate(), &context.clock)?;
     let people_tls = tls::people(&context.keys_dir, &context.clock)?;
     for (who, listener) in [("tablets", &context.tablets), ("people", &context.people)] {
@@ -110,6 +111,7 @@ pub async fn serve(
         context.storage,
         ca,
         keys,
+        release,
         context.signer,
         context.clock,
         context.wakes,

@@ -8,8 +8,8 @@ use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use nestwarden_policy_schema::device_api::{
-    BUNDLE_PATH, ENROL_PATH, EVENTS_PATH, INVENTORY_PATH, RENEW_EXPIRED_PATH, RENEW_NONCE_PATH,
-    RENEW_PATH,
+    BUNDLE_PATH, ENROL_PATH, EVENTS_PATH, INVENTORY_PATH, NAMES_PATH, RENEW_EXPIRED_PATH,
+    RENEW_NONCE_PATH, RENEW_PATH, UNSEAL_PATH,
 };
 
 /// Who may call a route. There is no default.
@@ -38,6 +38,8 @@ pub fn tablet_routes() -> Vec<Route> {
         get (BUNDLE_PATH,        Device,  device_api::bundle::fetch),
         post(EVENTS_PATH,        Device,  device_api::events::take_in),
         post(INVENTORY_PATH,     Device,  device_api::inventory::put),
+        post(NAMES_PATH,         Device,  device_api::names::of_session),
+        post(UNSEAL_PATH,        Device,  device_api::unseal::unseal),
         post(RENEW_PATH,         Device,  device_api::renew::renew),
         post(RENEW_NONCE_PATH,   Nothing, device_api::renew::nonce),
         post(RENEW_EXPIRED_PATH, Nothing, device_api::renew::renew_expired),

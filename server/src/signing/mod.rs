@@ -10,10 +10,12 @@ pub mod keys;
 pub mod private_file;
 pub mod protocol;
 pub mod rate;
+pub mod release;
 pub mod signer;
 
 pub use ca::DeviceCa;
 pub use client::{SignerClient, SignerClientError};
 pub use keys::{Created, KeysError, RecoverySheet, ServerKeys};
 pub use protocol::Refusal;
+pub use release::ReleaseKey;
 pub use signer::{Signer, SignerLimits, SignerSettings};

@@ -7,6 +7,7 @@ pub mod bundle;
 #[cfg(test)]
 mod conformance;
 pub mod consent;
+pub mod decision;
 pub mod device;
 pub mod event;
 pub mod hold;
@@ -17,6 +18,7 @@ pub mod operator;
 pub mod photo;
 pub mod profile;
 pub mod sql;
+pub mod task;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod token;
@@ -24,6 +26,7 @@ pub mod token;
 pub use audit::{AuditEntry, AuditStore};
 pub use bundle::{BundleStore, IssuedBundle};
 pub use consent::{Child, ConsentStore, FileSaid, RegisterChange, RegisterPut, SetHere};
+pub use decision::{DecisionStore, UnsealDecision, Unsealing, UnsealingKept};
 pub use device::{Device, DeviceKey, DeviceStore, Revocation};
 pub use event::{AppendOutcome, EventStore, NewBatch, StoredEvent, StoredHead};
 pub use hold::{HoldRow, HoldStore};
@@ -33,6 +36,10 @@ pub use nonce::NonceStore;
 pub use operator::{Operator, OperatorStore, Role};
 pub use photo::{PhotoRow, PhotoStore};
 pub use profile::{ProfileStore, ProfileVersion};
+pub use task::{
+    Closing, PhotoUses, Task, TaskChanges, TaskDraft, TaskKind, TaskRound, TaskStore, TaskSubject,
+    WithClosed,
+};
 pub use token::{EnrolOutcome, EnrolToken, TokenStore};
 
 use nestwarden_policy_schema::id::SettingId;
@@ -88,6 +95,8 @@ pub trait Store:
     + ImportStore
     + HoldStore
     + PhotoStore
+    + DecisionStore
+    + TaskStore
     + OperatorStore
     + AuditStore
 {

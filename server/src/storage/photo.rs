@@ -2,9 +2,10 @@
 
 use super::Answer;
 use jiff::Timestamp;
-use nestwarden_policy_schema::consent::{Cause, PhotoFacts, Stage};
+use nestwarden_policy_schema::consent::{Cause, PhotoFacts, Purpose, Stage};
 use nestwarden_policy_schema::id::{DeviceId, PhotoId};
 use nestwarden_policy_schema::receipt::Receipt;
+use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhotoRow {
@@ -23,6 +24,8 @@ pub struct PhotoRow {
     pub cause: Option<Cause>,
     pub incomplete: Option<Incomplete>,
     pub receipt: Option<Receipt>,
+    /// What it was usable for when it was last judged; `None`: it was not judged yet.
+    pub usable_before: Option<BTreeSet<Purpose>>,
     /// The last event that said anything about it.
     pub seq: u64,
 }
@@ -48,6 +51,7 @@ impl PhotoRow {
             cause: None,
             incomplete: None,
             receipt: None,
+            usable_before: None,
             seq: 0,
         }
     }
@@ -66,6 +70,9 @@ pub trait PhotoStore: Send + Sync {
 
     /// On whichever device it is. Ids are random, so more than one is a tablet that enrolled again.
     fn photo_by_id(&self, photo: PhotoId) -> Answer<'_, Vec<PhotoRow>>;
+
+    /// Grows with every batch of events that says something of photos.
+    fn photo_version(&self) -> Answer<'_, u64>;
 
     /// Reads every event again from the first; the number of photos found.
     fn photo_rebuild(&self) -> Answer<'_, u64>;

@@ -4,7 +4,9 @@ pub(super) mod bundle;
 pub(super) mod enrol;
 pub(super) mod events;
 pub(super) mod inventory;
+pub(super) mod names;
 pub(super) mod renew;
+pub(super) mod unseal;
 
 use super::auth;
 use super::error::ApiError;

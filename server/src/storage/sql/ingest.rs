@@ -124,10 +124,15 @@ async fn one(
     for rows in new.chunks(ROWS) {
         insert(tx, setting, batch, rows).await?;
     }
+    let mut photos_changed = false;
     for event in new {
         if let Some(body) = &event.body {
-            photo::read(tx, setting, batch.device, event.seq, event.at, body).await?;
+            let (seq, at) = (event.seq, event.at);
+            photos_changed |= photo::read(tx, setting, batch.device, seq, at, body).await?;
         }
+    }
+    if photos_changed {
+        photo::note_change(tx, setting).await?;
     }
     insert_head(tx, setting, batch, last.seq).await?;
     sqlx::query("UPDATE devices SET last_seen_at = $3 WHERE setting_id = $1 AND device_id = $2")

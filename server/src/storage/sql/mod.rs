@@ -5,6 +5,7 @@
 mod audit;
 mod bundle;
 mod consent;
+mod decision;
 mod device;
 mod event;
 mod hold;
@@ -15,6 +16,7 @@ mod nonce;
 mod operator;
 mod photo;
 mod profile;
+mod task;
 mod token;
 mod value;
 

@@ -15,6 +15,10 @@ const WHAT: &str = "a photo";
 const NAME: &str = "photos";
 /// Grows with every change of what is read from an event.
 const VERSION: u64 = 1;
+/// A photo with what it was usable for when it was last judged.
+const SELECT: &str = "SELECT p.*, u.usable FROM photos p LEFT JOIN photo_uses u \
+    ON u.setting_id = p.setting_id AND u.device_id = p.device_id AND u.photo_id = p.photo_id \
+    WHERE p.setting_id = $1";
 const PAGE: u32 = 1_000;
 /// Of what a tablet calls a content, or says of a problem.
 const MAX_TEXT_CHARS: usize = 400;
@@ -54,6 +58,7 @@ fn photo(row: &SqliteRow) -> Result<PhotoRow, StorageError> {
         incomplete: optional_time(row, "incomplete_since", WHAT)?
             .map(|since| Incomplete { since, problem }),
         receipt: optional_json(row, "receipt")?,
+        usable_before: optional_json(row, "usable")?,
         seq: number(row, "seq", WHAT)?,
     })
 }
@@ -64,7 +69,8 @@ async fn find(
     device: DeviceId,
     id: PhotoId,
 ) -> Result<Option<PhotoRow>, StorageError> {
-    sqlx::query("SELECT * FROM photos WHERE setting_id = $1 AND device_id = $2 AND photo_id = $3")
+    let select = format!("{SELECT} AND p.device_id = $2 AND p.photo_id = $3");
+    sqlx::query(sqlx::AssertSqlSafe(select))
         .bind(setting)
         .bind(device.to_string())
         .bind(id.to_string())
@@ -162,7 +168,7 @@ fn told(row: &mut PhotoRow, seq: u64, at: Timestamp, body: EventBody) {
     }
 }
 
-/// Reads one event that was kept in the same transaction. Bodies that cannot be read stay in the log and say nothing here.
+/// Reads one event that was kept in the same transaction; whether it was about a photo. Bodies that cannot be read stay in the log and say nothing here.
 pub(super) async fn read(
     tx: &mut SqliteConnection,
     setting: &str,
@@ -170,18 +176,19 @@ pub(super) async fn read(
     seq: u64,
     at: Timestamp,
     body: &str,
-) -> Result<(), StorageError> {
+) -> Result<bool, StorageError> {
     let Ok(body) = serde_json::from_str::<EventBody>(body) else {
-        return Ok(());
+        return Ok(false);
     };
     let Some(id) = about(&body) else {
-        return Ok(());
+        return Ok(false);
     };
     let mut row = find(&mut *tx, setting, device, id)
         .await?
         .unwrap_or_else(|| PhotoRow::new(device, id));
     told(&mut row, seq, at, body);
-    put(tx, setting, &row).await
+    put(tx, setting, &row).await?;
+    Ok(true)
 }
 
 async fn put(tx: &mut SqliteConnection, setting: &str, row: &PhotoRow) -> Result<(), StorageError> {
@@ -217,6 +224,20 @@ async fn put(tx: &mut SqliteConnection, setting: &str, row: &PhotoRow) -> Result
     .await
     .map(drop)
     .map_err(failed("note what was told of a photo"))
+}
+
+/// Notes that something was told of photos.
+pub(super) async fn note_change(
+    tx: &mut SqliteConnection,
+    setting: &str,
+) -> Result<(), StorageError> {
+    sqlx::query("UPDATE projections SET changes = changes + 1 WHERE setting_id = $1 AND name = $2")
+        .bind(setting)
+        .bind(NAME)
+        .execute(tx)
+        .await
+        .map(drop)
+        .map_err(failed("note that photos changed"))
 }
 
 /// Reads everything one tablet told, of one photo or of all.
@@ -306,7 +327,8 @@ async fn rebuild(pool: &SqlitePool, setting: &str) -> Result<u64, StorageError> 
     }
     sqlx::query(
         "INSERT INTO projections (setting_id, name, version) VALUES ($1, $2, $3) \
-         ON CONFLICT (setting_id, name) DO UPDATE SET version = excluded.version",
+         ON CONFLICT (setting_id, name) DO UPDATE SET version = excluded.version, \
+         changes = projections.changes + 1",
     )
     .bind(setting)
     .bind(NAME)
@@ -333,21 +355,21 @@ impl PhotoStore for SqlStorage {
             let (device, id) = after.map_or_else(Default::default, |(device, id)| {
                 (device.to_string(), id.to_string())
             });
-            sqlx::query(
-                "SELECT * FROM photos WHERE setting_id = $1 \
-                 AND (device_id > $2 OR (device_id = $2 AND photo_id > $3)) \
-                 ORDER BY device_id, photo_id LIMIT $4",
-            )
-            .bind(&self.setting_text)
-            .bind(device)
-            .bind(id)
-            .bind(stored(limit.into()))
-            .fetch_all(&self.readers)
-            .await
-            .map_err(failed("list photos"))?
-            .iter()
-            .map(photo)
-            .collect()
+            let select = format!(
+                "{SELECT} AND (p.device_id > $2 OR (p.device_id = $2 AND p.photo_id > $3)) \
+                 ORDER BY p.device_id, p.photo_id LIMIT $4"
+            );
+            sqlx::query(sqlx::AssertSqlSafe(select))
+                .bind(&self.setting_text)
+                .bind(device)
+                .bind(id)
+                .bind(stored(limit.into()))
+                .fetch_all(&self.readers)
+                .await
+                .map_err(failed("list photos"))?
+                .iter()
+                .map(photo)
+                .collect()
         })
     }
 
@@ -357,17 +379,29 @@ impl PhotoStore for SqlStorage {
 
     fn photo_by_id(&self, id: PhotoId) -> Answer<'_, Vec<PhotoRow>> {
         Box::pin(async move {
-            sqlx::query(
-                "SELECT * FROM photos WHERE setting_id = $1 AND photo_id = $2 ORDER BY device_id",
-            )
-            .bind(&self.setting_text)
-            .bind(id.to_string())
-            .fetch_all(&self.readers)
-            .await
-            .map_err(failed("find a photo"))?
-            .iter()
-            .map(photo)
-            .collect()
+            let select = format!("{SELECT} AND p.photo_id = $2 ORDER BY p.device_id");
+            sqlx::query(sqlx::AssertSqlSafe(select))
+                .bind(&self.setting_text)
+                .bind(id.to_string())
+                .fetch_all(&self.readers)
+                .await
+                .map_err(failed("find a photo"))?
+                .iter()
+                .map(photo)
+                .collect()
+        })
+    }
+
+    fn photo_version(&self) -> Answer<'_, u64> {
+        Box::pin(async move {
+            let row =
+                sqlx::query("SELECT changes FROM projections WHERE setting_id = $1 AND name = $2")
+                    .bind(&self.setting_text)
+                    .bind(NAME)
+                    .fetch_one(&self.readers)
+                    .await
+                    .map_err(failed("find how often photos changed"))?;
+            number(&row, "changes", WHAT)
         })
     }
 
