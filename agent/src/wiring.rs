@@ -6,7 +6,7 @@ use crate::identity::{Identity, IdentityStore, KeySeal};
 use crate::ledger::{Ledger, LedgerError};
 use crate::local_api::{LocalApi, StatusSource};
 use crate::paths::Paths;
-use crate::photos::{PhotosContext, PhotosHandle, PhotosTask};
+use crate::photos::{PhotosContext, PhotosHandle, PhotosTask, UnsealRefusal, Unsealer};
 use crate::platform::guard_wire::Refusal;
 use crate::platform::notify::ServiceManager;
 use crate::platform::{self, Enforcers};
@@ -15,12 +15,12 @@ use crate::reconcile::pass::HeldControl;
 use crate::reconcile::task::Reconciler;
 use crate::settings::Settings;
 use crate::status::Status;
-use crate::sync::{Connection, InventorySource, SyncContext, SyncState};
+use crate::sync::{Connection, InventorySource, SyncContext, SyncError, SyncState};
 use crate::{VERSION, control, time_zone_data};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use nestwarden_policy_schema::Generation;
-use nestwarden_policy_schema::device_api::Inventory;
+use nestwarden_policy_schema::device_api::{Inventory, code};
 use nestwarden_policy_schema::event::EventBody;
 use std::fs::File;
 use std::sync::Arc;
@@ -60,12 +60,14 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
     let clock = TrustedClock::open(ledger.clone(), Arc::clone(&doors.clock))?;
     record_start(&ledger, clock.now().at, is_new)?;
     let board = OutcomeBoard::open(ledger.clone(), clock.now().at)?;
+    let connection = Arc::new(Connection::new(store, ledger.clone()));
     let (photos, photos_task) = PhotosTask::open(PhotosContext {
         ledger: ledger.clone(),
         clock: clock.clone(),
         paths: paths.clone(),
         board: board.clone(),
         device_id: identity.enrolment.device,
+        unsealer: unsealer(&connection),
     })?;
     let shared = Shared {
         ledger: ledger.clone(),
@@ -79,7 +81,7 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
     let sync = SyncContext::new(
         ledger.clone(),
         clock.clone(),
-        Arc::new(Connection::new(store, ledger.clone())),
+        connection,
         inventory_source(shared.clone()),
         board.watch(),
     );
@@ -264,6 +266,29 @@ async fn record_refusals(shared: Shared, mut refusals: mpsc::Receiver<Refusal>) 
             tracing::error!(error = %crate::whole_text(&error), "refused programs could not be recorded");
         }
     }
+}
+
+/// The photos never know the network, and the network never knows the photos.
+fn unsealer(connection: &Arc<Connection>) -> Unsealer {
+    let connection = Arc::clone(connection);
+    Arc::new(move |request| {
+        let connection = Arc::clone(&connection);
+        Box::pin(async move {
+            let answer = crate::sync::unseal(connection, request).await;
+            answer.map(|answer| answer.file_key).map_err(|error| {
+                let SyncError::Server(refusal) = &error else {
+                    return UnsealRefusal::NotNow(crate::whole_text(&error));
+                };
+                if refusal.is_code(code::UNSEAL_NOT_AUTHORISED) {
+                    UnsealRefusal::NotAuthorised
+                } else if refusal.is_code(code::BODY_INVALID) {
+                    UnsealRefusal::Impossible(crate::whole_text(&error))
+                } else {
+                    UnsealRefusal::NotNow(crate::whole_text(&error))
+                }
+            })
+        })
+    })
 }
 
 fn inventory_source(shared: Shared) -> InventorySource {

@@ -4,6 +4,7 @@ use super::catalogue::{self, FileRow, NewPhoto, PhotoRow};
 use super::engine::{Engine, Moment};
 use super::error::PhotosError;
 use super::facts;
+use super::fault::Write;
 use super::finish::inherited;
 use super::roots::RootKind;
 use super::scan::{Known, Report, Sighting};
@@ -65,7 +66,7 @@ impl Engine {
             return Ok(());
         }
         let begun_ns = self.file_system_now()?;
-        self.commit(|tx| {
+        self.commit(Write::RootsBegun, |tx| {
             for pattern in new {
                 tx.sql().execute(
                     "INSERT OR IGNORE INTO photo_root (pattern, begun_ns, done) VALUES (?1, ?2, 0)",
@@ -82,7 +83,7 @@ impl Engine {
         if open.values().all(Option::is_none) {
             return Ok(());
         }
-        self.commit(|tx| {
+        self.commit(Write::RootsDone, |tx| {
             for pattern in patterns {
                 tx.sql().execute(
                     "UPDATE photo_root SET done = 1 WHERE pattern = ?1",
@@ -119,7 +120,7 @@ impl Engine {
         let session = self.ledger.read(session::session_open)?;
         for batch in report.sightings.chunks(BATCH) {
             let engine = &*self;
-            let seen = engine.commit(|tx| {
+            let seen = engine.commit(Write::Sightings, |tx| {
                 let mut seen = BTreeSet::new();
                 for sighting in batch {
                     let found = found_month(moment, &starts, sighting);
@@ -131,7 +132,7 @@ impl Engine {
         }
         if !report.missing.is_empty() {
             let engine = &*self;
-            touched.extend(engine.commit(|tx| {
+            touched.extend(engine.commit(Write::Missing, |tx| {
                 let mut gone = BTreeSet::new();
                 for path in &report.missing {
                     gone.extend(engine.miss(tx, path)?);

@@ -7,6 +7,7 @@ use super::catalogue;
 use super::engine::{Engine, Moment};
 use super::error::PhotosError;
 use super::facts;
+use super::fault::Write;
 use crate::ledger::LedgerTx;
 use jiff::Timestamp;
 use nestwarden_policy_schema::consent::{FoundDecision, FoundPhotos, Stage, TagCorrection};
@@ -36,7 +37,7 @@ impl Engine {
             if due.is_empty() {
                 continue;
             }
-            self.commit(|tx| {
+            self.commit(Write::Corrections, |tx| {
                 due.iter()
                     .try_for_each(|correction| self.correct(tx, correction, moment.now.at))
             })?;
@@ -98,7 +99,7 @@ impl Engine {
         })?;
         let date = moment.bundle.calendar.local_date(found.decided_at);
         for batch in counted.chunks(BATCH) {
-            self.commit(|tx| {
+            self.commit(Write::FoundSorted, |tx| {
                 for photo in batch {
                     let Some(row) = catalogue::photo(tx.sql(), *photo)? else {
                         continue;

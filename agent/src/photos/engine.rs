@@ -7,10 +7,11 @@
 
 use super::catalogue::{self, FileState, PhotoRow};
 use super::error::PhotosError;
-use super::fault;
+use super::fault::{self, Write};
 use super::hash::Stop;
 use super::jobs::Job;
 use super::tree::{RelPath, Tree};
+use super::unseal::Asking;
 use super::vault::Vaults;
 use super::withhold::stage_withheld;
 use crate::ledger::{Ledger, LedgerTx};
@@ -89,6 +90,8 @@ pub(super) struct Trouble {
 #[derive(Default)]
 pub struct Passed {
     pub jobs: Vec<Job>,
+    /// Sealed photos the server has to be asked for.
+    pub asks: Vec<PhotoId>,
     /// When time alone changes an answer.
     pub next_change: Option<Timestamp>,
     /// By the boot clock: when something that failed is tried again.
@@ -116,6 +119,7 @@ pub struct Engine {
     pub(super) rate_alarm_at: Option<Timestamp>,
     /// The bundle whose decisions on photos were taken over last.
     pub(super) decisions_of: Option<Generation>,
+    pub(super) asking: Asking,
 }
 
 impl Engine {
@@ -135,6 +139,7 @@ impl Engine {
             unfinished: HashMap::new(),
             rate_alarm_at: None,
             decisions_of: None,
+            asking: Asking::default(),
         };
         engine.replay()?;
         Ok(engine)
@@ -156,6 +161,7 @@ impl Engine {
             for photo in passed.jobs.iter().filter_map(Job::photo) {
                 self.busy.remove(&photo);
             }
+            self.asking.take_back(&passed.asks);
             return Err(error);
         }
         Ok(passed)
@@ -300,7 +306,7 @@ impl Engine {
             if judged.due == told {
                 continue;
             }
-            self.commit(|tx| {
+            self.commit(Write::Observed, |tx| {
                 tx.sql().execute(
                     "UPDATE photo SET observed = ?2 WHERE id = ?1",
                     [row.id.to_string(), catalogue::word(&judged.due)?],
@@ -360,7 +366,9 @@ impl Engine {
                 // What was left of it in the roots was removed by somebody before it could be withheld.
                 touched.insert(row.id);
                 let cause = judged.why.map(|due| due.cause);
-                self.commit(|tx| stage_withheld(tx, row.id, cause, moment.now.at))?;
+                self.commit(Write::Withheld, |tx| {
+                    stage_withheld(tx, row.id, cause, moment.now.at)
+                })?;
             }
             if judged.due == Stage::Live
                 && (row.has(FileState::Vaulted) || row.stage == Stage::Withheld)
@@ -370,6 +378,7 @@ impl Engine {
             }
         }
         self.judge_again(moment, touched)?;
+        self.hand_out_asks(moment, rows, passed);
         self.hand_out(moment, policy, rows, passed)
     }
 
@@ -412,7 +421,7 @@ impl Engine {
         if told {
             return Ok(());
         }
-        self.commit(|tx| {
+        self.commit(Write::Incomplete, |tx| {
             let event = EventBody::PhotoIncomplete {
                 photo,
                 stage,
@@ -425,10 +434,10 @@ impl Engine {
 
     fn stop_what_no_longer_holds(&self) {
         for (id, (stage, stop)) in &self.busy {
-            let holds = self
-                .judged
-                .get(id)
-                .is_some_and(|j| !j.held && j.due >= *stage);
+            let holds = self.judged.get(id).is_some_and(|j| match stage {
+                Stage::Live => j.waits_for_unseal(),
+                Stage::Withheld | Stage::Sealed | Stage::Destroyed => !j.held && j.due >= *stage,
+            });
             if !holds {
                 stop.ask();
             }
@@ -442,11 +451,12 @@ impl Engine {
 
     pub(super) fn commit<T>(
         &self,
+        write: Write,
         work: impl FnOnce(&LedgerTx<'_>) -> Result<T, PhotosError>,
     ) -> Result<T, PhotosError> {
-        fault::reach()?;
+        fault::reach(write)?;
         let done = self.ledger.transaction(work)?;
-        fault::reach()?;
+        fault::reach(write)?;
         Ok(done)
     }
 

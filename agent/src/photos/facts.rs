@@ -6,6 +6,7 @@
 use super::catalogue;
 use super::engine::{Engine, Moment};
 use super::error::PhotosError;
+use super::fault::Write;
 use crate::ledger::LedgerTx;
 use jiff::Timestamp;
 use nestwarden_policy_schema::event::EventBody;
@@ -53,7 +54,7 @@ impl Engine {
         if untold.is_empty() {
             return Ok(());
         }
-        self.commit(|tx| {
+        self.commit(Write::ToldLate, |tx| {
             for photo in untold.iter().take_while(|_| tx.has_room().unwrap_or(false)) {
                 tell(tx, self.device, *photo, moment.now.at)?;
             }

@@ -3,6 +3,63 @@
 
 use std::io;
 
+macro_rules! writes {
+    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
+        /// Every act of the photos that outlives a power cut.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub(super) enum Write {
+            $($(#[doc = $doc])* $name,)*
+        }
+
+        #[cfg(test)]
+        impl Write {
+            pub(super) const ALL: &[Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+writes! {
+    // Commits of the catalogue and its journal.
+    RootsBegun,
+    RootsDone,
+    Sightings,
+    Missing,
+    Tagged,
+    Corrections,
+    FoundSorted,
+    ToldLate,
+    SessionStarted,
+    SessionEnded,
+    Observed,
+    Incomplete,
+    Alarm,
+    WithholdBegun,
+    Withheld,
+    RestoreBegun,
+    Restored,
+    SealBegun,
+    Sealed,
+    PlainDropped,
+    ContentChanged,
+    UnsealBegun,
+    Unsealed,
+    UnsealCleared,
+    DestroyBegun,
+    LateCopy,
+    Destroyed,
+    ReplayedWithhold,
+    ReplayedRestore,
+    ReplayClosed,
+    // Changes to files.
+    Create,
+    Ciphertext,
+    Plaintext,
+    Rename,
+    Truncate,
+    Unlink,
+    SyncDir,
+}
+
 #[cfg(not(test))]
 #[expect(
     clippy::unnecessary_wraps,
@@ -10,7 +67,7 @@ use std::io;
     reason = "tests end the run here; everywhere else it must cost nothing"
 )]
 #[inline(always)]
-pub(super) fn reach() -> io::Result<()> {
+pub(super) fn reach(_: Write) -> io::Result<()> {
     Ok(())
 }
 
@@ -26,19 +83,32 @@ pub(super) use armed::{is_over, reach};
 /// Ends the "process" at the n-th instant: this and everything durable after it fails until the test starts it again.
 #[cfg(test)]
 pub(super) mod armed {
-    use super::io;
-    use std::cell::Cell;
+    use super::{Write, io};
+    use std::cell::{Cell, RefCell};
+    use std::collections::BTreeSet;
 
     thread_local! {
         static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
         static PASSED: Cell<u64> = const { Cell::new(0) };
+        static SEEN: RefCell<BTreeSet<Write>> = const { RefCell::new(BTreeSet::new()) };
+        static CUT_AT: RefCell<BTreeSet<Write>> = const { RefCell::new(BTreeSet::new()) };
+        static KILL: Cell<bool> = const { Cell::new(false) };
     }
 
-    pub(in crate::photos) fn reach() -> io::Result<()> {
+    pub(in crate::photos) fn reach(write: Write) -> io::Result<()> {
         PASSED.set(PASSED.get() + 1);
+        SEEN.with_borrow_mut(|seen| seen.insert(write));
         match LEFT.get() {
             None => Ok(()),
-            Some(0) => Err(io::Error::other("the power was cut here")),
+            Some(0) => {
+                if KILL.get() {
+                    // The real thing: nothing of this process is flushed, closed or unwound.
+                    let own = nix::unistd::Pid::this();
+                    let _ = nix::sys::signal::kill(own, nix::sys::signal::Signal::SIGKILL);
+                }
+                CUT_AT.with_borrow_mut(|cut| cut.insert(write));
+                Err(io::Error::other("the power was cut here"))
+            }
             Some(left) => {
                 LEFT.set(Some(left - 1));
                 Ok(())
@@ -49,6 +119,12 @@ pub(super) mod armed {
     /// Cuts the power after `instants` more.
     pub(in crate::photos) fn cut_after(instants: u64) {
         LEFT.set(Some(instants));
+    }
+
+    /// Ends this process by SIGKILL after `instants` more.
+    pub(in crate::photos) fn kill_after(instants: u64) {
+        KILL.set(true);
+        cut_after(instants);
     }
 
     pub(in crate::photos) fn restore_power() {
@@ -62,5 +138,13 @@ pub(super) mod armed {
     /// Instants passed by this thread so far.
     pub(in crate::photos) fn passed() -> u64 {
         PASSED.get()
+    }
+
+    /// What was reached, and at what the power was cut, by this thread so far.
+    pub(in crate::photos) fn reached() -> (BTreeSet<Write>, BTreeSet<Write>) {
+        (
+            SEEN.with_borrow(Clone::clone),
+            CUT_AT.with_borrow(Clone::clone),
+        )
     }
 }

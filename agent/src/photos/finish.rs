@@ -4,6 +4,7 @@ use super::catalogue::{self, FileState, PhotoRow, name_bytes};
 use super::engine::{Engine, Moment, Passed};
 use super::error::PhotosError;
 use super::facts;
+use super::fault::Write;
 use super::hash::{ContentKey, Stop};
 use super::jobs::{DestroyJob, Done, Job, SealJob, Vaulted};
 use super::seal::{Recipients, SealError, SealedFile};
@@ -129,7 +130,7 @@ impl Engine {
                 stop: Arc::new(Stop::default()),
             });
         }
-        self.commit(|tx| {
+        self.commit(Write::SealBegun, |tx| {
             for job in jobs.iter().filter(|job| job.sealed.is_none()) {
                 let place = (Some(&job.to.0), name_bytes(&job.to.1));
                 journal(
@@ -166,7 +167,7 @@ impl Engine {
         };
         if !past_return {
             let detail = super::jobs::begun(&why, moment.now.at)?;
-            self.commit(|tx| {
+            self.commit(Write::DestroyBegun, |tx| {
                 let entry = ("destroy", id, None);
                 let place = (Some(&sealed.vault), name_bytes(&sealed.name));
                 journal(tx.sql(), entry, place, Some(&detail), moment.now.at)
@@ -210,7 +211,7 @@ impl Engine {
         let what = format!(
             "{waiting} more photos are due to be destroyed than the {most} an hour the policy permits; they wait"
         );
-        self.commit(|tx| {
+        self.commit(Write::Alarm, |tx| {
             Ok(tx
                 .record(moment.now.at, &EventBody::Alarm { what })
                 .map(|_| ())?)
@@ -266,6 +267,17 @@ impl Engine {
                 self.destroyed(moment, photo, &why, &artefacts, files_read)?;
                 again(photo)
             }
+            Done::Unsealed { photo, name, stat } => {
+                self.busy.remove(&photo);
+                self.unsealed(moment, photo, &name, &stat)?;
+                again(photo)
+            }
+            Done::NotUnsealed { photo, problem } => {
+                self.busy.remove(&photo);
+                self.replay()?;
+                self.incomplete(moment, photo, Stage::Live, problem)?;
+                Ok(BTreeSet::new())
+            }
             Done::NotDestroyed {
                 photo,
                 why,
@@ -300,7 +312,7 @@ impl Engine {
             // A hold arrived, or a consent came back, while it was being sealed.
             return self.replay();
         };
-        self.commit(|tx| {
+        self.commit(Write::Sealed, |tx| {
             let sql = tx.sql();
             for file in files {
                 sql.execute(
@@ -354,7 +366,7 @@ impl Engine {
             .is_none_or(|t| t.problem != problem);
         if error.is_disk_full() && is_new {
             let what = "the disk is full: photos stay withheld until there is room to seal them; nothing is deleted early".to_owned();
-            self.commit(|tx| {
+            self.commit(Write::Alarm, |tx| {
                 Ok(tx
                     .record(moment.now.at, &EventBody::Alarm { what })
                     .map(|_| ())?)
@@ -390,7 +402,7 @@ impl Engine {
         let only_this = active.clone().all(|f| is_inode(&f));
         let known = known.filter(|known| known.stage != Stage::Destroyed);
         if only_this && known.is_none() && row.sealed.is_none() {
-            self.commit(|tx| {
+            self.commit(Write::ContentChanged, |tx| {
                 tx.sql().execute(
                     "UPDATE photo SET keyed_hash = ?2, bytes = ?3 WHERE id = ?1",
                     params![row.id.to_string(), hash.0, bytes.cast_signed()],
@@ -401,7 +413,7 @@ impl Engine {
         }
         let names: Vec<i64> = active.filter(is_inode).map(|f| f.id).collect();
         let other = known.map_or_else(|| PhotoId::from_uuid(Uuid::now_v7()), |known| known.id);
-        self.commit(|tx| {
+        self.commit(Write::ContentChanged, |tx| {
             let sql = tx.sql();
             if catalogue::photo(sql, other)?.is_none() {
                 catalogue::photo_insert(sql, &inherited(&row, other, hash, bytes, &row.subjects))?;
@@ -453,7 +465,7 @@ impl Engine {
         self.unfinished.remove(&photo);
         self.trouble.remove(&photo);
         let now = moment.now.at;
-        self.commit(|tx| {
+        self.commit(Write::Destroyed, |tx| {
             let sql = tx.sql();
             let id = photo.to_string();
             for artefact in artefacts {
@@ -522,7 +534,9 @@ impl Engine {
                 }
                 vault::discard(&vault, name)?;
             }
-            self.commit(|tx| catalogue::file_forget(tx.sql(), file.id))?;
+            self.commit(Write::LateCopy, |tx| {
+                catalogue::file_forget(tx.sql(), file.id)
+            })?;
         }
         self.incomplete(moment, row.id, Stage::Destroyed, problem)
     }

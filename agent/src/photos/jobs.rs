@@ -7,7 +7,8 @@ use super::roots::{RootKind, Roots};
 use super::scan::{self, Copy};
 use super::seal::{self, Plain, Recipients, SealError, SealedFile};
 use super::thumbnail;
-use super::tree::{self, Identity, RelPath, Tree};
+use super::tree::{self, Identity, RelPath, Stat, Tree};
+use super::unseal::UnsealJob;
 use super::vault::{self, MoveError, Vaults};
 use jiff::Timestamp;
 use nestwarden_policy_schema::bytes::Digest;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 pub enum Job {
     Seal(Box<SealJob>),
     Destroy(Box<DestroyJob>),
+    Unseal(Box<UnsealJob>),
     /// Of photos that were withheld from these paths.
     Thumbnails(Vec<RelPath>),
 }
@@ -98,6 +100,15 @@ pub enum Done {
         past_return: bool,
         problem: String,
     },
+    Unsealed {
+        photo: PhotoId,
+        name: OsString,
+        stat: Stat,
+    },
+    NotUnsealed {
+        photo: PhotoId,
+        problem: String,
+    },
     /// Its reason had gone before it began to do anything lasting.
     Stopped {
         photo: PhotoId,
@@ -111,6 +122,7 @@ impl Job {
         match self {
             Self::Seal(job) => Some(job.photo),
             Self::Destroy(job) => Some(job.photo),
+            Self::Unseal(job) => Some(job.photo),
             Self::Thumbnails(_) => None,
         }
     }
@@ -120,6 +132,7 @@ impl Job {
         match self {
             Self::Seal(job) => job.run(vaults),
             Self::Destroy(job) => job.run(vaults),
+            Self::Unseal(job) => job.run(vaults),
             Self::Thumbnails(paths) => {
                 for path in paths {
                     if let Err(error) = thumbnail::remove(vaults.tree(), &path) {

@@ -4,6 +4,7 @@ use super::catalogue::{self, FileState, PhotoRow};
 use super::engine::{Engine, Judged, Moment};
 use super::error::PhotosError;
 use super::facts;
+use super::fault::Write;
 use super::session::{self, Session};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -124,7 +125,12 @@ impl Engine {
     fn note(&self, id: PhotoId) -> Option<String> {
         let trouble = self.trouble.get(&id).map(|t| t.problem.clone());
         let waits = self.judged.get(&id).is_some_and(Judged::waits_for_unseal);
-        trouble.or_else(|| waits.then(|| "sealed, waiting for unseal".to_owned()))
+        let wait = if self.asking.is_refused(id) {
+            "sealed, waiting for unseal: the server does not authorise it"
+        } else {
+            "sealed, waiting for unseal"
+        };
+        trouble.or_else(|| waits.then(|| wait.to_owned()))
     }
 
     /// What the last pass came to.
@@ -191,7 +197,7 @@ impl Engine {
         if let Some(unknown) = tags.confirmed.iter().find(|id| !register.contains_key(id)) {
             return Err(PhotosError::NoSuchChild(*unknown));
         }
-        self.commit(|tx| {
+        self.commit(Write::Tagged, |tx| {
             let row = catalogue::photo(tx.sql(), photo)?
                 .filter(|row| row.stage != Stage::Destroyed)
                 .ok_or(PhotosError::NoSuchPhoto(photo))?;
@@ -216,7 +222,9 @@ impl Engine {
             };
             tx.record(moment.now.at, &event)?;
             facts::tell(tx, self.device, photo, moment.now.at)
-        })
+        })?;
+        self.asking.forget_refusal(photo);
+        Ok(())
     }
 
     /// Opens a session for these rooms; without any, for the rooms of the tablet.
@@ -235,7 +243,7 @@ impl Engine {
             rooms,
             started_at: moment.now.at,
         };
-        self.commit(|tx| {
+        self.commit(Write::SessionStarted, |tx| {
             if let Some(open) = session::session_open(tx.sql())? {
                 return Err(PhotosError::SessionOpen(open.started_at));
             }
@@ -252,7 +260,7 @@ impl Engine {
 
     /// Ends the open session; how many photos were taken in it.
     pub fn session_end(&mut self, at: Timestamp) -> Result<(Session, u64), PhotosError> {
-        self.commit(|tx| {
+        self.commit(Write::SessionEnded, |tx| {
             let open = session::session_open(tx.sql())?.ok_or(PhotosError::NoSession)?;
             let photos = session::session_end(tx.sql(), open.id, at)?;
             let event = EventBody::SessionEnded {

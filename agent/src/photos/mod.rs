@@ -26,6 +26,7 @@ pub mod session;
 pub mod task;
 pub mod thumbnail;
 pub mod tree;
+pub mod unseal;
 pub mod vault;
 pub mod viewing;
 mod watch;
@@ -34,6 +35,7 @@ mod withhold;
 pub use error::PhotosError;
 pub use handle::PhotosHandle;
 pub use task::{PhotosContext, PhotosTask};
+pub use unseal::{UnsealRefusal, Unsealer};
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
@@ -41,6 +43,9 @@ mod decision_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod engine_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod fault_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod model_tests;
@@ -55,3 +60,6 @@ mod task_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod testing;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod unseal_tests;

@@ -2,7 +2,7 @@
 //! holds once the tablet has come to rest.
 
 use super::fault::armed;
-use super::testing::{Tablet, child, jpeg};
+use super::testing::{Server, Tablet, child, jpeg};
 use nestwarden_policy_schema::consent::ConsentState;
 use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
 use proptest::prelude::*;
@@ -128,6 +128,7 @@ proptest! {
     #[test]
     fn whatever_happens_no_photo_is_left_half_way(steps in proptest::collection::vec(step(), 1..24)) {
         let mut tablet = Tablet::new();
+        tablet.server = Server::Authorises;
         for (at, step) in steps.iter().enumerate() {
             take(&mut tablet, step);
             // Sometimes several things happen before anybody looks.

@@ -9,6 +9,8 @@
 //! | | it is where it was to go | it is restored |
 //! | | neither | somebody moved it since; the next scan finds it |
 //! | seal | the catalogue does not know it as sealed | the sealed file goes; the plaintext is untouched |
+//! | unseal | the catalogue knows it as sealed | what was opened goes; it stays sealed |
+//! | | it knows it as withheld again | the sealed file goes |
 //! | destroy | the sealed file is whole | nothing has gone; the next pass decides again |
 //! | | it is not | there is no way back; it is destroyed to the end |
 //!
@@ -17,6 +19,7 @@
 use super::catalogue::{self, FileRow};
 use super::engine::{Engine, is_absent};
 use super::error::PhotosError;
+use super::fault::Write;
 use super::tree::{self, RelPath};
 use super::vault;
 use super::withhold::{file_restored, file_vaulted, stage_live, stage_withheld};
@@ -51,6 +54,8 @@ impl Engine {
                 "withhold" => self.replay_withhold(&entry)?,
                 "restore" => self.replay_restore(&entry)?,
                 "seal" => self.replay_seal(&entry)?,
+                // Both of its entries name what has to go: the plaintext, and once that counts, the sealed file.
+                "unseal" => self.clear_away(&entry)?,
                 "destroy" => self.replay_destroy(&entry)?,
                 other => {
                     return Err(PhotosError::Damaged(format!(
@@ -83,10 +88,10 @@ impl Engine {
         if let Ok(dir) = self.tree().parent_dir(&file.path) {
             tree::sync_dir(&dir)?;
         }
-        self.commit(|tx| {
+        self.commit(Write::ReplayedWithhold, |tx| {
             let sql = tx.sql();
             sql.execute("DELETE FROM photo_journal WHERE id = ?1", [entry.id])?;
-            file_vaulted(sql, file.id, (vault_path, name), &found.identity)?;
+            file_vaulted(sql, file.id, (vault_path, name), &found)?;
             stage_withheld(tx, entry.photo, None, entry.begun_at)
         })
     }
@@ -120,7 +125,7 @@ impl Engine {
         if let Some(dir) = dir.filter(|_| found.is_some()) {
             tree::sync_dir(&dir)?;
         }
-        self.commit(|tx| {
+        self.commit(Write::ReplayedRestore, |tx| {
             if let Some(stat) = &found {
                 file_restored(tx.sql(), file.id, &target, &stat.identity)?;
                 stage_live(tx, entry.photo, entry.begun_at)
@@ -134,8 +139,15 @@ impl Engine {
 
     fn replay_seal(&self, entry: &Entry) -> Result<(), PhotosError> {
         let row = self.ledger.read(|sql| catalogue::photo(sql, entry.photo))?;
-        let is_sealed = row.is_some_and(|row| row.sealed.is_some());
-        if let Some(vault) = entry.vault.as_ref().filter(|_| !is_sealed)
+        if row.is_some_and(|row| row.sealed.is_some()) {
+            return self.close(entry);
+        }
+        self.clear_away(entry)
+    }
+
+    /// Removes the file an entry names.
+    fn clear_away(&self, entry: &Entry) -> Result<(), PhotosError> {
+        if let Some(vault) = &entry.vault
             && let Some(dir) = self.vault_if_there(vault)?
         {
             tree::unlink(&dir, &OsString::from_vec(entry.name.clone()))?;
@@ -170,7 +182,7 @@ impl Engine {
     }
 
     fn close(&self, entry: &Entry) -> Result<(), PhotosError> {
-        self.commit(|tx| {
+        self.commit(Write::ReplayClosed, |tx| {
             tx.sql()
                 .execute("DELETE FROM photo_journal WHERE id = ?1", [entry.id])?;
             Ok(())

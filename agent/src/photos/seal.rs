@@ -9,6 +9,7 @@
 //! What cannot be verified here is that the holders of the two recipients still have their keys; rehearsing that is the
 //! server's and the setting's part.
 
+use super::fault::Write as Lasting;
 use super::hash::{ContentKey, Stop, copy};
 use super::tree::{self, Identity, RelPath, Tree};
 use age::secrecy::ExposeSecret as _;
@@ -238,7 +239,7 @@ impl<T> Hashing<T> {
 
 impl<T: Write> Write for Hashing<T> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        super::fault::reach()?;
+        super::fault::reach(Lasting::Ciphertext)?;
         let written = self.inner.write(buffer)?;
         self.note(&buffer[..written]);
         Ok(written)
@@ -266,7 +267,7 @@ struct KeptFileKey {
 /// Wraps for a recipient and keeps the file key.
 struct Tee<'a>(&'a x25519::Recipient, &'a KeptFileKey);
 
-fn duplicate(key: &FileKey) -> FileKey {
+pub(super) fn duplicate(key: &FileKey) -> FileKey {
     FileKey::init_with_mut(|bytes| bytes.copy_from_slice(key.expose_secret()))
 }
 

@@ -12,11 +12,13 @@ use super::roots::Roots;
 use super::scan::{Report, Scanner};
 use super::session::{self, Session};
 use super::tree::RelPath;
+use super::unseal::{UnsealRefusal, Unsealer};
 use super::watch::Watch;
 use crate::clock::TrustedClock;
 use crate::ledger::Ledger;
 use crate::paths::Paths;
 use crate::reconcile::board::OutcomeBoard;
+use nestwarden_policy_schema::bytes::Secret;
 use nestwarden_policy_schema::control::{ControlName, Outcome};
 use nestwarden_policy_schema::envelope::VerifiedBundle;
 use nestwarden_policy_schema::id::{ChildId, DeviceId, PhotoId, SessionId};
@@ -34,6 +36,7 @@ pub struct PhotosContext {
     pub paths: Paths,
     pub board: OutcomeBoard,
     pub device_id: DeviceId,
+    pub unsealer: Unsealer,
 }
 
 /// Everything is looked at this often, whatever was heard.
@@ -49,7 +52,11 @@ const MAX_RESOLVES: u32 = 10;
 enum Arrived {
     Scanned(Box<Scanned>),
     Done(Done),
+    Key(PhotoId, Result<Secret, UnsealRefusal>, Behind),
 }
+
+/// Whether the server had yet to hear of something recorded here when it was asked.
+struct Behind(bool);
 
 struct Scanned {
     scanner: Scanner,
@@ -75,6 +82,8 @@ pub struct PhotosTask {
     watched: Watchfulness,
     jobs: VecDeque<Job>,
     job_running: bool,
+    asks: VecDeque<PhotoId>,
+    asking: bool,
     scan_everything: bool,
     /// Answered when a scan of everything that begins after they asked has ended; `scanning` are those of the one under way.
     asked: Vec<AfterScan>,
@@ -117,6 +126,8 @@ impl PhotosTask {
             watched: Watchfulness::default(),
             jobs: VecDeque::new(),
             job_running: false,
+            asks: VecDeque::new(),
+            asking: false,
             scan_everything: false,
             asked: Vec::new(),
             scanning: Vec::new(),
@@ -201,7 +212,7 @@ impl PhotosTask {
             self.answer_after_scan().await?;
         }
         self.work();
-        Ok(())
+        self.ask(&bundle).await
     }
 
     fn wait(&self) -> Duration {
@@ -234,6 +245,7 @@ impl PhotosTask {
 
     fn keep(&mut self, passed: Passed) {
         self.jobs.extend(passed.jobs);
+        self.asks.extend(passed.asks);
         self.next_change = passed.next_change;
         self.retry_at = passed.retry_at;
         self.watch.add(passed.relook);
@@ -362,6 +374,33 @@ impl PhotosTask {
         });
     }
 
+    /// Asks for the next key if nobody is being asked: one photo at a time.
+    async fn ask(&mut self, bundle: &Arc<VerifiedBundle>) -> Result<(), PhotosError> {
+        while !self.asking {
+            let Some(photo) = self.asks.pop_front() else {
+                return Ok(());
+            };
+            let prepare = move |engine: &mut Engine, moment: &Moment<'_>| {
+                let request = engine.unseal_request(moment, photo)?;
+                let recorded = engine.ledger.head()?.seq;
+                Ok((request, engine.ledger.acked_through()? < recorded))
+            };
+            let (Some(request), behind) = self.with_engine(bundle, prepare).await? else {
+                continue;
+            };
+            self.asking = true;
+            let answer = (self.context.unsealer)(request);
+            let arrivals = self.arrivals.0.clone();
+            tokio::spawn(async move {
+                let key = answer.await;
+                let _ = arrivals
+                    .send(Arrived::Key(photo, key, Behind(behind)))
+                    .await;
+            });
+        }
+        Ok(())
+    }
+
     async fn take(&mut self, arrived: Arrived) -> Result<(), PhotosError> {
         let scanned = match arrived {
             Arrived::Scanned(scanned) => *scanned,
@@ -374,6 +413,20 @@ impl PhotosTask {
                     move |engine: &mut Engine, moment: &Moment<'_>| engine.finish(moment, done);
                 let again = self.with_engine(&bundle, finish).await?;
                 return self.pass(&bundle, Scope::Only(again)).await;
+            }
+            Arrived::Key(photo, answer, behind) => {
+                self.asking = false;
+                let Some(bundle) = self.context.ledger.bundle() else {
+                    return Ok(());
+                };
+                let take = move |engine: &mut Engine, moment: &Moment<'_>| {
+                    engine.answered(moment, photo, answer, behind.0)
+                };
+                let job = self.with_engine(&bundle, take).await?;
+                self.jobs.extend(job);
+                return self
+                    .pass(&bundle, Scope::Only(BTreeSet::from([photo])))
+                    .await;
             }
         };
         self.scanner = Some(scanned.scanner);

@@ -45,17 +45,24 @@ fn running() -> Running {
     clock.confirm(clock.now().at, Duration::ZERO).unwrap();
     clock.confirm_holds(clock.now().at);
     let board = OutcomeBoard::open(ledger.clone(), clock.now().at).unwrap();
+    let release = age::x25519::Identity::generate();
+    let recipient = release.to_public().to_string();
     let context = PhotosContext {
         ledger: ledger.clone(),
         clock: clock.clone(),
         paths,
         board: board.clone(),
         device_id: signer.device,
+        unsealer: Arc::new(move |request| {
+            let key = super::testing::file_key(&release, &request);
+            Box::pin(async move { Ok(key) })
+        }),
     };
     let mut bundle = signer.content(1);
     bundle.policy.photos = Some(policy());
-    let key = || age::x25519::Identity::generate().to_public().to_string();
-    (bundle.release_recipient, bundle.recovery_recipient) = (key(), key());
+    let recovery = age::x25519::Identity::generate().to_public();
+    bundle.release_recipient = recipient;
+    bundle.recovery_recipient = recovery.to_string();
     bundle
         .register
         .children
@@ -164,6 +171,29 @@ async fn a_photo_is_heard_of_tagged_and_gone_when_its_consent_is_withdrawn() {
     tablet.hands.pass(Duration::from_hours(96));
     tablet.until(<[_]>::is_empty).await;
     assert_eq!(tablet.handle.counts().await.unwrap()[&Stage::Destroyed], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consent_given_again_brings_a_sealed_photo_back_by_the_servers_key() {
+    let mut tablet = running();
+    tablet.store();
+    tablet.outcome(Outcome::is_compliant).await;
+    std::fs::write(tablet.path("a.jpg"), jpeg(1)).unwrap();
+    let listed = tablet.until(|photos| photos.len() == 1).await;
+    let tags = Tags {
+        tagging: Tagging::Complete,
+        confirmed: BTreeSet::from([child(1)]),
+        unregistered_person: false,
+        care_record: false,
+    };
+    tablet.handle.tag(listed[0].id, tags).await.unwrap();
+    tablet.set_consent(ConsentState::Withdrawn);
+    tablet
+        .until(|photos| photos[0].stage == Stage::Sealed)
+        .await;
+    tablet.set_consent(ConsentState::Given);
+    tablet.until(|photos| photos[0].stage == Stage::Live).await;
+    assert_eq!(std::fs::read(tablet.path("a.jpg")).unwrap(), jpeg(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,21 +5,27 @@ use super::engine::{Engine, Moment, Passed, Scope};
 use super::error::PhotosError;
 use super::fault::armed;
 use super::hash::{ContentKey, Stop};
+use super::jobs::Job;
 use super::listing::{Listing, Tags};
 use super::roots::Roots;
 use super::scan::Scanner;
 use super::tree::RelPath;
+use super::unseal::UnsealRefusal;
 use crate::ledger::Ledger;
 use crate::paths::Paths;
 use crate::testing::{Signer, enrolled};
+use age::secrecy::ExposeSecret as _;
+use age_core::format::Stanza;
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bundle::Bundle;
+use nestwarden_policy_schema::bytes::Secret;
 use nestwarden_policy_schema::consent::{
     ChildEntry, ConsentStanding, ConsentState, Purpose, Stage, Tagging, TrustedNow,
 };
+use nestwarden_policy_schema::device_api::UnsealRequest;
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::hold::{Hold, HoldCategory, HoldList, HoldScope};
-use nestwarden_policy_schema::id::{ChildId, HoldId, PhotoId};
+use nestwarden_policy_schema::id::{ChildId, DeviceId, HoldId, PhotoId};
 use nestwarden_policy_schema::policy::{Mode, PhotosPolicy};
 use nestwarden_policy_schema::receipt::Receipt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +35,25 @@ use uuid::Uuid;
 
 pub(super) const PICTURES: &str = "home/anna/Pictures";
 
+/// What the server says when it is asked for a key.
+#[derive(Clone)]
+pub(super) enum Server {
+    Refuses(UnsealRefusal),
+    Authorises,
+    Gives(Secret),
+}
+
+/// What a process that is killed leaves to the next one.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Left {
+    root_dir: PathBuf,
+    bundle: Bundle,
+    now: TrustedNow,
+    device: DeviceId,
+    release: String,
+    authorises: bool,
+}
+
 pub(super) struct Tablet {
     pub(super) temp: tempfile::TempDir,
     pub(super) paths: Paths,
@@ -36,9 +61,15 @@ pub(super) struct Tablet {
     pub(super) engine: Option<Engine>,
     pub(super) scanner: Scanner,
     pub(super) signer: Signer,
+    pub(super) device: DeviceId,
     pub(super) bundle: Bundle,
     pub(super) now: TrustedNow,
     pub(super) release: age::x25519::Identity,
+    pub(super) server: Server,
+    /// Whether the server has yet to hear of what was recorded.
+    pub(super) behind: bool,
+    /// How often it was asked.
+    pub(super) asked: u32,
 }
 
 pub(super) fn policy() -> PhotosPolicy {
@@ -123,6 +154,7 @@ impl Tablet {
             ledger,
             engine: Some(engine),
             scanner: Scanner::default(),
+            device: signer.device,
             signer,
             bundle,
             now: TrustedNow {
@@ -132,6 +164,9 @@ impl Tablet {
                 holds_confirmed_at: Some(at),
             },
             release,
+            server: Server::Refuses(UnsealRefusal::NotNow("it is not there".to_owned())),
+            behind: false,
+            asked: 0,
         }
     }
 
@@ -192,6 +227,13 @@ impl Tablet {
     }
 
     pub(super) fn try_look(&mut self) -> Result<(), PhotosError> {
+        self.try_settle()?;
+        self.try_absorb()?;
+        self.try_settle()
+    }
+
+    /// Looks at the roots, and takes what it saw into the catalogue; nothing more.
+    pub(super) fn try_absorb(&mut self) -> Result<(), PhotosError> {
         let patterns = self
             .bundle
             .policy
@@ -201,7 +243,6 @@ impl Tablet {
             .capture_roots
             .clone();
         let key = ContentKey::new(&self.bundle.photo_hash_key);
-        self.try_settle()?;
         let known = self.with(|engine, moment| {
             engine.roots_begun(&patterns)?;
             engine.known(moment)
@@ -217,8 +258,7 @@ impl Tablet {
                 engine.roots_done(&patterns)?;
             }
             Ok::<_, PhotosError>(())
-        })?;
-        self.try_settle()
+        })
     }
 
     pub(super) fn settle(&mut self) {
@@ -228,28 +268,105 @@ impl Tablet {
     /// Passes and runs jobs until nothing is left to do now.
     pub(super) fn try_settle(&mut self) -> Result<(), PhotosError> {
         let mut passed = self.with(|engine, moment| engine.pass(moment, &Scope::All))?;
-        while !passed.jobs.is_empty() {
+        while !passed.jobs.is_empty() || !passed.asks.is_empty() {
             let vaults = self.engine.as_ref().unwrap().vaults();
             let mut next = Passed::default();
+            for photo in std::mem::take(&mut passed.asks) {
+                passed.jobs.extend(self.ask(photo)?);
+            }
             for job in std::mem::take(&mut passed.jobs) {
                 let done = job.run(&vaults);
                 let again = self.with(|engine, moment| engine.finish(moment, done))?;
                 let more = self.with(|engine, moment| engine.pass(moment, &Scope::Only(again)))?;
                 next.jobs.extend(more.jobs);
+                next.asks.extend(more.asks);
             }
             passed = next;
         }
         Ok(())
     }
 
+    fn ask(&mut self, photo: PhotoId) -> Result<Option<Job>, PhotosError> {
+        let request = self.with(|engine, moment| engine.unseal_request(moment, photo))?;
+        let Some(request) = request else {
+            return Ok(None);
+        };
+        self.asked += 1;
+        let answer = match &self.server {
+            Server::Refuses(refusal) => Err(refusal.clone()),
+            Server::Gives(key) => Ok(key.clone()),
+            Server::Authorises => Ok(file_key(&self.release, &request)),
+        };
+        let behind = self.behind;
+        self.with(|engine, moment| engine.answered(moment, photo, answer, behind))
+    }
+
     /// The power comes back after a cut: a new process over what is on the disk.
     pub(super) fn restart(&mut self) {
-        self.engine = None;
         armed::restore_power();
-        self.ledger = Ledger::open(&self.paths).unwrap();
-        let engine = Engine::open(self.ledger.clone(), &self.paths, self.signer.device);
-        self.engine = Some(engine.unwrap());
+        self.try_restart().unwrap();
+    }
+
+    /// The same, and the power may go again meanwhile.
+    pub(super) fn try_restart(&mut self) -> Result<(), PhotosError> {
+        self.engine = None;
         self.scanner = Scanner::default();
+        self.ledger = Ledger::open(&self.paths).unwrap();
+        let engine = Engine::open(self.ledger.clone(), &self.paths, self.device)?;
+        self.engine = Some(engine);
+        Ok(())
+    }
+
+    /// Says in `place` where this tablet's files are, for [`Tablet::found`], and leaves them there.
+    pub(super) fn leave_behind(&mut self, place: &std::path::Path) {
+        use age::secrecy::ExposeSecret as _;
+        self.temp.disable_cleanup(true);
+        let left = Left {
+            root_dir: self.temp.path().to_owned(),
+            bundle: self.bundle.clone(),
+            now: self.now,
+            device: self.device,
+            release: self.release.to_string().expose_secret().to_owned(),
+            authorises: matches!(self.server, Server::Authorises),
+        };
+        let left = serde_json::to_vec(&left).unwrap();
+        std::fs::write(place.join("left"), left).unwrap();
+    }
+
+    /// A new process over what another one left.
+    pub(super) fn found(place: &std::path::Path) -> Self {
+        let left = std::fs::read(place.join("left")).unwrap();
+        let left: Left = serde_json::from_slice(&left).unwrap();
+        let mut tablet = Self::unscanned();
+        // Removed with the test.
+        let place = tablet.temp.path().to_owned();
+        std::fs::remove_dir_all(&place).unwrap();
+        std::fs::rename(&left.root_dir, &place).unwrap();
+        tablet.bundle = left.bundle;
+        tablet.now = left.now;
+        tablet.device = left.device;
+        tablet.release = left.release.parse().unwrap();
+        if left.authorises {
+            tablet.server = Server::Authorises;
+        }
+        tablet.restart();
+        tablet
+    }
+
+    pub(super) fn forget_what_was_told(&self) {
+        let forget = |tx: &crate::ledger::LedgerTx<'_>| {
+            tx.sql().execute("UPDATE photo SET told = 0", [])?;
+            Ok::<_, PhotosError>(())
+        };
+        self.ledger.transaction(forget).unwrap();
+    }
+
+    /// Photos the server was not told of as they are.
+    pub(super) fn untold(&self) -> i64 {
+        let count = "SELECT count(*) FROM photo WHERE told = 0";
+        self.ledger
+            .read(|sql| Ok::<i64, PhotosError>(sql.query_row(count, [], |row| row.get(0))?))
+            .unwrap()
     }
 
     pub(super) fn list(&self) -> Vec<Listing> {
@@ -361,6 +478,9 @@ impl Tablet {
                     .any(|bytes| hash(&bytes) == row.hash);
                 assert!(!plain, "plaintext of {row:?} is left in the vault");
             }
+            if matches!(self.server, Server::Authorises) && judged.due == Stage::Live {
+                assert_eq!(row.stage, Stage::Live, "{row:?} {judged:?}");
+            }
             if row.stage == Stage::Sealed {
                 let sealed = row.sealed.as_ref().unwrap();
                 let ciphertext = &self.vault()[&sealed.name.to_string_lossy().into_owned()];
@@ -416,6 +536,48 @@ impl Tablet {
 
     fn absolute(&self, path: &RelPath) -> PathBuf {
         self.temp.path().join(path.as_path())
+    }
+}
+
+/// As the server finds it, from the stanzas alone.
+pub(super) fn file_key(release: &age::x25519::Identity, request: &UnsealRequest) -> Secret {
+    let stanzas: Vec<Stanza> = request
+        .stanzas
+        .iter()
+        .map(|stanza| Stanza {
+            tag: stanza.tag.clone(),
+            args: stanza.args.clone(),
+            body: stanza.body.0.clone(),
+        })
+        .collect();
+    let key = age::Identity::unwrap_stanzas(release, &stanzas);
+    Secret::new(key.unwrap().unwrap().expose_secret().to_vec())
+}
+
+/// Cuts the power at the k-th instant of `act`, for every k, and says what is left must be whole.
+pub(super) fn cut_everywhere(
+    prepare: impl Fn() -> Tablet,
+    act: impl Fn(&mut Tablet) -> Result<(), PhotosError>,
+    check: impl Fn(&mut Tablet),
+) -> u64 {
+    let mut cuts = 0;
+    loop {
+        let mut tablet = prepare();
+        let before = armed::passed();
+        armed::cut_after(cuts);
+        let ended = act(&mut tablet);
+        armed::restore_power();
+        let instants = armed::passed() - before;
+        tablet.restart();
+        tablet.settle();
+        check(&mut tablet);
+        tablet.look();
+        tablet.assert_sound();
+        if ended.is_ok() && instants <= cuts {
+            return cuts;
+        }
+        cuts += 1;
+        assert!(cuts < 500, "it never ends");
     }
 }
 

@@ -5,7 +5,7 @@
 //! `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`; kernels and sandboxes without it walk with `O_NOFOLLOW`), and every change
 //! is made by name in a folder that is held open.
 
-use super::fault;
+use super::fault::{self, Write};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
@@ -279,7 +279,7 @@ pub fn rename_new(
     to: &OwnedFd,
     to_name: &OsStr,
 ) -> io::Result<()> {
-    fault::reach()?;
+    fault::reach(Write::Rename)?;
     match rustix::fs::renameat_with(from, from_name, to, to_name, RenameFlags::NOREPLACE) {
         // File systems without the flag: a link never overwrites either.
         Err(Errno::INVAL | Errno::NOSYS) => {
@@ -288,24 +288,24 @@ pub fn rename_new(
         }
         other => other?,
     }
-    fault::reach()
+    fault::reach(Write::Rename)
 }
 
 /// Removes a name. One that is not there is no error: `false`.
 pub fn unlink(dir: &OwnedFd, name: &OsStr) -> io::Result<bool> {
-    fault::reach()?;
+    fault::reach(Write::Unlink)?;
     match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
         Ok(()) => {}
         Err(Errno::NOENT) => return Ok(false),
         Err(error) => return Err(error.into()),
     }
-    fault::reach()?;
+    fault::reach(Write::Unlink)?;
     Ok(true)
 }
 
 /// Empties a regular file, for everybody who has it open too, and syncs it. `false` when there is none.
 pub fn truncate(dir: &OwnedFd, name: &OsStr) -> io::Result<bool> {
-    fault::reach()?;
+    fault::reach(Write::Truncate)?;
     let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let fd = match rustix::fs::openat(dir, name, flags, Mode::empty()) {
         Ok(fd) => fd,
@@ -319,18 +319,18 @@ pub fn truncate(dir: &OwnedFd, name: &OsStr) -> io::Result<bool> {
     };
     rustix::fs::ftruncate(&fd, 0)?;
     rustix::fs::fsync(&fd)?;
-    fault::reach()?;
+    fault::reach(Write::Truncate)?;
     Ok(true)
 }
 
 pub fn sync_dir(dir: &OwnedFd) -> io::Result<()> {
-    fault::reach()?;
+    fault::reach(Write::SyncDir)?;
     Ok(rustix::fs::fsync(dir)?)
 }
 
 /// Makes a new file that only the agent can read; fails when there is one.
 pub fn create_new(dir: &OwnedFd, name: &OsStr) -> io::Result<File> {
-    fault::reach()?;
+    fault::reach(Write::Create)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::openat(
         dir,

@@ -3,8 +3,9 @@
 use super::catalogue::{self, FileRow, FileState, PhotoRow, name_bytes};
 use super::engine::{Engine, Moment, Passed, is_absent};
 use super::error::PhotosError;
+use super::fault::Write;
 use super::jobs::Job;
-use super::tree::{self, Identity, RelPath};
+use super::tree::{self, Identity, RelPath, Stat};
 use super::vault::{self, MoveError, Moved};
 use jiff::Timestamp;
 use nestwarden_policy_schema::consent::Stage;
@@ -116,7 +117,7 @@ impl Engine {
     }
 
     fn intend(&self, moment: &Moment<'_>, intended: &[Intended<'_>]) -> Result<(), PhotosError> {
-        self.commit(|tx| {
+        self.commit(Write::WithholdBegun, |tx| {
             for i in intended {
                 catalogue::vault_note(tx.sql(), &i.vault)?;
                 let entry = ("withhold", i.file.photo, Some(i.file.id));
@@ -151,7 +152,7 @@ impl Engine {
         rows: &[&PhotoRow],
         done: &[(Intended<'_>, Outcome)],
     ) -> Result<(), PhotosError> {
-        self.commit(|tx| {
+        self.commit(Write::Withheld, |tx| {
             let sql = tx.sql();
             for (intended, outcome) in done {
                 let file = intended.file;
@@ -159,7 +160,7 @@ impl Engine {
                 match outcome {
                     Outcome::Moved(moved) => {
                         let place = (&intended.vault, intended.name.as_os_str());
-                        file_vaulted(sql, file.id, place, &moved.stat.identity)?;
+                        file_vaulted(sql, file.id, place, &moved.stat)?;
                         tell_other_links(tx, file, moved.stat.links, moment.now.at)?;
                     }
                     Outcome::Changed => catalogue::file_forget(sql, file.id)?,
@@ -194,7 +195,7 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
-        self.commit(|tx| stage_live(tx, photo, moment.now.at))
+        self.commit(Write::Restored, |tx| stage_live(tx, photo, moment.now.at))
     }
 
     fn bring_back(&self, moment: &Moment<'_>, file: &FileRow) -> Result<(), PhotosError> {
@@ -216,7 +217,7 @@ impl Engine {
                 Err(error) if is_absent(&error) => {}
                 Err(error) => return Err(error.into()),
             }
-            self.commit(|tx| {
+            self.commit(Write::RestoreBegun, |tx| {
                 let sql = tx.sql();
                 sql.execute("DELETE FROM photo_journal WHERE file = ?1", [file.id])?;
                 let entry = ("restore", file.photo, Some(file.id));
@@ -230,7 +231,7 @@ impl Engine {
             tree::sync_dir(&to)?;
             tree::sync_dir(&from)?;
             let identity = tree::stat(&to, &candidate)?.identity;
-            return self.commit(|tx| {
+            return self.commit(Write::Restored, |tx| {
                 file_restored(tx.sql(), file.id, &target, &identity)?;
                 stage_live(tx, file.photo, moment.now.at)
             });
@@ -281,7 +282,7 @@ impl Engine {
                 ArtefactKind::Copy
             };
             inodes.push(inode);
-            self.commit(|tx| {
+            self.commit(Write::PlainDropped, |tx| {
                 let sql = tx.sql();
                 sql.execute(
                     "UPDATE photo_file SET state = 'dropped' WHERE id = ?1",
@@ -326,13 +327,14 @@ pub(super) fn file_vaulted(
     sql: &Connection,
     id: i64,
     (vault, name): (&RelPath, &OsStr),
-    identity: &Identity,
+    stat: &Stat,
 ) -> Result<(), PhotosError> {
     sql.execute(
-        "UPDATE photo_file SET state = 'vaulted', vault = ?2, vault_name = ?3 WHERE id = ?1",
-        params![id, vault.as_bytes(), name_bytes(name)],
+        "UPDATE photo_file SET state = 'vaulted', vault = ?2, vault_name = ?3, mode = ?4, uid = ?5, gid = ?6
+         WHERE id = ?1",
+        params![id, vault.as_bytes(), name_bytes(name), stat.mode, stat.uid, stat.gid],
     )?;
-    catalogue::file_identify(sql, id, identity)
+    Ok(())
 }
 
 pub(super) fn file_restored(
@@ -350,7 +352,16 @@ pub(super) fn file_restored(
         "UPDATE photo_file SET state = 'present', path = ?2, vault = NULL, vault_name = NULL WHERE id = ?1",
         params![id, path.as_bytes()],
     )?;
-    catalogue::file_identify(sql, id, identity)
+    let known = catalogue::file(sql, id)?.map(|file| file.identity);
+    let is_as_read = known
+        .is_some_and(|known| (known.size, known.mtime_ns) == (identity.size, identity.mtime_ns));
+    // What was written to since it was read last has to be read again; the time of no file is 0.
+    let ctime_ns = if is_as_read { identity.ctime_ns } else { 0 };
+    let identity = Identity {
+        ctime_ns,
+        ..*identity
+    };
+    catalogue::file_identify(sql, id, &identity)
 }
 
 /// Hard links outside of the capture roots cannot be found. They read the photo until it is sealed, and nothing after.

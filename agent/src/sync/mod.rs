@@ -7,10 +7,12 @@ mod names;
 mod renewal;
 pub mod schedule;
 pub mod server;
+mod unseal;
 mod upload;
 
 pub use connection::{Connected, Connection};
 pub use names::ServerNames;
+pub use unseal::unseal;
 
 use crate::clock::TrustedClock;
 use crate::identity::{IdentityError, TlsError};

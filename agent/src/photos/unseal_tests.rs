@@ -1,0 +1,188 @@
+//! A consent that is given again brings its photos back, whole, or leaves them sealed.
+
+use super::fault::armed;
+use super::testing::{Server, Tablet, child, jpeg};
+use super::unseal::UnsealRefusal;
+use nestwarden_policy_schema::bytes::Secret;
+use nestwarden_policy_schema::consent::{ConsentState, Stage};
+use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::generation::Generation;
+use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
+fn sealed_and_given_again() -> Tablet {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+    tablet.set_consent(1, ConsentState::Given);
+    tablet
+}
+
+fn later_bundle(tablet: &mut Tablet) {
+    let next = tablet.bundle.generation.get() + 1;
+    tablet.bundle.generation = Generation::new(next);
+}
+
+#[test]
+fn an_unsealed_photo_is_back_as_it_was() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    let file = std::fs::File::open(tablet.path("a.jpg")).unwrap();
+    let made = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_772_000_000);
+    file.set_modified(made).unwrap();
+    std::fs::set_permissions(tablet.path("a.jpg"), Permissions::from_mode(0o640)).unwrap();
+    tablet.look();
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    tablet.set_consent(1, ConsentState::Given);
+    tablet.server = Server::Authorises;
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Live);
+    assert_eq!(tablet.pictures()["a.jpg"], jpeg(1));
+    let meta = std::fs::metadata(tablet.path("a.jpg")).unwrap();
+    assert_eq!(meta.modified().unwrap(), made);
+    assert_eq!(meta.permissions().mode() & 0o777, 0o640);
+    assert!(tablet.vault().is_empty());
+    tablet.assert_sound();
+    let last = tablet.events().into_iter().rev().find_map(|event| {
+        let EventBody::PhotoKnown { facts, .. } = event else {
+            return None;
+        };
+        Some(facts.sealed_at)
+    });
+    assert_eq!(
+        last,
+        Some(None),
+        "the server is told that it is not sealed any more"
+    );
+    // And it goes again like any other.
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+    tablet.assert_sound();
+}
+
+#[test]
+fn what_is_refused_is_asked_again_only_when_something_changed() {
+    let mut tablet = sealed_and_given_again();
+    tablet.server = Server::Refuses(UnsealRefusal::NotAuthorised);
+    for _ in 0..3 {
+        tablet.pass_hours(1);
+        tablet.settle();
+    }
+    assert_eq!(tablet.asked, 1);
+    assert!(tablet.only().note.unwrap().contains("does not authorise"));
+    later_bundle(&mut tablet);
+    tablet.settle();
+    assert_eq!(tablet.asked, 2);
+    tablet.server = Server::Authorises;
+    later_bundle(&mut tablet);
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Live);
+    tablet.assert_sound();
+}
+
+#[test]
+fn a_server_that_cannot_say_is_asked_again_later_and_that_is_no_problem_of_the_photo() {
+    let mut tablet = sealed_and_given_again();
+    tablet.server = Server::Refuses(UnsealRefusal::NotNow("no network".to_owned()));
+    tablet.settle();
+    tablet.settle();
+    assert_eq!(tablet.asked, 1, "not in a loop");
+    tablet.pass_hours(1);
+    tablet.settle();
+    assert_eq!(tablet.asked, 2);
+    let told = tablet.events().into_iter();
+    assert_eq!(
+        told.filter(|e| matches!(e, EventBody::PhotoIncomplete { .. }))
+            .count(),
+        0
+    );
+    tablet.server = Server::Authorises;
+    tablet.pass_hours(1);
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Live);
+}
+
+#[test]
+fn a_refusal_by_a_server_that_has_not_heard_everything_yet_is_not_final() {
+    let mut tablet = sealed_and_given_again();
+    tablet.server = Server::Refuses(UnsealRefusal::NotAuthorised);
+    tablet.behind = true;
+    tablet.settle();
+    tablet.pass_hours(1);
+    tablet.settle();
+    assert_eq!(tablet.asked, 2);
+}
+
+#[test]
+fn a_wrong_key_opens_nothing_and_leaves_nothing() {
+    let mut tablet = sealed_and_given_again();
+    tablet.server = Server::Gives(Secret::new(vec![7; 16]));
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+    assert!(tablet.only().note.unwrap().contains("unsealed"));
+    assert_eq!(tablet.vault().len(), 1);
+    tablet.server = Server::Gives(Secret::new(vec![7; 3]));
+    tablet.pass_hours(1);
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+    tablet.server = Server::Authorises;
+    tablet.pass_hours(1);
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Live);
+    tablet.assert_sound();
+}
+
+#[test]
+fn a_damaged_sealed_file_does_not_come_back_as_something_else() {
+    let mut tablet = sealed_and_given_again();
+    tablet.server = Server::Authorises;
+    let name = tablet.vault().into_keys().next().unwrap();
+    let path = tablet.vault_dir().join(name);
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+    assert!(tablet.pictures().is_empty());
+    assert_eq!(tablet.vault().len(), 1);
+}
+
+#[test]
+fn nothing_is_unsealed_under_a_hold_or_while_the_clock_is_in_doubt() {
+    let mut tablet = sealed_and_given_again();
+    tablet.server = Server::Authorises;
+    tablet.hold(
+        HoldScope::Child { child: child(1) },
+        HoldCategory::Safeguarding,
+    );
+    tablet.settle();
+    tablet.release_holds();
+    tablet.now.doubtful = true;
+    tablet.settle();
+    assert_eq!((tablet.asked, tablet.only().stage), (0, Stage::Sealed));
+    tablet.now.doubtful = false;
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Live);
+}
+
+#[test]
+fn a_consent_withdrawn_again_wherever_unsealing_had_got_to_seals_it_again() {
+    for cut in 0..60 {
+        let mut tablet = sealed_and_given_again();
+        tablet.server = Server::Authorises;
+        armed::cut_after(cut);
+        let _ = tablet.try_settle();
+        armed::restore_power();
+        tablet.set_consent(1, ConsentState::Withdrawn);
+        tablet.restart();
+        tablet.look();
+        assert_eq!(tablet.only().stage, Stage::Sealed);
+        assert!(tablet.pictures().is_empty());
+        tablet.assert_sound();
+    }
+}
