@@ -1,19 +1,18 @@
 //! The photos, their files and their history, in the ledger's database.
 
 use super::error::PhotosError;
+use super::record::{file_of, photo_of};
+pub(super) use super::record::{json, name_bytes, read, rel, unjson, unword, word};
 use super::seal::SealedFile;
 use super::tree::{Identity, RelPath, Stat};
 use jiff::Timestamp;
 use nestwarden_policy_schema::bytes::Digest;
-use nestwarden_policy_schema::consent::{PhotoFacts, RoomName, Stage, Subjects, Tagging};
+use nestwarden_policy_schema::consent::{PhotoFacts, Stage, Subjects};
 use nestwarden_policy_schema::id::{ChildId, DeviceId, PhotoId, SessionId, StaffId};
 use nestwarden_policy_schema::receipt::{Artefact, ArtefactKind, ArtefactResult};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use rusqlite::{Connection, OptionalExtension as _, params};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 /// The tables, for the ledger's migrations.
 pub const SCHEMA: &str = include_str!("schema.sql");
@@ -407,123 +406,4 @@ pub fn found_at_enrolment(sql: &Connection) -> Result<BTreeMap<String, u64>, Pho
         Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-fn photo_of(row: &Row<'_>) -> Result<PhotoRow, PhotosError> {
-    let sealed_vault: Option<Vec<u8>> = row.get(16)?;
-    let sealed = match sealed_vault {
-        Some(vault) => Some(SealedFile {
-            vault: rel(vault)?,
-            name: OsString::from_vec(row.get(17)?),
-            bytes: row.get::<_, i64>(18)?.cast_unsigned(),
-            sha256: Digest(row.get(19)?),
-        }),
-        None => None,
-    };
-    let text = |at: usize| row.get::<_, String>(at);
-    let maybe = |at: usize| row.get::<_, Option<String>>(at);
-    Ok(PhotoRow {
-        id: read(&text(0)?)?,
-        hash: Digest(row.get(1)?),
-        bytes: row.get::<_, i64>(2)?.cast_unsigned(),
-        media: text(3)?,
-        captured_at: read(&text(4)?)?,
-        session: read_maybe(maybe(5)?)?,
-        subjects: Subjects {
-            tagging: unword::<Tagging>(&text(8)?)?,
-            confirmed: BTreeSet::new(),
-            unregistered_person: row.get(9)?,
-            rooms: unjson::<BTreeSet<RoomName>>(&text(6)?)?,
-            possible_when_taken: unjson(&text(21)?)?,
-        },
-        staff: read_maybe(maybe(7)?)?,
-        care_record: row.get(10)?,
-        found_month: maybe(11)?,
-        uploaded_at: read_maybe(maybe(12)?)?,
-        stage: unword(&text(13)?)?,
-        withheld_at: read_maybe(maybe(14)?)?,
-        sealed_at: read_maybe(maybe(15)?)?,
-        sealed,
-        observed: maybe(20)?.map(|stage| unword(&stage)).transpose()?,
-        tagged_at: read_maybe(maybe(22)?)?,
-        corrected_at: read_maybe(maybe(23)?)?,
-        files: Vec::new(),
-    })
-}
-
-fn file_of(row: &Row<'_>) -> Result<FileRow, PhotosError> {
-    let state: String = row.get(5)?;
-    let states = [
-        FileState::Present,
-        FileState::Vaulted,
-        FileState::Dropping,
-        FileState::Dropped,
-    ];
-    let vault: Option<Vec<u8>> = row.get(6)?;
-    let number = |at: usize| row.get::<_, i64>(at);
-    Ok(FileRow {
-        id: row.get(0)?,
-        photo: read(&row.get::<_, String>(1)?)?,
-        path: rel(row.get(2)?)?,
-        root: rel(row.get(3)?)?,
-        in_trash: row.get(4)?,
-        state: states
-            .into_iter()
-            .find(|known| known.as_str() == state)
-            .ok_or_else(|| PhotosError::Damaged(format!("a file is in state `{state}`")))?,
-        vault: match vault {
-            Some(vault) => Some((rel(vault)?, OsString::from_vec(row.get(7)?))),
-            None => None,
-        },
-        identity: Identity {
-            dev: number(8)?.cast_unsigned(),
-            ino: number(9)?.cast_unsigned(),
-            born_ns: number(10)?,
-            size: number(11)?.cast_unsigned(),
-            mtime_ns: number(12)?,
-            ctime_ns: number(13)?,
-        },
-    })
-}
-
-pub(super) fn rel(bytes: Vec<u8>) -> Result<RelPath, PhotosError> {
-    RelPath::from_bytes(bytes)
-        .ok_or_else(|| PhotosError::Damaged("a path climbs out of its root".to_owned()))
-}
-
-pub(super) fn name_bytes(name: &std::ffi::OsStr) -> &[u8] {
-    name.as_bytes()
-}
-
-pub(super) fn read<T: std::str::FromStr>(text: &str) -> Result<T, PhotosError>
-where
-    T::Err: std::fmt::Display,
-{
-    text.parse()
-        .map_err(|e: T::Err| PhotosError::Damaged(e.to_string()))
-}
-
-fn read_maybe<T: std::str::FromStr>(text: Option<String>) -> Result<Option<T>, PhotosError>
-where
-    T::Err: std::fmt::Display,
-{
-    text.map(|text| read(&text)).transpose()
-}
-
-pub(super) fn json<T: Serialize>(value: &T) -> Result<String, PhotosError> {
-    serde_json::to_string(value).map_err(|e| PhotosError::Damaged(e.to_string()))
-}
-
-pub(super) fn unjson<T: DeserializeOwned>(text: &str) -> Result<T, PhotosError> {
-    serde_json::from_str(text).map_err(|e| PhotosError::Damaged(e.to_string()))
-}
-
-/// A value whose wire form is one word.
-pub(super) fn word<T: Serialize>(value: &T) -> Result<String, PhotosError> {
-    Ok(json(value)?.trim_matches('"').to_owned())
-}
-
-pub(super) fn unword<T: DeserializeOwned>(text: &str) -> Result<T, PhotosError> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned()))
-        .map_err(|e| PhotosError::Damaged(e.to_string()))
 }

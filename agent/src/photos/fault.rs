@@ -25,6 +25,7 @@ writes! {
     Sightings,
     Missing,
     Tagged,
+    Present,
     Corrections,
     FoundSorted,
     ToldLate,

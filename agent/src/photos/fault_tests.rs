@@ -115,6 +115,7 @@ const OPERATIONS: &[Operation] = &[
         act: |tablet| {
             tablet.with(|engine, moment| {
                 engine.session_start(moment, BTreeSet::new())?;
+                engine.present(moment, &BTreeSet::from([child(1)]))?;
                 engine.session_end(moment.now.at)
             })?;
             Ok(())

@@ -5,8 +5,10 @@
 //! power may go leaves a photo half there.
 
 mod absorb;
+mod answers;
 pub mod catalogue;
 mod decision;
+mod destroy;
 pub mod engine;
 pub mod error;
 mod facts;
@@ -17,6 +19,7 @@ pub mod hash;
 pub mod jobs;
 pub mod listing;
 pub mod media;
+mod record;
 mod replay;
 pub mod roll;
 pub mod roots;
@@ -52,6 +55,9 @@ mod model_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod roll_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod soundness;
 #[cfg(test)]
 mod tagging_tests;
 #[cfg(test)]

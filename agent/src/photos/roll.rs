@@ -4,6 +4,7 @@ use super::catalogue;
 use super::engine::{Engine, Moment};
 use super::error::PhotosError;
 use super::facts;
+use super::fault::Write;
 use super::session::{self, Session};
 use nestwarden_policy_schema::consent::{ChildEntry, Purpose, RoomName};
 use nestwarden_policy_schema::id::{ChildId, PhotoId};
@@ -84,7 +85,7 @@ impl Engine {
         if let Some(unknown) = children.iter().find(|id| !register.contains_key(id)) {
             return Err(PhotosError::NoSuchChild(*unknown));
         }
-        self.commit(|tx| {
+        self.commit(Write::Present, |tx| {
             let open = session::session_open(tx.sql())?.ok_or(PhotosError::NoSession)?;
             session::present_replace(tx.sql(), open.id, children)?;
             let touched = session::cohorts_extend(tx.sql(), open.id, children)?;

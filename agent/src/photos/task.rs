@@ -1,7 +1,6 @@
 //! The task that keeps the photos as their verdicts want them: wakes for bundles, files, people and time, and hands
 //! everything that blocks to other threads. Of scans and of jobs one each runs at a time; neither keeps a pass waiting.
 
-use super::catalogue;
 use super::engine::{Engine, Moment, Passed, Scope};
 use super::error::PhotosError;
 use super::handle::{PhotosHandle, Reply, Request};
@@ -21,7 +20,7 @@ use crate::reconcile::board::OutcomeBoard;
 use nestwarden_policy_schema::bytes::Secret;
 use nestwarden_policy_schema::control::{ControlName, Outcome};
 use nestwarden_policy_schema::envelope::VerifiedBundle;
-use nestwarden_policy_schema::id::{ChildId, DeviceId, PhotoId, SessionId};
+use nestwarden_policy_schema::id::{DeviceId, PhotoId, SessionId};
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -69,10 +68,10 @@ struct Scanned {
 
 /// The task, ready to run.
 pub struct PhotosTask {
-    context: PhotosContext,
+    pub(super) context: PhotosContext,
     engine: Arc<Mutex<Engine>>,
     requests: mpsc::Receiver<Request>,
-    open: watch::Sender<Option<SessionId>>,
+    pub(super) open: watch::Sender<Option<SessionId>>,
     arrivals: (mpsc::Sender<Arrived>, mpsc::Receiver<Arrived>),
     watch: Watch,
     scanner: Option<Scanner>,
@@ -84,10 +83,10 @@ pub struct PhotosTask {
     job_running: bool,
     asks: VecDeque<PhotoId>,
     asking: bool,
-    scan_everything: bool,
+    pub(super) scan_everything: bool,
     /// Answered when a scan of everything that begins after they asked has ended; `scanning` are those of the one under way.
-    asked: Vec<AfterScan>,
-    scanning: Vec<AfterScan>,
+    pub(super) asked: Vec<AfterScan>,
+    pub(super) scanning: Vec<AfterScan>,
     judge_all: bool,
     next_change: Option<jiff::Timestamp>,
     /// By the boot clock.
@@ -96,7 +95,7 @@ pub struct PhotosTask {
     judge_at: Duration,
 }
 
-enum AfterScan {
+pub(super) enum AfterScan {
     SessionEnd(Reply<(Session, u64)>),
     Rescan(Reply<()>),
 }
@@ -231,7 +230,7 @@ impl PhotosTask {
         wake.saturating_sub(since_boot)
     }
 
-    async fn pass(
+    pub(super) async fn pass(
         &mut self,
         bundle: &Arc<VerifiedBundle>,
         scope: Scope,
@@ -465,113 +464,6 @@ impl PhotosTask {
         Ok(())
     }
 
-    async fn answer_after_scan(&mut self) -> Result<(), PhotosError> {
-        for waiting in std::mem::take(&mut self.scanning) {
-            match waiting {
-                AfterScan::Rescan(reply) => {
-                    let _ = reply.send(Ok(()));
-                }
-                AfterScan::SessionEnd(reply) => {
-                    let at = self.context.clock.now().at;
-                    let ended = self.blocking(move |engine| engine.session_end(at)).await;
-                    if ended.is_ok() {
-                        self.open.send_replace(None);
-                    }
-                    let _ = reply.send(ended);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn answer(&mut self, request: Request) {
-        let bundle = self.context.ledger.bundle();
-        match request {
-            Request::SessionStart(rooms, reply) => {
-                let started = match &bundle {
-                    Some(bundle) => {
-                        let start = move |engine: &mut Engine, moment: &Moment<'_>| {
-                            engine.session_start(moment, rooms)
-                        };
-                        self.with_engine(bundle, start).await
-                    }
-                    None => Err(PhotosError::NoBundle),
-                };
-                if let Ok(session) = &started {
-                    self.open.send_replace(Some(session.id));
-                }
-                let _ = reply.send(started);
-            }
-            Request::SessionEnd(reply) => self.after_scan(AfterScan::SessionEnd(reply)),
-            Request::Rescan(reply) => self.after_scan(AfterScan::Rescan(reply)),
-            Request::Look(look) => match &bundle {
-                Some(bundle) => {
-                    let looked = self.with_engine(bundle, move |engine, moment| {
-                        look(Ok((engine, moment)));
-                        Ok(())
-                    });
-                    let _ = looked.await;
-                }
-                None => look(Err(PhotosError::NoBundle)),
-            },
-            Request::Present(children, reply) => {
-                let _ = reply.send(match bundle {
-                    Some(bundle) => self.present(&bundle, children).await,
-                    None => Err(PhotosError::NoBundle),
-                });
-            }
-            Request::Counts(reply) => {
-                let counts = self.blocking(|engine| engine.ledger.read(catalogue::counts));
-                let _ = reply.send(counts.await);
-            }
-            Request::Found(reply) => {
-                let found =
-                    self.blocking(|engine| engine.ledger.read(catalogue::found_at_enrolment));
-                let _ = reply.send(found.await);
-            }
-            Request::Tag(photo, tags, reply) => {
-                let _ = reply.send(match bundle {
-                    Some(bundle) => self.tag(&bundle, photo, tags).await,
-                    None => Err(PhotosError::NoBundle),
-                });
-            }
-        }
-    }
-
-    fn after_scan(&mut self, waiting: AfterScan) {
-        self.scan_everything = true;
-        if self.context.ledger.bundle().is_some() {
-            self.asked.push(waiting);
-        } else {
-            self.scanning.push(waiting);
-        }
-    }
-
-    async fn tag(
-        &mut self,
-        bundle: &Arc<VerifiedBundle>,
-        photo: PhotoId,
-        tags: super::listing::Tags,
-    ) -> Result<(), PhotosError> {
-        self.with_engine(bundle, move |engine, moment| {
-            engine.tag(moment, photo, &tags)
-        })
-        .await?;
-        self.pass(bundle, Scope::Only(BTreeSet::from([photo])))
-            .await
-    }
-
-    async fn present(
-        &mut self,
-        bundle: &Arc<VerifiedBundle>,
-        children: BTreeSet<ChildId>,
-    ) -> Result<(), PhotosError> {
-        let present =
-            move |engine: &mut Engine, moment: &Moment<'_>| engine.present(moment, &children);
-        let touched = self.with_engine(bundle, present).await?;
-        self.pass(bundle, Scope::Only(touched)).await
-    }
-
     async fn report(&self, bundle: &Arc<VerifiedBundle>) -> Result<(), PhotosError> {
         let (board, watched) = (self.context.board.clone(), self.watched.clone());
         self.with_engine(bundle, move |engine, moment| {
@@ -595,7 +487,7 @@ impl PhotosTask {
         }
     }
 
-    async fn with_engine<T: Send + 'static>(
+    pub(super) async fn with_engine<T: Send + 'static>(
         &self,
         bundle: &Arc<VerifiedBundle>,
         work: impl FnOnce(&mut Engine, &Moment<'_>) -> Result<T, PhotosError> + Send + 'static,
@@ -613,7 +505,7 @@ impl PhotosTask {
         .await
     }
 
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Engine) -> Result<T, PhotosError> + Send + 'static,
     ) -> Result<T, PhotosError> {

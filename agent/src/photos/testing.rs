@@ -1,6 +1,6 @@
 //! A tablet whose power a test can cut at any instant.
 
-use super::catalogue::{self, FileState};
+use super::catalogue::{self};
 use super::engine::{Engine, Moment, Passed, Scope};
 use super::error::PhotosError;
 use super::fault::armed;
@@ -9,7 +9,6 @@ use super::jobs::Job;
 use super::listing::{Listing, Tags};
 use super::roots::Roots;
 use super::scan::Scanner;
-use super::tree::RelPath;
 use super::unseal::UnsealRefusal;
 use crate::ledger::Ledger;
 use crate::paths::Paths;
@@ -453,90 +452,6 @@ impl Tablet {
             })
             .unwrap()
     }
-
-    /// What must hold whenever everything is settled, whatever happened before.
-    pub(super) fn assert_sound(&self) {
-        let judged = &self.engine.as_ref().unwrap().judged;
-        let rows = self.ledger.read(catalogue::photos).unwrap();
-        let plain: BTreeMap<PathBuf, Vec<u8>> = walk(&self.path(""));
-        let key = ContentKey::new(&self.bundle.photo_hash_key);
-        let hash = |bytes: &[u8]| key.hash(&mut &*bytes, &Stop::default()).unwrap().0;
-        for row in rows.iter().filter(|row| !row.is_gone()) {
-            let judged = &judged[&row.id];
-            if judged.held {
-                continue;
-            }
-            if judged.due >= Stage::Withheld {
-                let readable = plain.iter().find(|(_, bytes)| hash(bytes) == row.hash);
-                assert!(readable.is_none(), "{row:?} is readable at {readable:?}");
-            }
-            if judged.due >= Stage::Sealed {
-                assert_eq!(row.stage, Stage::Sealed, "{row:?} {judged:?}");
-                let plain = self
-                    .vault()
-                    .into_values()
-                    .any(|bytes| hash(&bytes) == row.hash);
-                assert!(!plain, "plaintext of {row:?} is left in the vault");
-            }
-            if matches!(self.server, Server::Authorises) && judged.due == Stage::Live {
-                assert_eq!(row.stage, Stage::Live, "{row:?} {judged:?}");
-            }
-            if row.stage == Stage::Sealed {
-                let sealed = row.sealed.as_ref().unwrap();
-                let ciphertext = &self.vault()[&sealed.name.to_string_lossy().into_owned()];
-                let content = age::decrypt(&self.release, ciphertext).unwrap();
-                assert_eq!(hash(&content), row.hash);
-            } else {
-                for file in row.in_state(FileState::Present) {
-                    let bytes = std::fs::read(self.absolute(&file.path)).unwrap();
-                    assert_eq!(hash(&bytes), row.hash, "{file:?}");
-                }
-                // What was written to just before it was withheld is read again when it is sealed or comes back.
-                for file in row.in_state(FileState::Vaulted) {
-                    let (vault, name) = file.vault.as_ref().unwrap();
-                    let at = vault.join(name).unwrap();
-                    assert!(!std::fs::read(self.absolute(&at)).unwrap().is_empty());
-                }
-            }
-        }
-        let mut receipts: Vec<PhotoId> = self.receipts().iter().map(|r| r.photo).collect();
-        receipts.sort();
-        let destroyed = self.stages().get(&Stage::Destroyed).copied().unwrap_or(0);
-        assert_eq!(
-            receipts.len() as u64,
-            destroyed,
-            "one receipt for each destroyed photo"
-        );
-        receipts.dedup();
-        assert_eq!(
-            receipts.len() as u64,
-            destroyed,
-            "never two receipts for one photo"
-        );
-        assert_eq!(self.open_journal(), 0, "the journal is settled");
-        let names: BTreeSet<String> = rows
-            .iter()
-            .flat_map(|row| {
-                let sealed = row.sealed.iter().map(|s| s.name.clone());
-                let vaulted = row.files.iter().filter(|f| f.state != FileState::Dropped);
-                sealed.chain(
-                    vaulted
-                        .filter_map(|f| f.vault.clone())
-                        .map(|(_, name)| name),
-                )
-            })
-            .map(|name| name.to_string_lossy().into_owned())
-            .collect();
-        let found: BTreeSet<String> = self.vault().into_keys().collect();
-        assert_eq!(
-            found, names,
-            "the vault holds what the catalogue says and nothing else"
-        );
-    }
-
-    fn absolute(&self, path: &RelPath) -> PathBuf {
-        self.temp.path().join(path.as_path())
-    }
 }
 
 /// As the server finds it, from the stanzas alone.
@@ -592,7 +507,7 @@ fn files_in(dir: &std::path::Path) -> BTreeMap<String, Vec<u8>> {
     found.map(|(path, bytes)| (name(path), bytes)).collect()
 }
 
-fn walk(dir: &std::path::Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(super) fn walk(dir: &std::path::Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let Ok(entries) = std::fs::read_dir(dir) else {
         return found;
