@@ -8,7 +8,6 @@ use jiff::civil::Date;
 use nestwarden_policy_schema::consent::{ConsentState, GivenBy, Method, Purpose};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Action {
@@ -17,16 +16,12 @@ pub(super) enum Action {
     /// Columns: reference, first_name, last_name; optional: family, room, days, start, leave, answered, valid_until; and
     /// one for each purpose with Yes, No, Withdrawn or nothing: own_learning_journal, other_childrens_journals,
     /// display_in_setting, website, social_media, press, marketing, training, each also with _answered and _valid_until.
-    /// Dates are 2026-03-31 or 31/03/2026. A value we do not know means not given.
-    Import {
-        file: PathBuf,
-        /// Say what would change, and change nothing
-        #[arg(long)]
-        dry_run: bool,
-        /// Go ahead although much would change
-        #[arg(long)]
-        confirm: bool,
-    },
+    /// Dates are 2026-03-31 or 31/03/2026. A value we do not know means not given. A file with other headings or words is
+    /// read by a mapping.
+    Import(super::import::ImportArgs),
+    /// How an export with other headings or words is read
+    #[command(subcommand)]
+    Mapping(super::mapping::Action),
     /// Record a Yes. It restores what was refused or withdrawn only if it was answered after that
     Give {
         /// The child's reference
@@ -149,11 +144,8 @@ pub(super) enum How {
 
 pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Reply> {
     match action {
-        Action::Import {
-            file,
-            dry_run,
-            confirm,
-        } => super::import::run(&file, dry_run, confirm, session).await,
+        Action::Import(args) => super::import::run(args, session).await,
+        Action::Mapping(action) => super::mapping::run(action, session).await,
         Action::Give {
             reference,
             purposes,

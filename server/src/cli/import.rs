@@ -1,20 +1,72 @@
 //! `consent import`.
 
 use super::consent::state;
-use super::reply::Reply;
+use super::reply::{Reply, row, table};
 use super::session::Session;
-use crate::domain::import::{self, MAX_FILE_BYTES, Plan};
+use crate::domain::import::{
+    self, By, ChildChange, Consent, Kind, MAX_FILE_BYTES, Outcome, Plan, Reading,
+};
 use anyhow::{Context as _, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-pub(super) async fn run(
-    path: &Path,
+/// More children than this are counted and not listed; `--json` has them all.
+const MOST_LISTED: usize = 200;
+
+#[derive(clap::Args)]
+pub(super) struct ImportArgs {
+    #[arg(required_unless_present = "pending")]
+    file: Option<PathBuf>,
+    /// Read the file by this mapping
+    #[arg(long, value_name = "NAME")]
+    mapping: Option<String>,
+    /// Say what would change, and change nothing
+    #[arg(long)]
     dry_run: bool,
+    /// Go ahead although much would change (a manager, the DSL or a deputy)
+    #[arg(long)]
     confirm: bool,
-    session: &Session,
-) -> anyhow::Result<Reply> {
+    /// Agree to what the mapping reads (a manager, the DSL or a deputy)
+    #[arg(long, requires = "mapping")]
+    accept_mapping: bool,
+    /// List the files in the watched folder that wait for a person
+    #[arg(long, conflicts_with_all = ["file", "mapping", "dry_run", "confirm", "accept_mapping"])]
+    pending: bool,
+}
+
+pub(super) async fn run(args: ImportArgs, session: &Session) -> anyhow::Result<Reply> {
+    let Some(file) = &args.file else {
+        return pending(session).await;
+    };
+    let bytes = read(file)?;
+    let who = session.who();
+    let by = By {
+        who: &who,
+        operator: session.operator().ok(),
+    };
+    let consent = Consent {
+        confirmed: args.confirm,
+        mapping_accepted: args.accept_mapping,
+        dry_run: args.dry_run,
+    };
+    let mapping = args.mapping.as_deref();
+    let outcome = import::run(
+        &session.storage,
+        &bytes,
+        mapping,
+        consent,
+        by,
+        session.now(),
+    )
+    .await?;
+    if outcome.imported {
+        session.nudge();
+    }
+    Ok(reply(&outcome, args.dry_run))
+}
+
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let named = || format!("failed to read `{}`", path.display());
     let size = std::fs::metadata(path).with_context(named)?.len();
     if size > MAX_FILE_BYTES as u64 {
@@ -23,58 +75,161 @@ pub(super) async fn run(
             path.display()
         );
     }
-    let bytes = std::fs::read(path).with_context(named)?;
-    let now = session.now();
-    let plan = import::plan(&session.storage, &bytes, now).await?;
-    let stopped = !plan.concerns.is_empty() && !confirm;
-    let apply = !dry_run && !stopped;
-    if apply {
-        import::apply(&session.storage, &plan, &bytes, &session.who(), now).await?;
-        session.nudge();
+    std::fs::read(path).with_context(named)
+}
+
+async fn pending(session: &Session) -> anyhow::Result<Reply> {
+    let waiting = session.storage.waiting_list().await?;
+    let mut rows = vec![row!["file", "since", "why"]];
+    for file in &waiting {
+        let why: Vec<&str> = file.why.lines().collect();
+        rows.push(row![file.name, file.since, why.join(" ")]);
     }
-    let mut narration = described(&plan);
-    let text = if apply {
+    let text = if waiting.is_empty() {
+        "No file waits.".to_owned()
+    } else {
+        table(&rows)
+    };
+    Ok(Reply::new(json!({ "waiting": waiting }), text))
+}
+
+fn reply(outcome: &Outcome, dry_run: bool) -> Reply {
+    let plan = &outcome.plan;
+    let mut narration = outcome.reading.as_ref().map(read_as).unwrap_or_default();
+    narration.push_str(&described(plan));
+    let mut next = Vec::new();
+    if outcome.stopped && outcome.reading.is_some() {
+        next.push("--accept-mapping");
+    }
+    if outcome.stopped && !plan.concerns.is_empty() {
+        next.push("--confirm");
+    }
+    let text = if outcome.imported {
         "Imported."
-    } else if stopped && !dry_run {
-        narration.push_str("If this is right, run it again with --confirm.\n");
+    } else if outcome.stopped && !dry_run {
+        let _ = writeln!(
+            narration,
+            "If this is right, run it again with {}.",
+            next.join(" ")
+        );
         "Stopped: the register stays as it was."
     } else {
         "Nothing was changed."
     };
-    let json = json!({
-        "imported": apply,
-        "needs_confirmation": stopped,
-        "counts": plan.counts,
-        "concerns": plan.concerns,
-        "unreadable": plan.unreadable,
-        "not_restored": plan.not_restored,
-        "missing": plan.missing,
-    });
-    let reply = Reply::new(json, text).narrate(narration.trim_end());
-    Ok(if stopped && !dry_run {
+    let reply = Reply::new(to_json(outcome), text).narrate(narration.trim_end());
+    if outcome.stopped && !dry_run {
         reply.negative()
     } else {
         reply
+    }
+}
+
+pub(crate) fn to_json(outcome: &Outcome) -> Value {
+    let plan = &outcome.plan;
+    json!({
+        "imported": outcome.imported,
+        "needs_confirmation": !plan.concerns.is_empty() && outcome.stopped,
+        "needs_mapping_accepted": outcome.reading.is_some() && outcome.stopped,
+        "reading": outcome.reading,
+        "counts": plan.counts,
+        "concerns": plan.concerns,
+        "changes": plan.changes,
+        "refused": plan.refused,
+        "not_restored": plan.not_restored,
+        "returning": plan.returning,
+        "missing": plan.missing,
+        "photos": {
+            "withheld": plan.photos.withheld,
+            "sealed": plan.photos.sealed,
+            "tablets": plan.photos.devices.len(),
+        },
     })
 }
 
-fn described(plan: &Plan) -> String {
-    let counts = &plan.counts;
-    let mut text = format!(
-        "{} children: {} new, {} changed, {} missing from the file. {} new answers, {} consents lapse.\n",
-        counts.children,
-        counts.new_children,
-        counts.changed_children,
-        counts.newly_missing,
-        counts.answers_added,
-        counts.lapsing,
-    );
-    for unreadable in &plan.unreadable {
+/// What the words mean, and three children.
+fn read_as(reading: &Reading) -> String {
+    let mut text = if reading.changed {
+        format!(
+            "The headings of this file are not those that were agreed to for the mapping \"{}\".\n",
+            reading.mapping
+        )
+    } else {
+        format!(
+            "Nobody has agreed yet to what the mapping \"{}\" reads.\n",
+            reading.mapping
+        )
+    };
+    for purpose in &reading.purposes {
+        let _ = writeln!(text, "{}, from \"{}\":", purpose.purpose, purpose.column);
+        for (meaning, words) in &purpose.words {
+            let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+            let _ = writeln!(
+                text,
+                "  {}: {}",
+                meaning.replace('_', " "),
+                words.join(", ")
+            );
+        }
+        let _ = writeln!(text, "  not given: nothing, and every other word");
+    }
+    if !reading.unasked.is_empty() {
+        let names: Vec<&str> = reading.unasked.iter().map(|p| p.as_str()).collect();
         let _ = writeln!(
             text,
-            "row {}, column `{}`: \"{}\" is not a value we know, so it counts as not given; write Yes or No",
-            unreadable.row, unreadable.purpose, unreadable.value
+            "Not asked in this file, so never given by it: {}.",
+            names.join(", ")
         );
+    }
+    if !reading.ignored.is_empty() {
+        let _ = writeln!(text, "Not looked at: {}.", reading.ignored.join(", "));
+    }
+    text.push_str("Three children as they would be read:\n");
+    for sample in &reading.samples {
+        let answers: Vec<String> = sample
+            .answers
+            .iter()
+            .map(|(p, said)| format!("{p} {}", said.replace('_', " ")))
+            .collect();
+        let leave = sample
+            .leave
+            .map(|date| format!(", leaves {date}"))
+            .unwrap_or_default();
+        let room = if sample.rooms.is_empty() {
+            String::new()
+        } else {
+            format!(", {}", sample.rooms)
+        };
+        let refused = if sample.refused {
+            " (the row was refused)"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            text,
+            "  {} ({}{room}{leave}): {}{refused}",
+            sample.reference,
+            sample.initials,
+            answers.join(", ")
+        );
+    }
+    text
+}
+
+pub(crate) fn described(plan: &Plan) -> String {
+    let counts = &plan.counts;
+    let mut text = String::new();
+    for change in plan.changes.iter().take(MOST_LISTED) {
+        let _ = writeln!(text, "{}", line(change));
+    }
+    if plan.changes.len() > MOST_LISTED {
+        let _ = writeln!(
+            text,
+            "… and {} more children; --json lists all",
+            plan.changes.len() - MOST_LISTED
+        );
+    }
+    for refusal in &plan.refused {
+        let _ = writeln!(text, "{refusal}");
     }
     for kept in &plan.not_restored {
         let _ = writeln!(
@@ -85,14 +240,75 @@ fn described(plan: &Plan) -> String {
             state(kept.state)
         );
     }
-    for reference in &plan.missing {
-        let _ = writeln!(
-            text,
-            "{reference} is missing from the file: no new photos now, and after 72 hours theirs are withheld"
-        );
+    for returning in &plan.returning {
+        let _ = writeln!(text, "{returning}.");
     }
+    let _ = writeln!(
+        text,
+        "{} children: {} new, {} changed, {} missing from the file, {} rows refused. {} new answers, {} consents lapse; {} photos withheld and {} sealed, on {} tablets.",
+        counts.children,
+        counts.new_children,
+        counts.changed_children,
+        counts.newly_missing,
+        counts.refused_rows,
+        counts.answers_added,
+        counts.lapsing,
+        counts.photos_withheld,
+        counts.photos_sealed,
+        plan.photos.devices.len(),
+    );
     for concern in &plan.concerns {
         let _ = writeln!(text, "{concern}.");
     }
     text
+}
+
+/// One child in one line.
+fn line(change: &ChildChange) -> String {
+    let mut said = Vec::new();
+    match change.kind {
+        Kind::New => said.push("new".to_owned()),
+        Kind::Missing => said.push(
+            "missing from the file: no new photos now, and after 72 hours theirs are withheld"
+                .to_owned(),
+        ),
+        Kind::Back => said.push("listed again".to_owned()),
+        Kind::Changed => {}
+    }
+    let shown = |text: &str| {
+        if text.is_empty() {
+            "–".to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
+    for field in &change.fields {
+        said.push(match (field.from.as_str(), field.to.as_str()) {
+            ("", "") => field.field.to_owned(),
+            ("", to) if change.kind == Kind::New => format!("{} {to}", field.field),
+            (from, to) => format!("{} {} → {}", field.field, shown(from), shown(to)),
+        });
+    }
+    for answer in &change.answers {
+        said.push(if change.kind == Kind::New {
+            format!("{} {}", answer.purpose, state(answer.to))
+        } else {
+            format!(
+                "{} {} → {}",
+                answer.purpose,
+                state(answer.from),
+                state(answer.to)
+            )
+        });
+    }
+    for field in &change.kept {
+        said.push(format!("{field} as set here, not as in the file"));
+    }
+    if change.photos_withheld + change.photos_sealed > 0 {
+        said.push(format!(
+            "{} photos withheld, {} sealed",
+            change.photos_withheld, change.photos_sealed
+        ));
+    }
+    format!("{}: {}", change.reference, said.join("; "))
 }

@@ -8,6 +8,7 @@ mod evidence;
 mod hold;
 mod import;
 mod init;
+mod mapping;
 mod operator;
 mod profile;
 mod reply;

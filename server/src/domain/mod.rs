@@ -14,6 +14,7 @@ pub mod names;
 pub mod photo;
 pub mod profile;
 pub mod register;
+pub mod returning;
 pub mod role;
 pub mod token;
 pub mod unseal;

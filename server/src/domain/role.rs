@@ -60,6 +60,15 @@ impl Act {
     }
 }
 
+/// Where nobody said who they are.
+pub fn nobody() -> NotAllowed {
+    NotAllowed {
+        name: "whoever runs this".to_owned(),
+        act: Act::ConfirmImport.as_str(),
+        who: Act::ConfirmImport.who(),
+    }
+}
+
 pub fn require(by: &Operator, act: Act) -> Result<(), NotAllowed> {
     if act.roles().iter().any(|role| by.roles.contains(role)) {
         return Ok(());

@@ -6,8 +6,9 @@ use nestwarden_policy_schema::consent::RoomName;
 use std::collections::BTreeSet;
 
 /// What a booking system says about one purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
     Given,
     Refused,
     Withdrawn,
@@ -27,19 +28,57 @@ pub(super) fn said(text: &str) -> Said {
     }
 }
 
-pub(super) const DATE_REMEDY: &str =
-    "write a date between 2000 and 2100, as 2026-03-31 or 31/03/2026";
+/// How dates with slashes, dots or hyphens are written. `2026-03-31` is always read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum DateOrder {
+    #[default]
+    DayFirst,
+    MonthFirst,
+}
 
-/// `None`: not a date we are sure of.
-pub(super) fn date(text: &str) -> Option<Date> {
-    let found = if let [day, month, year] = text.split('/').collect::<Vec<_>>()[..] {
-        from_parts(year, month, day)
-    } else if let [year, month, day] = text.split('-').collect::<Vec<_>>()[..] {
-        from_parts(year, month, day)
+impl DateOrder {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::DayFirst => "day_first",
+            Self::MonthFirst => "month_first",
+        }
+    }
+
+    pub(super) const fn remedy(self) -> &'static str {
+        match self {
+            Self::DayFirst => "write a date between 2000 and 2100, as 2026-03-31 or 31/03/2026",
+            Self::MonthFirst => "write a date between 2000 and 2100, as 2026-03-31 or 03/31/2026",
+        }
+    }
+}
+
+/// `None`: not a date we are sure of. A time of day behind it is not looked at.
+pub(super) fn date(text: &str, order: DateOrder) -> Option<Date> {
+    let text = without_time(text)?;
+    let year_first = text.split('-').next().is_some_and(|first| first.len() == 4);
+    let parts: Vec<&str> = if year_first {
+        text.split('-').collect()
     } else {
-        None
+        text.split(['/', '.', '-']).collect()
+    };
+    let parts: [&str; 3] = parts.try_into().ok()?;
+    let found = match (parts, year_first, order) {
+        ([year, month, day], true, _) => from_parts(year, month, day),
+        ([day, month, year], false, DateOrder::DayFirst)
+        | ([month, day, year], false, DateOrder::MonthFirst) => from_parts(year, month, day),
     };
     found.filter(|date| (2000..=2100).contains(&date.year()))
+}
+
+/// Exports write midnight behind dates.
+fn without_time(text: &str) -> Option<&str> {
+    let Some((date, time)) = text.split_once([' ', 'T']) else {
+        return Some(text);
+    };
+    let is_time = time
+        .bytes()
+        .all(|b| b.is_ascii_digit() || b":.".contains(&b));
+    is_time.then_some(date)
 }
 
 /// Years have four digits: nobody can tell 03/04/26 from 26/04/03.

@@ -10,29 +10,46 @@
 //! | `room` | one or more, separated by `/`, `\|` or `;`; empty: any room |
 //! | `days` | booked weekdays, `Mon Tue` or `monday/tuesday`; empty: any day |
 //! | `start`, `leave` | first and last day |
-//! | a purpose, such as `website` | Yes: given. No: refused. Withdrawn: withdrawn. Empty or anything else: not given |
+//! | a purpose, such as `website` | Yes: given. No: refused. Withdrawn: withdrawn. Empty: not given. Anything else: not given, and the row is refused |
 //! | `answered`, `valid_until` | optional dates for every purpose of the row |
 //! | `website_answered`, `website_valid_until` | optional dates for one purpose |
 //!
 //! Dates are `2026-03-31` or `31/03/2026`. A Yes holds from the beginning of the day it was answered on, a No from its
 //! end, so that of two answers on one day the stricter stands.
 
+//!
+//! A booking system with other headings or words is read by a [`Mapping`], which a person accepts first.
+
 mod cell;
+mod changes;
+mod layout;
+mod mapping;
 mod plan;
+mod propose;
+mod reading;
 mod rows;
 mod table;
 
-pub use plan::{Concern, Counts, Plan};
-pub use rows::Unreadable;
+pub use cell::Said;
+pub use changes::{AnswerChange, ChildChange, FieldChange, Kind};
+pub use mapping::{EXAMPLE, Mapping, MappingError};
+pub use plan::{Concern, Counts, NotRestored, Plan};
+pub use propose::{Proposal, propose};
+pub use reading::{Reading, accept, apply as mapping_apply, find as mapping_find};
 
+use super::photo;
 use super::profile::{ProfileChangeError, find as find_profile};
 use super::register::Register;
-use crate::storage::{AuditEntry, RegisterPut, Storage, StorageError};
+use super::returning::returning;
+use super::role::{self, NotAllowed};
+use crate::storage::{AuditEntry, ImportKey, Operator, RegisterPut, Storage, StorageError};
 use jiff::Timestamp;
+use layout::Layout;
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::calendar::Calendar;
 use serde::Serialize;
 use std::fmt;
+use table::Table;
 
 /// The largest file that is read.
 pub const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
@@ -44,6 +61,9 @@ const MAX_REFUSALS: usize = 50;
 pub struct Refusal {
     /// As a spreadsheet counts: the header is row 1. `None`: the whole file.
     pub row: Option<usize>,
+    /// The child's, where the row has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
     pub column: Option<String>,
     pub value: Option<String>,
     pub remedy: String,
@@ -53,15 +73,26 @@ impl Refusal {
     fn file(remedy: impl Into<String>) -> Self {
         Self {
             row: None,
+            reference: None,
             column: None,
             value: None,
             remedy: remedy.into(),
         }
     }
 
+    /// About a heading.
+    fn heading(name: &str, remedy: impl Into<String>) -> Self {
+        Self {
+            row: Some(1),
+            column: Some(name.to_owned()),
+            ..Self::file(remedy)
+        }
+    }
+
     fn cell(row: usize, column: &str, value: &str, remedy: impl Into<String>) -> Self {
         Self {
             row: Some(row),
+            reference: None,
             column: Some(column.to_owned()),
             value: Some(value.chars().take(60).collect()),
             remedy: remedy.into(),
@@ -73,6 +104,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(row) = self.row {
             write!(f, "row {row}")?;
+            if let Some(reference) = &self.reference {
+                write!(f, " ({reference})")?;
+            }
             if let Some(column) = &self.column {
                 write!(f, ", column `{column}`")?;
             }
@@ -95,6 +129,16 @@ pub enum ImportError {
     Refused { refusals: Vec<Refusal>, more: usize },
     #[error("the register changed while the file was read; nothing was imported, run it again")]
     ChangedMeanwhile,
+    #[error(
+        "there is no mapping \"{0}\"; `consent mapping list` shows those there are, `consent mapping make FILE --name {0}` proposes one"
+    )]
+    NoMapping(String),
+    #[error("the mapping \"{0}\" was changed while it was read; run it again")]
+    MappingChanged(String),
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
     #[error(transparent)]
     Calendar(#[from] CalendarError),
     #[error(transparent)]
@@ -121,11 +165,113 @@ impl ImportError {
     }
 }
 
+/// Who imports, as the audit log names them, and as the roles know them.
+#[derive(Clone, Copy, Debug)]
+pub struct By<'a> {
+    pub who: &'a str,
+    pub operator: Option<&'a Operator>,
+}
+
+/// How far an import may go by itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Consent {
+    /// A person has seen the concerns.
+    pub confirmed: bool,
+    /// A person has seen how the mapping reads.
+    pub mapping_accepted: bool,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// What became of an import.
+#[derive(Debug)]
+pub struct Outcome {
+    pub plan: Plan,
+    /// The register is as the plan says.
+    pub imported: bool,
+    /// How the mapping reads, where nobody has agreed to that yet.
+    pub reading: Option<Reading>,
+    /// Whether it waits for a person.
+    pub stopped: bool,
+}
+
+/// Imports a file: reads it by the mapping, stops where a person is needed, and writes otherwise.
+pub async fn run(
+    storage: &Storage,
+    bytes: &[u8],
+    mapping: Option<&str>,
+    consent: Consent,
+    by: By<'_>,
+    now: Timestamp,
+) -> Result<Outcome, ImportError> {
+    let table = table::read(bytes).map_err(ImportError::refused)?;
+    run_table(
+        storage,
+        &table,
+        Digest::sha256(bytes),
+        mapping,
+        consent,
+        by,
+        None,
+        now,
+    )
+    .await
+}
+
+/// As [`run`]; the answer that `key` makes of the outcome is remembered with the change.
+#[expect(clippy::too_many_arguments, reason = "one act, with all it rests on")]
+async fn run_table(
+    storage: &Storage,
+    table: &Table,
+    digest: Digest,
+    mapping: Option<&str>,
+    consent: Consent,
+    by: By<'_>,
+    key: Option<&(dyn Fn(&Plan) -> ImportKey + Send + Sync)>,
+    now: Timestamp,
+) -> Result<Outcome, ImportError> {
+    let saved = match mapping {
+        None => None,
+        Some(name) => Some(reading::find(storage, name).await?),
+    };
+    let read_by = match &saved {
+        None => None,
+        Some(saved) => Some(Mapping::read(&saved.source)?),
+    };
+    let mut plan = plan_table(storage, table, read_by.as_ref(), now).await?;
+    let reading = match (&saved, &read_by) {
+        (Some(saved), Some(mapping)) => Reading::unless_accepted(saved, mapping, table)?,
+        _ => None,
+    };
+    let accepts = consent.mapping_accepted || reading.is_none();
+    let confirms = consent.confirmed || plan.concerns.is_empty();
+    let stopped = !accepts || !confirms;
+    let mut outcome = Outcome {
+        imported: false,
+        stopped,
+        reading,
+        plan: Plan::default(),
+    };
+    if !stopped && !consent.dry_run {
+        if outcome.reading.is_some() || !plan.concerns.is_empty() {
+            let operator = by.operator.ok_or_else(role::nobody)?;
+            role::require(operator, role::Act::ConfirmImport)?;
+        }
+        if let Some((saved, reading)) = saved.as_ref().zip(outcome.reading.as_ref()) {
+            accept(storage, saved, reading, by.who, now).await?;
+        }
+        plan.change.import_key = key.map(|key| key(&plan));
+        write(storage, &plan, digest, mapping, by.who, now).await?;
+        outcome.imported = true;
+    }
+    outcome.plan = plan;
+    Ok(outcome)
+}
+
 /// Reads the file and works out what it would change; nothing is written.
 pub async fn plan(storage: &Storage, bytes: &[u8], now: Timestamp) -> Result<Plan, ImportError> {
-    let calendar = calendar(storage).await?;
-    let register = Register::load(storage).await?;
-    plan_for(&register, &calendar, bytes, now)
+    let table = table::read(bytes).map_err(ImportError::refused)?;
+    plan_table(storage, &table, None, now).await
 }
 
 /// Writes what was planned. The caller has had its concerns confirmed.
@@ -136,12 +282,40 @@ pub async fn apply(
     who: &str,
     now: Timestamp,
 ) -> Result<(), ImportError> {
+    write(storage, plan, Digest::sha256(file), None, who, now).await
+}
+
+async fn plan_table(
+    storage: &Storage,
+    table: &Table,
+    mapping: Option<&Mapping>,
+    now: Timestamp,
+) -> Result<Plan, ImportError> {
+    let calendar = calendar(storage).await?;
+    let register = Register::load(storage).await?;
+    let plan = plan_for(&register, &calendar, table, mapping, now)?;
+    let after = register.with(&plan.change);
+    let photos = photo::effect(storage, &after, now).await?;
+    let returning = returning(storage, &register, &after).await?;
+    Ok(plan.with_photos(photos, returning))
+}
+
+async fn write(
+    storage: &Storage,
+    plan: &Plan,
+    digest: Digest,
+    mapping: Option<&str>,
+    who: &str,
+    now: Timestamp,
+) -> Result<(), ImportError> {
     let audit = AuditEntry {
         at: now,
         who: who.to_owned(),
         act: "consent.import".to_owned(),
-        subject: Digest::sha256(file).to_string(),
-        detail: serde_json::json!({ "counts": plan.counts, "concerns": plan.concerns }),
+        subject: digest.to_string(),
+        detail: serde_json::json!({
+            "counts": plan.counts, "concerns": plan.concerns, "mapping": mapping,
+        }),
     };
     match storage
         .register_change(&plan.change, plan.based_on, &audit)
@@ -163,17 +337,28 @@ pub async fn calendar(storage: &Storage) -> Result<Calendar, CalendarError> {
 fn plan_for(
     register: &Register,
     calendar: &Calendar,
-    bytes: &[u8],
+    table: &Table,
+    mapping: Option<&Mapping>,
     now: Timestamp,
 ) -> Result<Plan, ImportError> {
-    let table = table::read(bytes).map_err(ImportError::refused)?;
-    let file = rows::read(&table, calendar.local_date(now)).map_err(ImportError::refused)?;
-    let missing = plan::purposes_gone(register, &file);
-    if !missing.is_empty() {
-        return Err(ImportError::refused(missing));
+    let layout = match mapping {
+        None => Layout::common(&table.header),
+        Some(mapping) => Layout::mapped(&table.header, mapping),
+    }
+    .map_err(ImportError::refused)?;
+    let file =
+        rows::read(table, &layout, calendar.local_date(now)).map_err(ImportError::refused)?;
+    let mut wrong = plan::purposes_gone(register, &file);
+    wrong.extend(plan::ambiguous(register, &file));
+    if !wrong.is_empty() {
+        return Err(ImportError::refused(wrong));
     }
     Ok(plan::make(register, calendar, file, now))
 }
 
+#[cfg(test)]
+mod mapping_tests;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

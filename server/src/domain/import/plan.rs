@@ -2,10 +2,13 @@
 
 use super::Refusal;
 use super::cell::Said;
-use super::rows::{Answered, File, Listed, Unreadable};
+use super::changes::{ChildChange, changes};
+use super::rows::{Answered, Facts, File, Listed};
 use crate::domain::fresh;
+use crate::domain::photo::Effect;
 use crate::domain::register::Register;
-use crate::storage::{Child, FileSaid, RegisterChange};
+use crate::domain::returning::Returning;
+use crate::storage::{Child, FileSaid, RegisterChange, SetHere};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::calendar::Calendar;
@@ -17,7 +20,7 @@ use nestwarden_policy_schema::id::{ChildId, ConsentId, FamilyId};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
     pub change: RegisterChange,
     /// The version of the register it was made for.
@@ -25,7 +28,14 @@ pub struct Plan {
     pub counts: Counts,
     /// Anything here stops the import until a manager confirms it.
     pub concerns: Vec<Concern>,
-    pub unreadable: Vec<Unreadable>,
+    /// Child by child, by reference.
+    pub changes: Vec<ChildChange>,
+    /// What would become of photos.
+    pub photos: Effect,
+    /// Photos of children whose consent comes back.
+    pub returning: Vec<Returning>,
+    /// Why rows were refused. They may have taken consent away, and gave none.
+    pub refused: Vec<Refusal>,
     /// The file says Yes, and the register still does not permit: an earlier No or withdrawal stands.
     pub not_restored: Vec<NotRestored>,
     /// References that were listed before and are not any more.
@@ -48,12 +58,15 @@ pub struct Counts {
     pub lapsing: usize,
     /// Children those belong to.
     pub lapsing_children: usize,
+    pub refused_rows: usize,
+    pub photos_withheld: usize,
+    pub photos_sealed: usize,
 }
 
 /// More of a change than a day brings, which is more often a wrong file than the truth.
 ///
-/// In a setting of three children a single family is a third of everything. So what concerns one child alone never
-/// stops an import, at any size; what concerns several does, by share.
+/// In a setting of three children a single family is a third of everything. So no share that one child alone makes up
+/// stops an import; what concerns several does, and so do many photos at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "concern", rename_all = "snake_case")]
 pub enum Concern {
@@ -63,6 +76,8 @@ pub enum Concern {
     Missing { missing: usize, of: usize },
     /// More than 5.
     Leaving { leave_dates: usize },
+    /// More than 50.
+    Sealing { photos: usize },
 }
 
 impl std::fmt::Display for Concern {
@@ -79,6 +94,7 @@ impl std::fmt::Display for Concern {
             Self::Leaving { leave_dates } => {
                 write!(f, "{leave_dates} children would get a leave date")
             }
+            Self::Sealing { photos } => write!(f, "{photos} photos would be sealed"),
         }
     }
 }
@@ -102,12 +118,38 @@ pub(super) fn purposes_gone(register: &Register, file: &File) -> Vec<Refusal> {
         .collect();
     known
         .difference(&file.purposes)
-        .map(|purpose| Refusal {
-            row: Some(1),
-            column: Some(purpose.to_string()),
-            value: None,
-            remedy: "is missing, and earlier files had it; add it to the export, with empty values if nobody is asked any more"
-                .to_owned(),
+        .map(|purpose| {
+            Refusal::heading(
+                purpose.as_str(),
+                "is missing, and earlier files had it; add it to the export, with empty values if nobody is asked any more",
+            )
+        })
+        .collect()
+}
+
+/// References that are on the register in other letters: nobody can tell whether it is the same child.
+pub(super) fn ambiguous(register: &Register, file: &File) -> Vec<Refusal> {
+    let known: BTreeSet<&str> = register
+        .children
+        .iter()
+        .map(|c| c.reference.as_str())
+        .collect();
+    let lower: BTreeMap<String, &str> = known
+        .iter()
+        .map(|reference| (reference.to_lowercase(), *reference))
+        .collect();
+    file.children
+        .iter()
+        .filter(|listed| !known.contains(listed.reference.as_str()))
+        .filter_map(|listed| Some((listed, lower.get(&listed.reference.to_lowercase())?)))
+        .map(|(listed, as_known)| Refusal {
+            reference: Some(listed.reference.clone()),
+            ..Refusal::cell(
+                listed.row,
+                "reference",
+                &listed.reference,
+                format!("is on the register as \"{as_known}\"; references that differ only in upper and lower case cannot be told apart"),
+            )
         })
         .collect()
 }
@@ -159,6 +201,13 @@ pub(super) fn make(register: &Register, calendar: &Calendar, file: File, now: Ti
     counts.newly_missing = missing.len();
     counts.answers_added = change.records.len();
 
+    counts.refused_rows = file
+        .refused
+        .iter()
+        .map(|r| r.row)
+        .collect::<BTreeSet<_>>()
+        .len();
+
     let after = register.with(&change);
     let permitted_after: BTreeSet<_> = after.permitted(calendar, now).into_iter().collect();
     let permitted_before = register.permitted(calendar, now);
@@ -183,11 +232,39 @@ pub(super) fn make(register: &Register, calendar: &Calendar, file: File, now: Ti
     Plan {
         concerns: concerns(&counts, listed_before),
         not_restored: not_restored(&file, &ids, &after),
-        unreadable: file.unreadable,
+        changes: changes(register, &after, &file, &missing),
+        photos: Effect::default(),
+        returning: Vec::new(),
+        refused: file.refused,
         change,
         based_on: register.version,
         counts,
         missing,
+    }
+}
+
+/// More photos than this sealed at once are for a person to confirm.
+const MOST_SEALED: usize = 50;
+
+impl Plan {
+    /// What the tablets' photos add to it.
+    pub(super) fn with_photos(mut self, photos: Effect, returning: Vec<Returning>) -> Self {
+        self.counts.photos_withheld = photos.withheld;
+        self.counts.photos_sealed = photos.sealed;
+        if photos.sealed > MOST_SEALED {
+            self.concerns.push(Concern::Sealing {
+                photos: photos.sealed,
+            });
+        }
+        for change in &mut self.changes {
+            if let Some(stages) = photos.by_child.get(&change.child) {
+                change.photos_withheld = stages.withheld;
+                change.photos_sealed = stages.sealed;
+            }
+        }
+        self.photos = photos;
+        self.returning = returning;
+        self
     }
 }
 
@@ -216,11 +293,29 @@ fn concerns(counts: &Counts, listed_before: usize) -> Vec<Concern> {
 
 /// What a row makes of a child. Restriction and death are ours alone, whatever the file says.
 fn child(before: Option<&Child>, listed: &Listed) -> Child {
-    let now = before.map(|b| b.entry.clone()).unwrap_or_default();
-    let mut set_here = before.map(|b| b.set_here.clone()).unwrap_or_default();
+    let mut child = before.cloned().unwrap_or_else(|| Child {
+        id: ChildId::from_uuid(fresh::random()),
+        reference: listed.reference.clone(),
+        first_name: listed.first_name.clone(),
+        last_name: listed.last_name.clone(),
+        family: None,
+        entry: ChildEntry::default(),
+        set_here: SetHere::default(),
+    });
+    child.entry.missing_since = None;
+    if let Some(facts) = &listed.facts {
+        child.first_name.clone_from(&listed.first_name);
+        child.last_name.clone_from(&listed.last_name);
+        take_over(&mut child, facts);
+    }
+    child
+}
+
+fn take_over(child: &mut Child, facts: &Facts) {
+    let (now, set_here) = (&mut child.entry, &mut child.set_here);
     let left = |leaving: &Leaving| leaving.reason == LeaveReason::Left;
     let leave_date = settled(
-        listed.leave,
+        facts.leave,
         now.leaves.filter(left).map(|leaving| leaving.date),
         &mut set_here.leaves,
     );
@@ -228,28 +323,15 @@ fn child(before: Option<&Child>, listed: &Listed) -> Child {
         date,
         reason: LeaveReason::Left,
     });
-    let family_in_file = listed.family.as_ref().map(|f| f.as_deref().map(family));
-    Child {
-        id: before.map_or_else(|| ChildId::from_uuid(fresh::random()), |b| b.id),
-        reference: listed.reference.clone(),
-        first_name: listed.first_name.clone(),
-        last_name: listed.last_name.clone(),
-        family: settled(
-            family_in_file,
-            before.and_then(|b| b.family),
-            &mut set_here.family,
-        ),
-        entry: ChildEntry {
-            rooms: settled(listed.rooms.clone(), now.rooms, &mut set_here.rooms),
-            attends: listed.days.clone().unwrap_or(now.attends),
-            starts: listed.start.unwrap_or(now.starts),
-            leaves: now.leaves.filter(|leaving| !left(leaving)).or(leaves),
-            restriction: now.restriction,
-            missing_since: None,
-            purposes: BTreeMap::new(),
-        },
-        set_here,
+    now.leaves = now.leaves.filter(|leaving| !left(leaving)).or(leaves);
+    let family_in_file = facts.family.as_ref().map(|f| f.as_deref().map(family));
+    child.family = settled(family_in_file, child.family, &mut set_here.family);
+    let rooms = std::mem::take(&mut now.rooms);
+    now.rooms = settled(facts.rooms.clone(), rooms, &mut set_here.rooms);
+    if let Some(days) = &facts.days {
+        now.attends.clone_from(days);
     }
+    now.starts = facts.start.unwrap_or(now.starts);
 }
 
 /// What holds of a field: what was set here, until the file says something else than it said then.

@@ -1,46 +1,51 @@
-//! From rows of text to what the file says about each child; every mistake is collected before anything is refused.
+//! From rows of text to what the file says about each child.
+//!
+//! Where it is not clear which child a row is about, the file is refused. A row with a value that cannot be read is
+//! refused by itself: it may take consent away and gives none, and everything else about its child stays as it was.
 
 use super::Refusal;
-use super::cell::{self, DATE_REMEDY, DAYS_REMEDY, ROOM_REMEDY, Said};
+use super::cell::{self, DAYS_REMEDY, ROOM_REMEDY, Said};
+use super::layout::{AnswerColumn, Field, Layout};
 use super::table::{Row, Table};
 use jiff::civil::Date;
 use nestwarden_policy_schema::calendar::Day;
 use nestwarden_policy_schema::consent::{Purpose, RoomName};
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 const REFERENCE_CHARS: usize = 80;
 const NAME_CHARS: usize = 120;
+/// More rows than this with a mistake are more often a wrong file than wrong rows.
+const MOST_MISREAD_ROWS: usize = 5;
 
 #[derive(Debug)]
 pub(super) struct File {
     pub children: Vec<Listed>,
     /// Purposes that have a column.
     pub purposes: BTreeSet<Purpose>,
-    pub unreadable: Vec<Unreadable>,
-}
-
-/// A consent value nobody can tell the meaning of: it counts as not given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Unreadable {
-    pub row: usize,
-    pub reference: String,
-    pub purpose: Purpose,
-    pub value: String,
+    /// Why rows were refused.
+    pub refused: Vec<Refusal>,
 }
 
 #[derive(Debug)]
 pub(super) struct Listed {
+    pub row: usize,
     pub reference: String,
+    /// `None`: the row was refused.
+    pub facts: Option<Facts>,
+    /// As written, for a child nobody knows yet.
     pub first_name: String,
     pub last_name: String,
-    /// Of this and what follows, `None`: the file has no such column and says nothing.
+    pub answers: BTreeMap<Purpose, Answered>,
+}
+
+/// Where `None`, the file has no such column and says nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
     pub family: Option<Option<String>>,
     pub rooms: Option<BTreeSet<RoomName>>,
     pub days: Option<BTreeSet<Day>>,
     pub start: Option<Option<Date>>,
     pub leave: Option<Option<Date>>,
-    pub answers: BTreeMap<Purpose, Answered>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,331 +55,252 @@ pub(super) struct Answered {
     pub valid_until: Option<Date>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Column {
-    Reference,
-    FirstName,
-    LastName,
-    Family,
-    Room,
-    Days,
-    Start,
-    Leave,
-    Answered(Option<Purpose>),
-    ValidUntil(Option<Purpose>),
-    Answer(Purpose),
-}
-
-pub(super) fn read(table: &Table, today: Date) -> Result<File, Vec<Refusal>> {
-    let columns = columns(&table.header)?;
-    let mut refusals = Vec::new();
-    let mut unreadable = Vec::new();
-    let mut first_rows: BTreeMap<String, usize> = BTreeMap::new();
+pub(super) fn read(table: &Table, layout: &Layout, today: Date) -> Result<File, Vec<Refusal>> {
+    let mut fatal = Vec::new();
+    let mut refused = Vec::new();
+    let mut misread = 0;
+    let mut first_rows: BTreeMap<String, (usize, String)> = BTreeMap::new();
     let mut children = Vec::with_capacity(table.rows.len());
     for row in &table.rows {
-        let reader = RowReader {
+        let mut reader = RowReader {
             row,
             header: &table.header,
-            columns: &columns,
+            layout,
             today,
+            reference: String::new(),
+            misread: Vec::new(),
+            unclear: Vec::new(),
         };
-        let child = reader.child(&mut refusals, &mut unreadable);
-        if let Some(first) = first_rows.insert(child.reference.clone(), row.number)
-            && !child.reference.is_empty()
-        {
-            refusals.push(Refusal::cell(
-                row.number,
-                reader.name(Column::Reference),
-                &child.reference,
-                format!("row {first} has the same; every child needs a reference of its own"),
-            ));
+        if let Err(refusal) = reader.find_reference() {
+            fatal.push(refusal);
+            continue;
         }
-        children.push(child);
+        let reference = reader.reference.clone();
+        let key = reference.to_lowercase();
+        if let Some((first, as_written)) = first_rows.get(&key) {
+            let remedy = if *as_written == reference {
+                format!("row {first} has the same; every child needs a reference of its own")
+            } else {
+                format!(
+                    "row {first} has \"{as_written}\"; references that differ only in upper and lower case cannot be told apart"
+                )
+            };
+            fatal.push(reader.refusal(Field::Reference, remedy));
+            continue;
+        }
+        first_rows.insert(key, (row.number, reference));
+        children.push(reader.child());
+        misread += usize::from(!reader.misread.is_empty());
+        refused.append(&mut reader.misread);
+        refused.append(&mut reader.unclear);
     }
-    if !refusals.is_empty() {
-        return Err(refusals);
+    let rows = table.rows.len();
+    let wrong_file = misread == rows || (misread > MOST_MISREAD_ROWS && misread * 5 > rows);
+    if !fatal.is_empty() || wrong_file {
+        fatal.append(&mut refused);
+        fatal.sort_by_key(|refusal| refusal.row);
+        return Err(fatal);
     }
-    let purposes = columns
-        .keys()
-        .filter_map(|column| match column {
-            Column::Answer(purpose) => Some(*purpose),
-            Column::Reference
-            | Column::FirstName
-            | Column::LastName
-            | Column::Family
-            | Column::Room
-            | Column::Days
-            | Column::Start
-            | Column::Leave
-            | Column::Answered(_)
-            | Column::ValidUntil(_) => None,
-        })
-        .collect();
     Ok(File {
         children,
-        purposes,
-        unreadable,
-    })
-}
-
-/// Which column is where.
-fn columns(header: &[String]) -> Result<BTreeMap<Column, usize>, Vec<Refusal>> {
-    let mut refusals = Vec::new();
-    let mut found: BTreeMap<Column, usize> = BTreeMap::new();
-    for (index, name) in header.iter().enumerate() {
-        let Some(column) = column(name) else {
-            refusals.push(Refusal::cell(
-                1,
-                name,
-                name,
-                format!(
-                    "is not a column of a register; remove it, or name it reference, first_name, last_name, family, room, days, start, leave, answered, valid_until, or a purpose ({})",
-                    Purpose::ALL.map(Purpose::as_str).join(", ")
-                ),
-            ));
-            continue;
-        };
-        if found.insert(column, index).is_some() {
-            refusals.push(Refusal::cell(
-                1,
-                name,
-                name,
-                "is there twice; remove one of the two",
-            ));
-        }
-    }
-    for (column, name) in [
-        (Column::Reference, "reference"),
-        (Column::FirstName, "first_name"),
-        (Column::LastName, "last_name"),
-    ] {
-        if !found.contains_key(&column) {
-            refusals.push(Refusal {
-                row: Some(1),
-                column: Some(name.to_owned()),
-                value: None,
-                remedy: "is missing; add it to the export".to_owned(),
-            });
-        }
-    }
-    if refusals.is_empty() && !found.keys().any(|c| matches!(c, Column::Answer(_))) {
-        refusals.push(Refusal {
-            row: Some(1),
-            column: None,
-            value: None,
-            remedy: format!(
-                "there is no column for any purpose; add at least one of {}",
-                Purpose::ALL.map(Purpose::as_str).join(", ")
-            ),
-        });
-    }
-    for column in found.keys() {
-        if let Column::Answered(Some(purpose)) | Column::ValidUntil(Some(purpose)) = column
-            && !found.contains_key(&Column::Answer(*purpose))
-        {
-            refusals.push(Refusal {
-                row: Some(1),
-                column: Some(purpose.to_string()),
-                value: None,
-                remedy: "is missing, but there is a date for it; add it to the export".to_owned(),
-            });
-        }
-    }
-    if refusals.is_empty() {
-        Ok(found)
-    } else {
-        Err(refusals)
-    }
-}
-
-fn column(name: &str) -> Option<Column> {
-    let name = name
-        .to_lowercase()
-        .replace('\'', "")
-        .split(|c: char| c.is_whitespace() || c == '_' || c == '-')
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join("_");
-    Some(match name.as_str() {
-        "reference" | "child_reference" => Column::Reference,
-        "first_name" | "forename" => Column::FirstName,
-        "last_name" | "surname" => Column::LastName,
-        "family" => Column::Family,
-        "room" | "rooms" => Column::Room,
-        "days" => Column::Days,
-        "start" | "start_date" => Column::Start,
-        "leave" | "leave_date" => Column::Leave,
-        "answered" => Column::Answered(None),
-        "valid_until" => Column::ValidUntil(None),
-        other => {
-            if let Some(purpose) = other.strip_suffix("_answered") {
-                Column::Answered(Some(purpose.parse().ok()?))
-            } else if let Some(purpose) = other.strip_suffix("_valid_until") {
-                Column::ValidUntil(Some(purpose.parse().ok()?))
-            } else {
-                Column::Answer(other.parse().ok()?)
-            }
-        }
+        purposes: layout.purposes(),
+        refused,
     })
 }
 
 struct RowReader<'a> {
     row: &'a Row,
     header: &'a [String],
-    columns: &'a BTreeMap<Column, usize>,
+    layout: &'a Layout,
     today: Date,
+    reference: String,
+    /// Values that are wrong.
+    misread: Vec<Refusal>,
+    /// Answers nobody can tell the meaning of.
+    unclear: Vec<Refusal>,
 }
 
 impl RowReader<'_> {
-    fn child(&self, refusals: &mut Vec<Refusal>, unreadable: &mut Vec<Unreadable>) -> Listed {
-        let reference = self.text(Column::Reference, REFERENCE_CHARS, refusals);
+    fn find_reference(&mut self) -> Result<(), Refusal> {
+        let text = self.cell(Field::Reference).unwrap_or_default();
+        let reference = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if reference.is_empty() {
-            self.refuse(
-                Column::Reference,
-                "is empty; every child needs the reference the booking system has for them",
-                refusals,
-            );
+            let remedy =
+                "is empty; every child needs the reference the booking system has for them";
+            return Err(self.refusal(Field::Reference, remedy));
         }
-        let first_name = self.text(Column::FirstName, NAME_CHARS, refusals);
-        let last_name = self.text(Column::LastName, NAME_CHARS, refusals);
+        if reference.chars().count() > REFERENCE_CHARS {
+            let remedy = format!("write at most {REFERENCE_CHARS} characters");
+            return Err(self.refusal(Field::Reference, remedy));
+        }
+        self.reference = reference;
+        Ok(())
+    }
+
+    fn child(&mut self) -> Listed {
+        let first_name = self.text(Field::FirstName, NAME_CHARS);
+        let last_name = self.text(Field::LastName, NAME_CHARS);
         if first_name.is_empty() && last_name.is_empty() {
-            self.refuse(
-                Column::FirstName,
-                "is empty, and so is the last name; write at least one of them",
-                refusals,
-            );
+            let remedy = "is empty, and so is the last name; write at least one of them";
+            self.misread(Field::FirstName, remedy);
         }
-        let start = self.date(Column::Start, refusals);
-        let leave = self.date(Column::Leave, refusals);
-        if let Some((start, leave)) = start.zip(leave)
+        let start = self.date(Field::Start);
+        let leave = self.date(Field::Leave);
+        if let Some((start, leave)) = start.flatten().zip(leave.flatten())
             && leave < start
         {
-            self.refuse(
-                Column::Leave,
-                format!("is before the start on {start}; correct one of the two"),
-                refusals,
-            );
+            let remedy = format!("is before the start on {start}; correct one of the two");
+            self.misread(Field::Leave, remedy);
         }
-        let family = self.text(Column::Family, REFERENCE_CHARS, refusals);
-        let answers = self.answers(&reference, refusals, unreadable);
+        let family = self.has(Field::Family).then(|| {
+            let family = self.text(Field::Family, REFERENCE_CHARS);
+            Some(family).filter(|family| !family.is_empty())
+        });
+        let rooms = self.parsed(Field::Room, cell::rooms, ROOM_REMEDY);
+        let days = self.parsed(Field::Days, cell::days, DAYS_REMEDY);
+        let mut answers = self.answers();
+        let refused = !self.misread.is_empty() || !self.unclear.is_empty();
+        if refused {
+            answers.retain(|_, answered| answered.said != Said::Given);
+        }
         Listed {
-            rooms: self.parsed(Column::Room, cell::rooms, ROOM_REMEDY, refusals),
-            days: self.parsed(Column::Days, cell::days, DAYS_REMEDY, refusals),
-            family: self
-                .has(Column::Family)
-                .then(|| Some(family).filter(|family| !family.is_empty())),
-            reference,
+            row: self.row.number,
+            reference: self.reference.clone(),
+            facts: (!refused).then_some(Facts {
+                family,
+                rooms,
+                days,
+                start,
+                leave,
+            }),
             first_name,
             last_name,
-            start: self.has(Column::Start).then_some(start),
-            leave: self.has(Column::Leave).then_some(leave),
             answers,
         }
     }
 
-    fn answers(
-        &self,
-        reference: &str,
-        refusals: &mut Vec<Refusal>,
-        unreadable: &mut Vec<Unreadable>,
-    ) -> BTreeMap<Purpose, Answered> {
-        let row_answered = self.answered_on(Column::Answered(None), refusals);
-        let row_until = self.date(Column::ValidUntil(None), refusals);
+    fn answers(&mut self) -> BTreeMap<Purpose, Answered> {
         let mut answers = BTreeMap::new();
-        for purpose in Purpose::ALL {
-            let Some(value) = self.cell(Column::Answer(purpose)) else {
-                continue;
-            };
-            let said = cell::said(value);
-            if said == Said::Unclear {
-                unreadable.push(Unreadable {
-                    row: self.row.number,
-                    reference: reference.to_owned(),
-                    purpose,
-                    value: value.chars().take(60).collect(),
-                });
+        for column in &self.layout.answers {
+            let answered = self.first_date(&column.answered);
+            if answered.is_some_and(|(_, date)| date > self.today)
+                && let Some((index, _)) = answered
+            {
+                let remedy = "is in the future; write the day on which the answer was given";
+                self.misread_at(index, remedy);
             }
-            let on = self.answered_on(Column::Answered(Some(purpose)), refusals);
-            let until = self.date(Column::ValidUntil(Some(purpose)), refusals);
-            answers.insert(
-                purpose,
-                Answered {
-                    said,
-                    on: on.or(row_answered),
-                    valid_until: until.or(row_until),
-                },
-            );
+            let on = answered
+                .map(|(_, date)| date)
+                .filter(|date| *date <= self.today);
+            let valid_until = self.first_date(&column.valid_until).map(|(_, date)| date);
+            for &purpose in &column.purposes {
+                let said = self.said(column, purpose);
+                answers.insert(
+                    purpose,
+                    Answered {
+                        said,
+                        on,
+                        valid_until,
+                    },
+                );
+            }
         }
         answers
     }
 
-    fn has(&self, column: Column) -> bool {
-        self.columns.contains_key(&column)
-    }
-
-    fn cell(&self, column: Column) -> Option<&str> {
-        self.columns
-            .get(&column)
-            .and_then(|index| self.row.cells.get(*index))
-            .map(String::as_str)
-    }
-
-    /// The column as the file calls it.
-    fn name(&self, column: Column) -> &str {
-        self.columns
-            .get(&column)
-            .and_then(|index| self.header.get(*index))
-            .map_or("", String::as_str)
-    }
-
-    fn refuse(&self, column: Column, remedy: impl Into<String>, refusals: &mut Vec<Refusal>) {
-        refusals.push(Refusal::cell(
-            self.row.number,
-            self.name(column),
-            self.cell(column).unwrap_or_default(),
-            remedy,
-        ));
-    }
-
-    fn text(&self, column: Column, most: usize, refusals: &mut Vec<Refusal>) -> String {
-        let text = self.cell(column).unwrap_or_default();
-        if text.chars().count() > most {
-            self.refuse(column, format!("write at most {most} characters"), refusals);
+    fn said(&mut self, column: &AnswerColumn, purpose: Purpose) -> Said {
+        let word = self.row.cells.get(column.index).map_or("", String::as_str);
+        let said = column.words.said(word, purpose);
+        if said == Said::Unclear {
+            let refusal = self.refusal_at(
+                column.index,
+                "is not a word we know, so it counts as not given; write Yes, No, Withdrawn or nothing, or say in a mapping what it means",
+            );
+            // Said once, however many purposes the column answers.
+            if !self.unclear.contains(&refusal) {
+                self.unclear.push(refusal);
+            }
         }
-        text.split_whitespace().collect::<Vec<_>>().join(" ")
+        said
     }
 
-    fn date(&self, column: Column, refusals: &mut Vec<Refusal>) -> Option<Date> {
-        let text = self.cell(column).filter(|text| !text.is_empty())?;
-        let date = cell::date(text);
+    fn has(&self, field: Field) -> bool {
+        self.layout.fields.contains_key(&field)
+    }
+
+    fn cell(&self, field: Field) -> Option<&str> {
+        let index = self.layout.fields.get(&field)?;
+        self.row.cells.get(*index).map(String::as_str)
+    }
+
+    fn refusal(&self, field: Field, remedy: impl Into<String>) -> Refusal {
+        match self.layout.fields.get(&field) {
+            Some(index) => self.refusal_at(*index, remedy),
+            None => Refusal::heading(field.as_str(), remedy),
+        }
+    }
+
+    fn refusal_at(&self, index: usize, remedy: impl Into<String>) -> Refusal {
+        let column = self.header.get(index).map_or("", String::as_str);
+        let value = self.row.cells.get(index).map_or("", String::as_str);
+        Refusal {
+            reference: Some(self.reference.clone()).filter(|r| !r.is_empty()),
+            ..Refusal::cell(self.row.number, column, value, remedy)
+        }
+    }
+
+    fn misread(&mut self, field: Field, remedy: impl Into<String>) {
+        let refusal = self.refusal(field, remedy);
+        self.misread.push(refusal);
+    }
+
+    /// Said once, however many answers rest on the cell.
+    fn misread_at(&mut self, index: usize, remedy: impl Into<String>) {
+        let refusal = self.refusal_at(index, remedy);
+        if !self.misread.contains(&refusal) {
+            self.misread.push(refusal);
+        }
+    }
+
+    fn text(&mut self, field: Field, most: usize) -> String {
+        let text = self.cell(field).unwrap_or_default();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if text.chars().count() > most {
+            self.misread(field, format!("write at most {most} characters"));
+            return text.chars().take(most).collect();
+        }
+        text
+    }
+
+    fn date(&mut self, field: Field) -> Option<Option<Date>> {
+        let index = *self.layout.fields.get(&field)?;
+        Some(self.date_at(index))
+    }
+
+    fn date_at(&mut self, index: usize) -> Option<Date> {
+        let text = self.row.cells.get(index).filter(|text| !text.is_empty())?;
+        let date = cell::date(text, self.layout.dates);
         if date.is_none() {
-            self.refuse(column, DATE_REMEDY, refusals);
+            self.misread_at(index, self.layout.dates.remedy());
         }
         date
     }
 
-    fn answered_on(&self, column: Column, refusals: &mut Vec<Refusal>) -> Option<Date> {
-        let date = self.date(column, refusals)?;
-        if date > self.today {
-            self.refuse(
-                column,
-                "is in the future; write the day on which the answer was given",
-                refusals,
-            );
-        }
-        Some(date)
+    fn first_date(&mut self, indices: &[usize]) -> Option<(usize, Date)> {
+        // Each is read, so that a mistake in one that does not count is told, too.
+        let dates: Vec<(usize, Option<Date>)> = indices
+            .iter()
+            .map(|index| (*index, self.date_at(*index)))
+            .collect();
+        dates
+            .into_iter()
+            .find_map(|(index, date)| Some((index, date?)))
     }
 
-    fn parsed<T>(
-        &self,
-        column: Column,
-        parse: fn(&str) -> Option<T>,
-        remedy: &str,
-        refusals: &mut Vec<Refusal>,
-    ) -> Option<T> {
-        let parsed = parse(self.cell(column)?);
+    fn parsed<T>(&mut self, field: Field, parse: fn(&str) -> Option<T>, remedy: &str) -> Option<T> {
+        let parsed = parse(self.cell(field)?);
         if parsed.is_none() {
-            self.refuse(column, remedy, refusals);
+            self.misread(field, remedy);
         }
         parsed
     }

@@ -34,6 +34,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Table, Vec<Refusal>> {
             "the file is empty; export it again from the booking system",
         )]);
     }
+    let text = unix_lines(&text);
     let delimiter = delimiter(&text);
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
@@ -41,9 +42,17 @@ pub(super) fn read(bytes: &[u8]) -> Result<Table, Vec<Refusal>> {
         .delimiter(delimiter)
         .from_reader(text.as_bytes());
     let mut records = Vec::new();
-    for (index, record) in reader.records().enumerate() {
-        let record = record.map_err(|e| vec![Refusal::file(format!("{e}"))])?;
-        records.push((index + 1, record));
+    let mut newlines_in_cells = 0;
+    let mut record = csv::StringRecord::new();
+    while reader
+        .read_record(&mut record)
+        .map_err(|e| vec![Refusal::file(format!("{e}"))])?
+    {
+        newlines_in_cells += newlines(&record);
+        // The reader stands behind the newline that ended the row. A spreadsheet counts empty rows, and a row whose
+        // cells have newlines once.
+        let lines = usize::try_from(reader.position().line()).unwrap_or(usize::MAX);
+        records.push((lines - 1 - newlines_in_cells, std::mem::take(&mut record)));
         if records.len() > MAX_ROWS {
             return Err(vec![Refusal::file(format!(
                 "the file has more than {MAX_ROWS} rows; export the register only"
@@ -51,13 +60,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Table, Vec<Refusal>> {
         }
     }
     if text.matches('"').count() % 2 == 1 {
-        let last = records.last().map(|(row, _)| *row);
+        // Its newline is in its last cell and was not counted.
+        let last = records.last().map(|(row, _)| *row + 1);
         return Err(vec![Refusal {
             row: last,
-            column: None,
-            value: None,
-            remedy: "a quotation mark is opened and never closed; export the file again, or double the quotation marks that belong to the text"
-                .to_owned(),
+            ..Refusal::file(
+                "a quotation mark is opened and never closed; export the file again, or double the quotation marks that belong to the text",
+            )
         }]);
     }
     shape(records)
@@ -75,6 +84,19 @@ fn decode(bytes: &[u8]) -> Result<String, Vec<Refusal>> {
         // Older spreadsheets write the Western European code page and say so nowhere.
         Err(_) => encoding_rs::WINDOWS_1252.decode(unmarked).0.into_owned(),
     })
+}
+
+/// Every row ends with one newline, and so does the last.
+fn unix_lines(text: &str) -> String {
+    let mut text = text.replace("\r\n", "\n").replace('\r', "\n");
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+fn newlines(record: &csv::StringRecord) -> usize {
+    record.iter().map(|cell| cell.matches('\n').count()).sum()
 }
 
 /// Whichever of comma, semicolon and tab the first line has more of, outside quotation marks.
@@ -116,13 +138,11 @@ fn shape(records: Vec<(usize, csv::StringRecord)>) -> Result<Table, Vec<Refusal>
         if record.len() != header.len() {
             refusals.push(Refusal {
                 row: Some(number),
-                column: None,
-                value: None,
-                remedy: format!(
+                ..Refusal::file(format!(
                     "it has {} values and the header {}; export the file again, or put quotation marks around values with a comma",
                     record.len(),
                     header.len()
-                ),
+                ))
             });
             continue;
         }

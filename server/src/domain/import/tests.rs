@@ -149,8 +149,7 @@ fn every_mistake_is_refused_with_row_column_value_and_remedy() {
 #[test]
 fn a_file_of_another_kind_is_refused() {
     for bytes in [&b"\xff\xfer\0e\0f\0"[..], b"PK\x03\x04\0\0"] {
-        let calendar = calendar();
-        let refused = plan_for(&Register::default(), &calendar, bytes, now()).unwrap_err();
+        let refused = planned_by(&Register::default(), None, bytes, NOW).unwrap_err();
         assert!(refused.to_string().contains("CSV UTF-8"), "{refused}");
     }
 }
@@ -163,8 +162,8 @@ fn every_mistake_is_listed_at_once() {
     )
     .unwrap_err()
     .to_string();
-    assert!(refused.contains("row 2, column `days`"), "{refused}");
-    assert!(refused.contains("row 3, column `start`"), "{refused}");
+    assert!(refused.contains("row 2 (A1), column `days`"), "{refused}");
+    assert!(refused.contains("row 3 (A2), column `start`"), "{refused}");
 }
 
 #[test]
@@ -173,7 +172,7 @@ fn encodings_delimiters_quoted_newlines_and_both_dates_are_read() {
                 A1;Zo\u{eb};\"O'Neil\nSmith\";Robins / Owls;01/09/2025;YES;2026-01-05\r\n";
     let (windows, _, _) = encoding_rs::WINDOWS_1252.encode(utf8.trim_start_matches('\u{feff}'));
     for bytes in [utf8.as_bytes(), &windows] {
-        let plan = plan_for(&Register::default(), &calendar(), bytes, now()).unwrap();
+        let plan = planned_by(&Register::default(), None, bytes, NOW).unwrap();
         let child = &plan.change.children[0];
         assert_eq!(child.first_name, "Zo\u{eb}");
         assert_eq!(child.last_name, "O'Neil Smith");
@@ -196,11 +195,181 @@ fn a_value_we_do_not_know_is_not_given_and_is_listed() {
             &row_of(&format!("A1,A,B,,,,,{value}")),
         )
         .unwrap();
-        assert_eq!(plan.unreadable.len(), 1, "{value}");
-        assert_eq!(plan.unreadable[0].value, value);
+        assert_eq!(plan.refused.len(), 1, "{value}");
+        assert_eq!(plan.refused[0].value.as_deref(), Some(value));
+        assert_eq!(plan.refused[0].reference.as_deref(), Some("A1"));
         let after = after(&Register::default(), &plan);
         assert!(after.permitted(&calendar(), now()).is_empty());
     }
+}
+
+#[test]
+fn a_row_that_cannot_be_read_takes_consent_away_and_gives_none() {
+    let header = "reference,first_name,last_name,room,website,press,answered\n";
+    let file = |rows: &str| format!("{header}{rows}\n");
+    let good = "A2,C,D,Owls,Yes,Yes,2026-01-05\nA3,E,F,Owls,Yes,Yes,2026-01-05";
+    let register = after(
+        &Register::default(),
+        &planned(
+            &Register::default(),
+            &file(&format!("A1,A,B,Owls,Yes,No,2026-01-05\n{good}")),
+        )
+        .unwrap(),
+    );
+    for (row, website) in [
+        // Yes still stands as it was; the Yes for the press is not taken over.
+        ("A1,A,B,Wrens,Yes,Yes,2026-03-11", ConsentState::Given),
+        ("A1,A,B,Wrens,Yes,Yes,11/31/2026", ConsentState::Given),
+        ("A1,A,B,Wrens,Yes,maybe,2026-01-05", ConsentState::Given),
+        (
+            "A1,A,B,Wrens,maybe,Yes,2026-01-05",
+            ConsentState::Unanswered,
+        ),
+        ("A1,A,B,Wrens,N/A,Yes,2026-01-05", ConsentState::Unanswered),
+        ("A1,A,B,Wrens,No,Yes,soon", ConsentState::Refused),
+        ("A1,A,B,Wrens,Withdrawn,Yes,soon", ConsentState::Withdrawn),
+    ] {
+        let later = "2026-03-10T13:00:00Z";
+        let plan = planned_at(&register, &file(&format!("{row}\n{good}")), later);
+        assert_eq!(plan.counts.refused_rows, 1, "{row}");
+        let after = after(&register, &plan);
+        let child = after.child("A1").unwrap();
+        assert!(
+            child.entry.rooms.contains(&"Owls".parse().unwrap()),
+            "{row}"
+        );
+        assert_eq!(child.entry.missing_since, None);
+        let standings = after.standings(child.id);
+        assert_eq!(standings[&Purpose::Website].state, website, "{row}");
+        assert_ne!(
+            standings[&Purpose::Press].state,
+            ConsentState::Given,
+            "{row}"
+        );
+        let others = after.child("A2").unwrap();
+        assert_eq!(after.standings(others.id), register.standings(others.id));
+    }
+    // A child nobody knew yet is on the register all the same, and permits nothing.
+    let plan = planned(
+        &register,
+        &file(&format!("A9,G,H,Wrens,Yes,Yes,soon\n{good}")),
+    )
+    .unwrap();
+    let after = after(&register, &plan);
+    let child = after.child("A9").unwrap().id;
+    assert!(
+        !after
+            .permitted(&calendar(), now())
+            .iter()
+            .any(|(id, _)| *id == child)
+    );
+}
+
+#[test]
+fn many_rows_that_cannot_be_read_are_a_wrong_file() {
+    let file = |wrong: usize| {
+        let rows: Vec<String> = (0..20)
+            .map(|i| {
+                format!(
+                    "C{i},A,B,,,{},,Yes",
+                    if i < wrong { "03/31/2026" } else { "" }
+                )
+            })
+            .collect();
+        row_of(&rows.join("\n"))
+    };
+    let plan = planned(&Register::default(), &file(5)).unwrap();
+    assert_eq!(plan.counts.refused_rows, 5);
+    let refused = planned(&Register::default(), &file(6))
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("row 2 (C0), column `start`"), "{refused}");
+}
+
+#[test]
+fn rows_are_counted_as_a_spreadsheet_counts_them() {
+    let file = row_of(
+        "A1,\"A\n\nA\",B,,,,,Yes\n\n\nA2,\"A \"\"the\"\"\r\nfirst\",B,,,,,Yes\n,,,,,,,\nA3,A,B,,,soon,,Yes",
+    );
+    for file in [
+        file.clone(),
+        file.replace('\n', "\r\n"),
+        file.trim_end().to_owned(),
+    ] {
+        let plan = planned(&Register::default(), &file).unwrap();
+        assert_eq!(plan.refused[0].row, Some(7), "{file}");
+    }
+}
+
+#[test]
+fn references_that_differ_only_in_letters_are_refused() {
+    let both = row_of("A1,A,B,,,,,Yes\na1,C,D,,,,,Yes");
+    let refused = planned(&Register::default(), &both)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("row 3") && refused.contains("\"A1\""),
+        "{refused}"
+    );
+    let register = of_children(2, "Yes", "");
+    let other = row_of("c0,A,B,,,,,Yes\nC1,A,B,,,,,Yes");
+    let refused = planned(&register, &other).unwrap_err().to_string();
+    assert!(refused.contains("on the register as \"C0\""), "{refused}");
+}
+
+#[test]
+fn two_children_of_one_name_are_two_children() {
+    let plan = planned(
+        &Register::default(),
+        &row_of("A1,Ann,Bee,,,,,Yes\nA2,Ann,Bee,,,,,No"),
+    )
+    .unwrap();
+    let after = after(&Register::default(), &plan);
+    let permitted = after.permitted(&calendar(), now());
+    assert_eq!(
+        permitted,
+        vec![(after.child("A1").unwrap().id, Purpose::Website)]
+    );
+}
+
+#[test]
+fn the_dry_run_says_child_by_child_what_would_change() {
+    let register = after(
+        &Register::default(),
+        &planned(
+            &Register::default(),
+            &row_of("A1,A,B,Owls,,,,Yes\nA2,C,D,,,,,Yes\nA4,I,J,,,,,Yes"),
+        )
+        .unwrap(),
+    );
+    let plan = planned(
+        &register,
+        &row_of("A1,A,B,Wrens,,,2026-07-31,No\nA3,E,F,,,,,Yes\nA4,I,J,,,,,Yes"),
+    )
+    .unwrap();
+    let said: Vec<(&str, Kind)> = plan
+        .changes
+        .iter()
+        .map(|c| (c.reference.as_str(), c.kind))
+        .collect();
+    assert_eq!(
+        said,
+        vec![
+            ("A1", Kind::Changed),
+            ("A2", Kind::Missing),
+            ("A3", Kind::New)
+        ]
+    );
+    let fields: Vec<&str> = plan.changes[0].fields.iter().map(|f| f.field).collect();
+    assert_eq!(fields, vec!["rooms", "leave"]);
+    assert_eq!(
+        plan.changes[0].answers,
+        vec![AnswerChange {
+            purpose: Purpose::Website,
+            from: ConsentState::Given,
+            to: ConsentState::Refused,
+        }]
+    );
 }
 
 #[test]
@@ -397,25 +566,23 @@ fn of_children(count: usize, said: &str, leave: &str) -> Register {
 }
 
 fn planned(register: &Register, file: &str) -> Result<Plan, ImportError> {
-    plan_for(register, &calendar(), file.as_bytes(), now())
+    planned_by(register, None, file.as_bytes(), NOW)
 }
 
 fn planned_at(register: &Register, file: &str, at: &str) -> Plan {
-    plan_for(register, &calendar(), file.as_bytes(), at.parse().unwrap()).unwrap()
+    planned_by(register, None, file.as_bytes(), at).unwrap()
+}
+
+fn planned_by(
+    register: &Register,
+    mapping: Option<&Mapping>,
+    bytes: &[u8],
+    at: &str,
+) -> Result<Plan, ImportError> {
+    let table = table::read(bytes).map_err(ImportError::refused)?;
+    plan_for(register, &calendar(), &table, mapping, at.parse().unwrap())
 }
 
 fn after(register: &Register, plan: &Plan) -> Register {
-    let mut after = register.clone();
-    for child in &plan.change.children {
-        after.children.retain(|c| c.id != child.id);
-        after.children.push(child.clone());
-    }
-    for record in &plan.change.records {
-        after
-            .records
-            .entry(record.child)
-            .or_default()
-            .push(record.clone());
-    }
-    after
+    register.with(&plan.change)
 }
