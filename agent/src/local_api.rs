@@ -6,13 +6,13 @@ use crate::photos::PhotosError;
 use crate::photos::PhotosHandle;
 use crate::photos::listing::Tags;
 use crate::settings::Settings;
+use crate::staff::Staff;
 use crate::status::Status;
 use nestwarden_policy_schema::consent::RoomName;
 use nestwarden_policy_schema::id::PhotoId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::ffi::CString;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub struct LocalApi {
 }
 
 struct Desk {
-    staff_gid: Option<u32>,
+    staff: Staff,
     status: StatusSource,
     photos: PhotosHandle,
 }
@@ -70,21 +70,21 @@ impl LocalApi {
         photos: PhotosHandle,
     ) -> std::io::Result<Self> {
         let path = paths.local_socket_path();
-        std::fs::create_dir_all(paths.run_dir())?;
+        open_run_dir(paths, Staff::new(settings))?;
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
         let listener = UnixListener::bind(&path)?;
-        let staff_gid = settings.staff_group.as_ref().map(|group| group.gid);
-        if staff_gid.is_some() {
-            chown(&path, None, staff_gid)?;
+        let staff = Staff::new(settings);
+        if let Some(gid) = staff.gid() {
+            chown(&path, None, Some(gid))?;
         }
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660))?;
         Ok(Self {
             listener,
             desk: Arc::new(Desk {
-                staff_gid,
+                staff,
                 status,
                 photos,
             }),
@@ -152,7 +152,7 @@ impl Desk {
             Ok(request) => request,
             Err(error) => return refuse("request_invalid", error.to_string()),
         };
-        if request != Request::Status && !self.is_staff(peer) {
+        if request != Request::Status && !self.staff.includes(peer.uid(), Some(peer.gid())) {
             return refuse(
                 "not_staff",
                 "only root and members of the tablet's staff group may do this".to_owned(),
@@ -187,27 +187,17 @@ impl Desk {
         };
         done.map_or_else(|error| refused(&error), Answer::Ok)
     }
-
-    fn is_staff(&self, peer: &UCred) -> bool {
-        let own = nix::unistd::geteuid().as_raw();
-        peer.uid() == 0
-            || peer.uid() == own
-            || self
-                .staff_gid
-                .is_some_and(|staff| peer.gid() == staff || is_member(peer, staff))
-    }
 }
 
-/// Whether the user database has the peer in the group; the kernel tells only of the group in use.
-fn is_member(peer: &UCred, staff: u32) -> bool {
-    let Ok(Some(user)) = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(peer.uid())) else {
-        return false;
-    };
-    let Ok(name) = CString::new(user.name) else {
-        return false;
-    };
-    nix::unistd::getgrouplist(&name, user.gid)
-        .is_ok_and(|groups| groups.iter().any(|gid| gid.as_raw() == staff))
+/// What is in it has its own mode; staff must get to it whatever mask the agent was started with.
+fn open_run_dir(paths: &Paths, staff: Staff) -> std::io::Result<()> {
+    let dir = paths.run_dir();
+    std::fs::create_dir_all(&dir)?;
+    if let Some(gid) = staff.gid() {
+        chown(&dir, None, Some(gid))?;
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o750))?;
+    }
+    Ok(())
 }
 
 fn refused(error: &PhotosError) -> Answer {

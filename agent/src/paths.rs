@@ -62,6 +62,11 @@ impl Paths {
         self.run_dir().join("agent.sock")
     }
 
+    /// The link that opens the tablet's page.
+    pub fn page_link_path(&self) -> PathBuf {
+        self.run_dir().join("page.url")
+    }
+
     pub fn settings_path(&self) -> PathBuf {
         self.on_tablet("/etc/nestwarden/agent.toml")
     }

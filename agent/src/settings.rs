@@ -10,7 +10,12 @@ pub struct Settings {
     /// Whose members may start sessions and say who is in a photo; `None`: root alone.
     pub staff_group: Option<StaffGroup>,
     pub log: LogLevel,
+    /// Where the tablet's page is served, on the loopback address; 0: any that is free.
+    pub page_port: u16,
 }
+
+/// Beside the server's, so that both can be tried out on one machine.
+const PAGE_PORT: u16 = 7445;
 
 /// A group of this tablet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +44,7 @@ pub enum SettingsError {
         source: std::io::Error,
     },
     #[error(
-        "`{path}`: {problem}write only `staff_group = \"GROUP\"` and `log = \"error\"`, `\"warn\"`, `\"info\"` or `\"debug\"`"
+        "`{path}`: {problem}write only `staff_group = \"GROUP\"`, `page_port = 7445` and `log = \"error\"`, `\"warn\"`, `\"info\"` or `\"debug\"`"
     )]
     Syntax { path: PathBuf, problem: String },
     #[error(
@@ -54,6 +59,7 @@ struct Written {
     staff_group: Option<String>,
     #[serde(default)]
     log: LogLevel,
+    page_port: Option<u16>,
 }
 
 impl Settings {
@@ -83,6 +89,7 @@ impl Settings {
         Ok(Self {
             staff_group,
             log: written.log,
+            page_port: written.page_port.unwrap_or(PAGE_PORT),
         })
     }
 }

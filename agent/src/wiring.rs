@@ -5,6 +5,7 @@ use crate::door::Doors;
 use crate::identity::{Identity, IdentityStore, KeySeal};
 use crate::ledger::{Ledger, LedgerError};
 use crate::local_api::{LocalApi, StatusSource};
+use crate::page::Page;
 use crate::paths::Paths;
 use crate::photos::{PhotosContext, PhotosHandle, PhotosTask, UnsealRefusal, Unsealer};
 use crate::platform::guard_wire::Refusal;
@@ -15,7 +16,7 @@ use crate::reconcile::pass::HeldControl;
 use crate::reconcile::task::Reconciler;
 use crate::settings::Settings;
 use crate::status::Status;
-use crate::sync::{Connection, InventorySource, SyncContext, SyncError, SyncState};
+use crate::sync::{Connection, InventorySource, ServerNames, SyncContext, SyncError, SyncState};
 use crate::{VERSION, control, time_zone_data};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
@@ -78,6 +79,7 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         standing: Arc::new(Standing { identity }),
     };
 
+    let names = Arc::new(ServerNames::new(Arc::clone(&connection)));
     let sync = SyncContext::new(
         ledger.clone(),
         clock.clone(),
@@ -92,6 +94,7 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         photos.clone(),
     )
     .context("failed to open the local socket")?;
+    let page = Page::bind(&paths, &settings, photos.clone(), names).await;
     let mut enforcers = platform::enforcers(&paths);
     let refusals = enforcers.apps.take_refusals();
     let reconciler = Reconciler {
@@ -108,6 +111,13 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
     parts.spawn(named("reconciler", reconciler.run()));
     parts.spawn(named("server connection", crate::sync::run(sync)));
     parts.spawn(named("local socket", api.run()));
+    match page {
+        Ok(page) => {
+            parts.spawn(named("page", page.run()));
+        }
+        // What is enforced does not need a page.
+        Err(error) => no_page(&shared, &error)?,
+    }
     parts.spawn(named("upkeep", upkeep(shared.clone())));
     if let Some(refusals) = refusals {
         parts.spawn(named(
@@ -162,6 +172,14 @@ async fn until_told_or_broken(parts: &mut JoinSet<&'static str>) -> anyhow::Resu
     }
     manager.stopping();
     tracing::info!("the agent stops; what it changed stays in force");
+    Ok(())
+}
+
+fn no_page(shared: &Shared, error: &std::io::Error) -> Result<(), LedgerError> {
+    tracing::error!(%error, "the tablet's page could not be opened; everything else runs");
+    let what = format!("the tablet's page could not be opened: {error}");
+    let alarm = EventBody::Alarm { what };
+    shared.ledger.record(shared.clock.now().at, &alarm)?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 mod ask;
 mod doctor;
 mod enrol;
+mod page;
 mod print;
 mod status;
 
@@ -59,6 +60,12 @@ enum Command {
     /// List photos, or say who is in one
     #[command(subcommand)]
     Photos(Photos),
+    /// Give the link to the tablet's page
+    Page {
+        /// Open it in this tablet's browser
+        #[arg(long)]
+        open: bool,
+    },
     /// Check what the agent depends on
     Doctor,
 }
@@ -201,6 +208,8 @@ fn execute(cli: Cli, doors: Doors) -> anyhow::Result<Ended> {
             output.answer(&answer, || "Every photo was looked at again.".to_owned());
             Ok(Ended::Done)
         }
+        Command::Page { open: false } => page::say(&paths, output),
+        Command::Page { open: true } => page::open(&paths),
         Command::Doctor => {
             log_to_stderr("error");
             blocking_on(doctor::doctor(&paths, &doors, output))

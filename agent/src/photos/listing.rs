@@ -22,6 +22,8 @@ use uuid::Uuid;
 pub struct Listing {
     pub id: PhotoId,
     pub stage: Stage,
+    /// What asks for the stage it is in, or on its way to.
+    pub why: Option<Cause>,
     pub media: String,
     pub session: Option<SessionId>,
     pub captured_at: Timestamp,
@@ -34,6 +36,7 @@ pub struct Listing {
     /// Whose answers count for it: the confirmed, and whoever else may be in it.
     pub subjects: BTreeSet<ChildId>,
     pub unregistered_person: bool,
+    pub care_record: bool,
     pub found_at_enrolment: bool,
     pub held: bool,
     /// What keeps it from being where it has to be: a problem, or what it waits for.
@@ -105,6 +108,7 @@ impl Engine {
         Listing {
             id: row.id,
             stage: row.stage,
+            why: judged.and_then(|judged| Some(judged.why?.cause)),
             session: row.session,
             captured_at: row.captured_at,
             captured_local: calendar.local(row.captured_at),
@@ -113,6 +117,7 @@ impl Engine {
             subjects: row.subjects.all(&moment.bundle.register, date),
             confirmed: row.subjects.confirmed,
             unregistered_person: row.subjects.unregistered_person,
+            care_record: row.care_record,
             found_at_enrolment: row.found_month.is_some(),
             held: judged.is_some_and(|j| j.held),
             note: self.note(row.id),

@@ -65,7 +65,7 @@ mod tagging_tests;
 mod task_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod unseal_tests;

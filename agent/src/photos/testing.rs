@@ -32,7 +32,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use uuid::Uuid;
 
-pub(super) const PICTURES: &str = "home/anna/Pictures";
+pub(crate) const PICTURES: &str = "home/anna/Pictures";
 
 /// What the server says when it is asked for a key.
 #[derive(Clone)]
@@ -71,7 +71,7 @@ pub(super) struct Tablet {
     pub(super) asked: u32,
 }
 
-pub(super) fn policy() -> PhotosPolicy {
+pub(crate) fn policy() -> PhotosPolicy {
     PhotosPolicy {
         mode: Mode::Enforce,
         requirements: BTreeSet::new(),
@@ -89,7 +89,7 @@ pub(super) fn policy() -> PhotosPolicy {
 }
 
 /// A whole small JPEG (one grey pixel, with a comment that makes each different).
-pub(super) fn jpeg(seed: u8) -> Vec<u8> {
+pub(crate) fn jpeg(seed: u8) -> Vec<u8> {
     let mut bytes = vec![0xff, 0xd8, 0xff, 0xfe, 0x00, 0x12];
     bytes.extend_from_slice(&[seed; 16]);
     bytes.extend_from_slice(&[0xff, 0xdb, 0x00, 0x43, 0x00]);
@@ -107,7 +107,7 @@ pub(super) fn jpeg(seed: u8) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn child(number: u128) -> ChildId {
+pub(crate) fn child(number: u128) -> ChildId {
     ChildId::from_uuid(Uuid::from_u128(number))
 }
 

@@ -44,6 +44,10 @@ impl Tablet {
             agent: None,
         };
         make_dir(&tablet.pictures_dir())?;
+        // Many tablets run on one machine here.
+        let settings_dir = tablet.root_dir.join("etc/nestwarden");
+        make_dir(&settings_dir)?;
+        fs::write(settings_dir.join("agent.toml"), "page_port = 0\n")?;
         Ok(tablet)
     }
 

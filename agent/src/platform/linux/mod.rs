@@ -32,6 +32,7 @@ pub(crate) mod notify;
 mod pam;
 mod passcode;
 mod passcode_ages;
+mod peers;
 mod pin_dictionary;
 mod previous;
 mod processes;
@@ -49,6 +50,7 @@ pub use disk::disk_free_bytes;
 pub use drift::drift_signals;
 pub use hours::HoursEnforcer;
 pub use passcode::PasscodeEnforcer;
+pub use peers::loopback_peer_uid;
 pub use radios::RadiosEnforcer;
 pub use storage::StorageEnforcer;
 

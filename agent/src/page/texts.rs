@@ -1,0 +1,207 @@
+//! Everything the page says, in one place.
+
+use crate::photos::PhotosError;
+use crate::photos::listing::{Deadline, Listing};
+use jiff::civil::DateTime;
+use nestwarden_policy_schema::consent::{Cause, RoomName, Stage};
+use std::collections::BTreeSet;
+
+pub(super) const LANGUAGE: &str = "en-GB";
+pub(super) const PRODUCT: &str = "Photos";
+
+pub(super) const HOME: &str = "Back to the session";
+pub(super) const HOME_CLOSED: &str = "Photos on this tablet";
+pub(super) const HOME_CLOSED_LEAD: &str =
+    "Start a session before you take photos, so that each photo has the right children.";
+pub(super) const ROOMS: &str = "Which rooms is it for?";
+pub(super) const START: &str = "Start the session";
+pub(super) const SESSION_ENDED: &str = "The session has ended.";
+
+pub(super) const DO_NOT_PHOTOGRAPH: &str = "Do not photograph";
+pub(super) const DO_NOT_PHOTOGRAPH_MARK: &str = "do not photograph";
+pub(super) const ALL_MAY: &str = "Nobody booked or ticked today has to be left out.";
+pub(super) const EMPTY_ROOMS: &str = "Nobody is on the register for these rooms today.";
+
+pub(super) const HERE: &str = "Who is here";
+pub(super) const HERE_LEAD: &str = "Tick everyone who is here. Children who are booked today count as here until the photos are sorted.";
+pub(super) const BOOKED: &str = "Booked today";
+pub(super) const NOT_BOOKED: &str = "Not booked today";
+pub(super) const OTHER_ROOMS: &str = "From another room";
+pub(super) const OTHER_ROOMS_ASK: &str = "Show children from other rooms";
+pub(super) const HERE_SAVE: &str = "That is everyone";
+pub(super) const HERE_SAVED: &str = "Saved. You can take photos now.";
+
+pub(super) const NO_NAMES: &str =
+    "Names are not available without the server. Children are shown by the end of their id.";
+pub(super) const SOME_NAMES: &str =
+    "Some names are missing. Those children are shown by the end of their id.";
+pub(super) const ASK_AGAIN: &str = "Ask for the names again";
+
+pub(super) const SORT: &str = "Photos to sort";
+pub(super) const WHO: &str = "Who is in it?";
+pub(super) const LOOK: &str = "Press to see the photo";
+pub(super) const LOOK_AGAIN: &str = "Show or blur the photo";
+pub(super) const MORE_CHILDREN: &str = "More children";
+pub(super) const UNREGISTERED: &str = "Someone not on the register";
+pub(super) const NO_CHILD: &str = "No child";
+pub(super) const EVERYONE_NAMED: &str = "Everyone is named";
+pub(super) const LATER: &str = "Later";
+pub(super) const SORTED: &str = "Sorted.";
+pub(super) const ADD_TO_IT: &str = "Add a name to it";
+pub(super) const ADDING: &str =
+    "Names can be added here, not taken away. If one is wrong, tell the manager.";
+pub(super) const NOBODY_TICKED: &str = "Tick who is in it first, or press “No child”.";
+pub(super) const TICKED_AND_NO_CHILD: &str =
+    "Somebody is ticked and you pressed “No child”. Untick them, or press “Everyone is named”.";
+pub(super) const NOT_SHOWN: &str = "This kind of picture cannot be shown here.";
+pub(super) const SORT_NEEDS_SESSION: &str =
+    "Start a session to sort photos: the names come with it.";
+
+pub(super) const PHOTOS: &str = "What happens to the photos";
+pub(super) const PHOTOS_NONE: &str = "There are no photos on this tablet.";
+pub(super) const ADD_NAME: &str = "Add a name";
+pub(super) const SORT_THIS: &str = "Sort it";
+pub(super) const NO_CHILD_IN_IT: &str = "No child in it";
+pub(super) const NOBODY_SAID: &str = "Nobody said who is in it";
+pub(super) const AND_SOMEONE: &str = "someone not on the register";
+
+pub(super) const END: &str = "End the session";
+pub(super) const END_LEFT_LEAD: &str =
+    "They stay out of sight or blurred here, and can be sorted in the next session.";
+pub(super) const END_DONE_LEAD: &str = "Every photo says who is in it.";
+pub(super) const END_ANYWAY: &str = "End the session now";
+pub(super) const SORT_FIRST: &str = "Sort them first";
+
+pub(super) const PROBLEM: &str = "That did not work";
+pub(super) const REFUSED_COOKIE: &str = "This page has to be opened from the tablet's own Photos icon. Close it and open it from there.";
+pub(super) const REFUSED_ELSEWHERE: &str = "Only this tablet's own Photos page may ask for that.";
+pub(super) const REFUSED_PAGE: &str = "There is no such page.";
+pub(super) const REFUSED_REQUEST: &str = "What was sent could not be read. Go back and try again.";
+
+pub(super) fn nameless(short: &str) -> String {
+    format!("Child {short}")
+}
+
+pub(super) fn rooms(rooms: &BTreeSet<RoomName>) -> String {
+    if rooms.is_empty() {
+        return "The whole setting".to_owned();
+    }
+    let names: Vec<&str> = rooms.iter().map(RoomName::as_str).collect();
+    names.join(", ")
+}
+
+pub(super) fn here_count(ticked: usize, booked: usize) -> String {
+    format!("{ticked} ticked, {booked} booked today")
+}
+
+pub(super) fn left(count: usize) -> String {
+    match count {
+        1 => "1 left to sort".to_owned(),
+        crate::photos::viewing::MOST_COUNTED.. => format!("{count} or more left to sort"),
+        _ => format!("{count} left to sort"),
+    }
+}
+
+pub(super) fn taken(at: DateTime) -> String {
+    format!("Taken {}", moment(at))
+}
+
+pub(super) fn picture(position: usize, at: DateTime) -> String {
+    format!("Photo {position}, taken {}", moment(at))
+}
+
+pub(super) fn same(names: &[String]) -> String {
+    format!("Same as before: {}", names.join(", "))
+}
+
+pub(super) fn newest(count: usize) -> String {
+    format!("The newest {count} photos.")
+}
+
+pub(super) fn first_goes(deadline: &Deadline) -> String {
+    format!(
+        "Unless somebody sorts them, the first goes on {}.",
+        moment(deadline.at_local)
+    )
+}
+
+/// `Mon 7 Sep, 10:30`
+fn moment(at: DateTime) -> String {
+    at.strftime("%a %-d %b, %H:%M").to_string()
+}
+
+/// Where a photo is, why, and what comes next.
+pub(super) fn standing(photo: &Listing) -> String {
+    let now = match photo.stage {
+        _ if photo.held => return "Kept as it is until the safeguarding lead decides.".to_owned(),
+        Stage::Live => "In use".to_owned(),
+        Stage::Withheld => because("Out of sight", photo.why),
+        Stage::Sealed => because("Locked away", photo.why),
+        Stage::Destroyed => "Destroyed".to_owned(),
+    };
+    let Some(next) = &photo.deadline else {
+        return format!("{now}.");
+    };
+    let act = match next.stage {
+        Stage::Live => "comes back",
+        Stage::Withheld => "goes out of sight",
+        Stage::Sealed => "is locked away",
+        Stage::Destroyed => "is destroyed",
+    };
+    let why = if photo.why == Some(next.cause) {
+        String::new()
+    } else {
+        format!(", because {}", cause(next.cause))
+    };
+    format!("{now}. On {} it {act}{why}.", moment(next.at_local))
+}
+
+fn because(stage: &str, why: Option<Cause>) -> String {
+    why.map_or_else(
+        || stage.to_owned(),
+        |why| format!("{stage}, because {}", cause(why)),
+    )
+}
+
+/// Never which child, and of a restriction never why.
+fn cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Withdrawn => "consent was withdrawn",
+        Cause::Expired => "consent has run out",
+        Cause::NoConsent => "somebody in it has no consent",
+        Cause::NoCommonPurpose => "those in it agreed to no use in common",
+        Cause::PossibleChild => "somebody who may be in it has no consent",
+        Cause::Restricted => "somebody in it is not to be photographed",
+        Cause::Left => "somebody in it has left",
+        Cause::NotOnRegister => "somebody in it is missing from the register",
+        Cause::UnregisteredPerson => "somebody in it is not on the register",
+        Cause::Untagged => "nobody said who is in it",
+        Cause::Uploaded => "it was uploaded",
+        Cause::MaximumAge => "it is old enough to go",
+        Cause::Lease => "the tablet has been without the server for too long",
+    }
+}
+
+pub(super) fn problem(error: &PhotosError) -> &'static str {
+    match error {
+        PhotosError::TagsLoosened(_) => {
+            "Somebody already said who is in this photo. Names can be added here; only the manager can take one back."
+        }
+        PhotosError::NoSuchPhoto(_) => "That photo is no longer on this tablet.",
+        PhotosError::NotShown(_) => "That photo cannot be shown.",
+        PhotosError::NoSuchChild(_) => {
+            "That child is not on this tablet's register. Choose “Someone not on the register” instead."
+        }
+        PhotosError::SessionOpen(_) => "A session is open already. End it first.",
+        PhotosError::NoSession => "The session has ended. Start one first.",
+        PhotosError::NoBundle => {
+            "This tablet has not heard from the server yet. It needs the network once."
+        }
+        PhotosError::Ledger(_)
+        | PhotosError::Damaged(_)
+        | PhotosError::Io(_)
+        | PhotosError::TaskEnded => {
+            "Something went wrong on the tablet. Try again, and tell the manager if it stays."
+        }
+    }
+}
