@@ -4,6 +4,7 @@ use crate::domain::bundle::SettingSecrets;
 use crate::door::Doors;
 use crate::http::{self, Limits, ServeContext, ServeError};
 use crate::jobs::bundles::BundleJob;
+use crate::jobs::reminders::ReminderJob;
 use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::settings::{DataDir, Settings};
 use crate::signing::{KeysError, ServerKeys, SignerClient};
@@ -76,6 +77,10 @@ pub(crate) async fn serve(
         wakes: wakes.clone(),
         nudge: nudge.clone(),
     };
+    let reminders = ReminderJob {
+        storage: storage.clone(),
+        clock: Arc::clone(&doors.clock),
+    };
     let context = ServeContext {
         storage,
         keys_dir: data.keys_dir(),
@@ -94,6 +99,7 @@ pub(crate) async fn serve(
     let served = tokio::select! {
         served = http::serve(context, stop) => served,
         () = bundles.run() => Ok(()),
+        () = reminders.run() => Ok(()),
         () = pass_on(&wake_socket, &nudge) => Ok(()),
     };
     // A socket that is left over is replaced at the next start.

@@ -1,5 +1,6 @@
 //! `device …`.
 
+use super::photo;
 use super::profile::read;
 use super::reply::{Reply, row, table};
 use super::session::Session;
@@ -31,6 +32,12 @@ pub(super) enum Action {
         /// None: the whole setting
         rooms: Vec<RoomName>,
     },
+    /// Decide on the photos that were on a tablet before it was enrolled (manager, DSL or deputy)
+    Found {
+        device: String,
+        #[arg(value_enum)]
+        decision: photo::Found,
+    },
     /// Hold one tablet tighter than its profile
     Override {
         device: String,
@@ -47,6 +54,7 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
     match action {
         Action::List => list(session).await,
         Action::Show { device } => show(&device, session).await,
+        Action::Found { device, decision } => photo::found(&device, decision, session).await,
         Action::Revoke { device, reason } => {
             let device = session.device(&device).await?;
             let revocation = Revocation {

@@ -10,11 +10,13 @@ mod import;
 mod init;
 mod mapping;
 mod operator;
+mod photo;
 mod profile;
 mod reply;
 mod serve;
 mod session;
 mod status;
+mod task;
 mod token;
 
 use crate::door::Doors;
@@ -70,6 +72,12 @@ enum Command {
     /// Tablets
     #[command(subcommand)]
     Device(device::Action),
+    /// Photos, as tablets tell of them
+    #[command(subcommand)]
+    Photo(photo::Action),
+    /// What people have to do
+    #[command(subcommand)]
+    Task(task::Action),
     /// Legal holds
     #[command(subcommand)]
     Hold(hold::Action),
@@ -131,6 +139,8 @@ async fn answer(cli: Cli, doors: Doors) -> anyhow::Result<Reply> {
         Command::Consent(action) => consent::run(action, &open().await?).await,
         Command::Child(action) => child::run(action, &open().await?).await,
         Command::Device(action) => device::run(action, &open().await?).await,
+        Command::Photo(action) => photo::run(action, &open().await?).await,
+        Command::Task(action) => task::run(action, &open().await?).await,
         Command::Hold(action) => hold::run(action, &open().await?).await,
         Command::Operator(action) => operator::run(action, &open().await?).await,
         Command::Audit(args) => operator::audit(args, &open().await?).await,

@@ -15,6 +15,8 @@ pub enum Act {
     Arrange,
     /// Confirm a large import, or how a mapping reads.
     ConfirmImport,
+    /// Say who is in a photo, or what becomes of photos found at enrolment.
+    Correct,
     /// Import over the admin API.
     Import,
 }
@@ -31,9 +33,11 @@ impl Act {
     const fn roles(self) -> &'static [Role] {
         match self {
             Self::Restrict => &[Role::Dsl, Role::Deputy],
-            Self::GiveConsent | Self::Leave | Self::Arrange | Self::ConfirmImport => {
-                &[Role::Manager, Role::Dsl, Role::Deputy]
-            }
+            Self::GiveConsent
+            | Self::Leave
+            | Self::Arrange
+            | Self::ConfirmImport
+            | Self::Correct => &[Role::Manager, Role::Dsl, Role::Deputy],
             Self::Import => &[Role::Manager, Role::Dsl, Role::Deputy, Role::ItAdmin],
         }
     }
@@ -41,9 +45,11 @@ impl Act {
     const fn who(self) -> &'static str {
         match self {
             Self::Restrict => "the DSL or a deputy",
-            Self::GiveConsent | Self::Leave | Self::Arrange | Self::ConfirmImport => {
-                "a manager, the DSL or a deputy"
-            }
+            Self::GiveConsent
+            | Self::Leave
+            | Self::Arrange
+            | Self::ConfirmImport
+            | Self::Correct => "a manager, the DSL or a deputy",
             Self::Import => "a manager, the DSL, a deputy or an IT admin",
         }
     }
@@ -56,6 +62,7 @@ impl Act {
             Self::Arrange => "change families or rooms",
             Self::ConfirmImport => "confirm an import",
             Self::Import => "import a register",
+            Self::Correct => "decide on photos",
         }
     }
 }

@@ -1,4 +1,5 @@
 //! Background work of the serving process. Every job may be run again at any time without harm.
 
 pub mod bundles;
+pub mod reminders;
 pub mod wake;

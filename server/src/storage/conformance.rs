@@ -2,11 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+mod photos;
+
+pub(super) use photos::{
+    a_sealed_file_is_opened_as_one_photo, a_task_is_opened_once_and_done_once,
+    decisions_about_photos_replace_the_one_before, photos_are_what_their_events_say,
+    what_was_read_from_an_erased_event_goes_with_it,
+};
+
 use super::event::Erasure;
 use super::hold::HoldAct;
-use super::testing::{
-    TestTablet, audit, child, destroyed, device, enrol, key_of, known, now, photo_id, token,
-};
+use super::testing::{TestTablet, audit, device, enrol, key_of, now, token};
 use super::token::token_hash;
 use super::{
     AppendOutcome, Changed, Child, EnrolOutcome, FileSaid, HoldRow, IssuedBundle, Operator,
@@ -15,12 +21,11 @@ use super::{
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bytes::{Base64, Digest};
 use nestwarden_policy_schema::consent::{
-    Cause, ChildEntry, ConsentRecord, ConsentSource, ConsentState, GivenBy, Method, Purpose, Stage,
-    Tagging,
+    ChildEntry, ConsentRecord, ConsentSource, ConsentState, GivenBy, Method, Purpose,
 };
 use nestwarden_policy_schema::device_api::Inventory;
 use nestwarden_policy_schema::envelope::Signed;
-use nestwarden_policy_schema::event::{ChainPosition, EventBody, verify_chain};
+use nestwarden_policy_schema::event::{ChainPosition, verify_chain};
 use nestwarden_policy_schema::generation::Generation;
 use nestwarden_policy_schema::hold::{Hold, HoldCategory, HoldScope};
 use nestwarden_policy_schema::id::{ChildId, ConsentId, DeviceId, HoldId, OperatorId};
@@ -256,90 +261,6 @@ pub(super) async fn an_erased_event_keeps_its_link(storage: Storage) {
             .is_ok()
     );
     assert_eq!(events[1].erased, None);
-}
-
-pub(super) async fn photos_are_what_their_events_say(storage: Storage) {
-    let mut tablet = TestTablet::enrol(&storage).await;
-    let other = TestTablet::enrol(&storage).await.id;
-    let id = photo_id(1);
-    let stage = |from, to, observed_only| EventBody::PhotoStage {
-        photo: id,
-        from,
-        to,
-        cause: Some(Cause::Withdrawn),
-        observed_only,
-    };
-    let incomplete = |problem: &str| EventBody::PhotoIncomplete {
-        photo: id,
-        stage: Stage::Sealed,
-        problem: problem.to_owned(),
-    };
-    let steps: [(EventBody, Stage, Option<&str>); 7] = [
-        // Whose it is comes from the certificate.
-        (known(other, 1, &[1], Tagging::Complete), Stage::Live, None),
-        (stage(Stage::Live, Stage::Sealed, true), Stage::Live, None),
-        (
-            stage(Stage::Live, Stage::Withheld, false),
-            Stage::Withheld,
-            None,
-        ),
-        (incomplete("read-only"), Stage::Withheld, Some("read-only")),
-        (incomplete("locked"), Stage::Withheld, Some("locked")),
-        (
-            stage(Stage::Withheld, Stage::Sealed, false),
-            Stage::Sealed,
-            None,
-        ),
-        (destroyed(id, child(1).id), Stage::Destroyed, None),
-    ];
-    for (seq, (body, stage, problem)) in (1..).zip(steps) {
-        let batch = tablet.batch_of(&[body]);
-        storage.event_append(batch.clone()).await.unwrap();
-        // What comes again changes nothing.
-        storage.event_append(batch).await.unwrap();
-        let row = storage.photo_find(tablet.id, id).await.unwrap().unwrap();
-        assert_eq!((row.stage, row.seq), (stage, seq));
-        let said = row.incomplete.as_ref().map(|i| i.problem.as_str());
-        assert_eq!(said, problem, "{seq}");
-        assert_eq!(row.facts.unwrap().device, tablet.id);
-    }
-    assert_eq!(storage.photo_find(other, id).await.unwrap(), None);
-    let all = storage.photo_list(None, 10).await.unwrap();
-    assert_eq!(storage.photo_by_id(id).await.unwrap(), all);
-    assert!(all[0].receipt.is_some());
-    assert_eq!(
-        storage.photo_list(Some((tablet.id, id)), 10).await.unwrap(),
-        vec![]
-    );
-    assert_eq!(storage.photo_rebuild().await.unwrap(), 1);
-    assert_eq!(storage.photo_list(None, 10).await.unwrap(), all);
-}
-
-pub(super) async fn what_was_read_from_an_erased_event_goes_with_it(storage: Storage) {
-    let mut tablet = TestTablet::enrol(&storage).await;
-    let told = [
-        known(tablet.id, 1, &[1], Tagging::Partial),
-        known(tablet.id, 1, &[1, 2], Tagging::Complete),
-        known(tablet.id, 2, &[2], Tagging::Complete),
-    ];
-    storage.event_append(tablet.batch_of(&told)).await.unwrap();
-    let erasure = Erasure {
-        at: now(),
-        why: "right to erasure".to_owned(),
-    };
-    let shown = || async {
-        let found = storage.photo_find(tablet.id, photo_id(1)).await.unwrap();
-        found.map(|row| row.facts.unwrap().subjects.confirmed.len())
-    };
-    assert_eq!(shown().await, Some(2));
-    storage.event_erase(tablet.id, 2, &erasure).await.unwrap();
-    assert_eq!(shown().await, Some(1));
-    storage.event_erase(tablet.id, 1, &erasure).await.unwrap();
-    assert_eq!(shown().await, None);
-    let left = storage.photo_list(None, 10).await.unwrap();
-    assert_eq!(left.len(), 1);
-    storage.photo_rebuild().await.unwrap();
-    assert_eq!(storage.photo_list(None, 10).await.unwrap(), left);
 }
 
 pub(super) async fn generations_only_grow(storage: Storage) {

@@ -1,0 +1,78 @@
+//! `task …`.
+
+use super::reply::{Reply, row, table};
+use super::session::Session;
+use crate::domain::task;
+use crate::storage::task::{Task, WithClosed};
+use nestwarden_policy_schema::id::TaskId;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+#[derive(clap::Subcommand)]
+pub(super) enum Action {
+    /// What people have to do, by the day it is due
+    List {
+        /// Also what is done
+        #[arg(long)]
+        all: bool,
+    },
+    /// Say that a task is done
+    Done {
+        task: TaskId,
+        /// What was done; no names of children
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+}
+
+pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Reply> {
+    match action {
+        Action::List { all } => list(all, session).await,
+        Action::Done { task, note } => {
+            let by = session.operator()?;
+            task::done(&session.storage, task, &note, by, session.now()).await?;
+            Ok(Reply::new(json!({ "task": task, "done": true }), "Done."))
+        }
+    }
+}
+
+async fn list(all: bool, session: &Session) -> anyhow::Result<Reply> {
+    // What changed while nothing served is found now.
+    task::round(&session.storage, session.now()).await?;
+    let closed = if all { WithClosed::Yes } else { WithClosed::No };
+    let tasks = session.storage.task_list(closed).await?;
+    let children = session.storage.child_list().await?;
+    let references: BTreeMap<_, _> = children.into_iter().map(|c| (c.id, c.reference)).collect();
+    let devices = session.storage.device_list().await?;
+    let tablets: BTreeMap<_, _> = devices.into_iter().map(|d| (d.id, d.name)).collect();
+    let mut rows = vec![row!["id", "due", "for", "what", "state"]];
+    let mut answers = Vec::new();
+    for task in &tasks {
+        let says = task::says(task, &references, &tablets);
+        rows.push(row![
+            task.id,
+            task.due,
+            json!(task.owner).as_str().unwrap_or_default(),
+            says,
+            state(task)
+        ]);
+        let mut answer = json!(task);
+        answer["says"] = json!(says);
+        answer["reference"] = json!(task.subject.child.and_then(|id| references.get(&id)));
+        answers.push(answer);
+    }
+    let text = if tasks.is_empty() {
+        "Nothing is to be done.".to_owned()
+    } else {
+        table(&rows)
+    };
+    Ok(Reply::new(json!({ "tasks": answers }), text))
+}
+
+fn state(task: &Task) -> String {
+    match &task.closed {
+        None => "open".to_owned(),
+        Some(closing) if closing.note.is_empty() => format!("done by {}", closing.by),
+        Some(closing) => format!("done by {}: {}", closing.by, closing.note),
+    }
+}

@@ -1,0 +1,210 @@
+//! What people have to do. Found by looking over the whole setting, again and again: what was found before is not made
+//! twice, and what is no longer so closes by itself.
+
+mod of_photos;
+mod of_register;
+
+use super::fresh;
+use super::photo::Judge;
+use super::register::Register;
+use crate::storage::task::{
+    Closing, Task, TaskChanges, TaskDraft, TaskKind, TaskRound, TaskSubject, WithClosed,
+};
+use crate::storage::{AuditEntry, Changed, Operator, Role, Storage, StorageError};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use nestwarden_policy_schema::calendar::Calendar;
+use nestwarden_policy_schema::id::{ChildId, TaskId};
+use nestwarden_policy_schema::profile::PolicyProfile;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A hold is put before somebody this many days before its review is due.
+const REVIEW_AHEAD_DAYS: i64 = 3;
+const MAX_NOTE_CHARS: usize = 400;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    #[error("there is no task {0}; `task list` shows those there are")]
+    Missing(TaskId),
+    #[error("task {0} is done already")]
+    Done(TaskId),
+    #[error("`--note` is longer than {MAX_NOTE_CHARS} characters")]
+    Note,
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// The setting on one day, as tasks are looked for.
+struct Today<'a> {
+    now: Timestamp,
+    date: Date,
+    calendar: &'a Calendar,
+    register: &'a Register,
+}
+
+/// Looks over register, holds and photos, opens what is to be done and closes what is over. Harmless to repeat.
+pub async fn round(storage: &Storage, now: Timestamp) -> Result<TaskChanges, StorageError> {
+    // Without a calendar nobody knows which day it is in the setting, and there is no tablet either.
+    let Some(calendar) = calendar(storage).await? else {
+        return Ok(TaskChanges::default());
+    };
+    let register = Register::load(storage).await?;
+    let judge = Judge::load(storage, now).await?;
+    let today = Today {
+        now,
+        date: calendar.local_date(now),
+        calendar: &calendar,
+        register: &register,
+    };
+    let mut round = TaskRound::default();
+    of_register::find(&today, &judge.register, &mut round.drafts);
+    holds(&today, &judge, &mut round.drafts);
+    of_photos::find(storage, &today, &judge, &mut round).await?;
+    let still: BTreeSet<&str> = round
+        .drafts
+        .iter()
+        .map(|draft| draft.key.as_str())
+        .collect();
+    let over = storage
+        .task_list(WithClosed::No)
+        .await?
+        .into_iter()
+        .filter(|task| task.kind.ends_by_itself() && !still.contains(task.key.as_str()))
+        .map(|task| task.id)
+        .collect();
+    round.over = over;
+    if round.drafts.is_empty() && round.uses.is_empty() && round.over.is_empty() {
+        return Ok(TaskChanges::default());
+    }
+    storage.task_round(&round, now).await
+}
+
+/// The setting's calendar, from its first profile that can be read.
+async fn calendar(storage: &Storage) -> Result<Option<Calendar>, StorageError> {
+    let profiles = storage.profile_list().await?;
+    Ok(profiles
+        .iter()
+        .find_map(|live| PolicyProfile::from_toml(&live.source).ok())
+        .map(|profile| profile.calendar))
+}
+
+impl Today<'_> {
+    fn draft(&self, kind: TaskKind, key: String, owner: Role, due: Date) -> TaskDraft {
+        TaskDraft {
+            id: TaskId::from_uuid(fresh::ordered(self.now)),
+            key,
+            kind,
+            subject: TaskSubject::default(),
+            owner,
+            due,
+        }
+    }
+
+    fn in_days(&self, days: u32) -> Date {
+        Calendar::plus_days(self.date, days)
+    }
+}
+
+fn holds(today: &Today<'_>, judge: &Judge, drafts: &mut Vec<TaskDraft>) {
+    for hold in &judge.holds.holds {
+        let ahead = jiff::SignedDuration::from_hours(24 * REVIEW_AHEAD_DAYS);
+        if hold.review_by.duration_since(today.now) > ahead {
+            continue;
+        }
+        let key = format!("hold_review/{}/{}", hold.id, hold.review_by);
+        let due = today.calendar.local_date(hold.review_by);
+        let mut draft = today.draft(TaskKind::HoldReview, key, Role::Dsl, due);
+        draft.subject.hold = Some(hold.id);
+        drafts.push(draft);
+    }
+}
+
+pub async fn done(
+    storage: &Storage,
+    id: TaskId,
+    note: &str,
+    by: &Operator,
+    now: Timestamp,
+) -> Result<(), TaskError> {
+    if note.chars().count() > MAX_NOTE_CHARS {
+        return Err(TaskError::Note);
+    }
+    let closing = Closing {
+        at: now,
+        by: by.name.clone(),
+        note: note.trim().to_owned(),
+    };
+    let audit = AuditEntry {
+        at: now,
+        who: by.name.clone(),
+        act: "task.done".to_owned(),
+        subject: id.to_string(),
+        detail: serde_json::json!({ "note": closing.note }),
+    };
+    match storage.task_close(id, &closing, &audit).await? {
+        Changed::Yes => Ok(()),
+        Changed::Already => Err(TaskError::Done(id)),
+        Changed::Missing => Err(TaskError::Missing(id)),
+    }
+}
+
+/// What is to be done, in a sentence. Children appear by reference, tablets by name.
+pub fn says(
+    task: &Task,
+    references: &BTreeMap<ChildId, String>,
+    tablets: &BTreeMap<nestwarden_policy_schema::id::DeviceId, String>,
+) -> String {
+    let subject = &task.subject;
+    let child = subject
+        .child
+        .and_then(|id| references.get(&id))
+        .map_or("somebody on no register", String::as_str);
+    let tablet = subject
+        .device
+        .and_then(|id| tablets.get(&id))
+        .map_or("a tablet that is gone", String::as_str);
+    let purpose = subject
+        .purpose
+        .map_or("every use", |purpose| purpose.as_str());
+    let photos = match subject.photos.len() {
+        1 => "1 photo".to_owned(),
+        count => format!("{count} photos"),
+    };
+    match task.kind {
+        TaskKind::TakeDown => {
+            format!("take down {photos} of {child} from {purpose}, wherever copies are")
+        }
+        TaskKind::Withdrawal => format!(
+            "consent of {child} was withdrawn and their photos go; if they must be kept, `hold open --child {child}`"
+        ),
+        TaskKind::ConsentConflicted => {
+            format!(
+                "the parents of {child} disagree on {purpose}; it counts as refused until it is settled"
+            )
+        }
+        TaskKind::ConsentExpiring => format!(
+            "consent of {child} for {purpose} ends on {}; ask again",
+            task.due
+        ),
+        TaskKind::ChildDied => format!(
+            "{child} has died: nothing of them is deleted any more; decide with the family what becomes of their photos"
+        ),
+        TaskKind::ChildMissing => format!(
+            "{child} is missing from the booking system's file; put it right, or record that they left"
+        ),
+        TaskKind::LeaversPack => format!("offer the leaver's pack to the family of {child}"),
+        TaskKind::HoldReview => {
+            let hold = subject.hold.map(|id| id.to_string()).unwrap_or_default();
+            format!("review hold {hold}: `hold review` keeps it, `hold release` ends it")
+        }
+        TaskKind::PhotoIncomplete => format!(
+            "{photos} on {tablet} could not be put away for more than a day; look at the tablet"
+        ),
+        TaskKind::UnregisteredPerson => format!(
+            "{photos} on {tablet} show somebody who is not on the register; say who with `photo correct`"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

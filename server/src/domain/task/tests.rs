@@ -1,0 +1,346 @@
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use super::*;
+use crate::domain::hold;
+use crate::storage::testing::{
+    TestStorage, TestTablet, audit, child, destroyed, given, known, now, photo_id,
+};
+use crate::storage::{Child, RegisterChange, RegisterPut};
+use jiff::SignedDuration;
+use nestwarden_policy_schema::consent::{
+    ConsentRecord, ConsentState, LeaveReason, Leaving, Purpose, Restriction, Stage, Tagging,
+};
+use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
+use nestwarden_policy_schema::id::OperatorId;
+use nestwarden_policy_schema::profile::EARLY_YEARS;
+use uuid::Uuid;
+
+struct World {
+    test: TestStorage,
+    tablet: TestTablet,
+}
+
+impl World {
+    /// Two children with every consent.
+    async fn new() -> Self {
+        let test = TestStorage::create().await;
+        let act = audit("p");
+        let put = test.storage.profile_put("early-years", EARLY_YEARS, &act);
+        put.await.unwrap();
+        let tablet = TestTablet::enrol(&test.storage).await;
+        let world = Self { test, tablet };
+        let records = [1, 2]
+            .into_iter()
+            .flat_map(|child| Purpose::ALL.map(|purpose| given(child, purpose, now())));
+        world
+            .writes(vec![child(1), child(2)], records.collect())
+            .await;
+        world
+    }
+
+    async fn writes(&self, children: Vec<Child>, records: Vec<ConsentRecord>) {
+        let change = RegisterChange {
+            children,
+            records,
+            import_key: None,
+        };
+        let act = audit("c");
+        let version = self.test.storage.inputs_version().await.unwrap();
+        let put = self.test.storage.register_change(&change, version, &act);
+        assert_eq!(put.await.unwrap(), RegisterPut::Done);
+    }
+
+    async fn tells(&mut self, bodies: &[EventBody]) {
+        let batch = self.tablet.batch_of(bodies);
+        self.test.storage.event_append(batch).await.unwrap();
+    }
+
+    async fn photo(&mut self, number: u128, who: &[u128]) {
+        let told = known(self.tablet.id, number, who, Tagging::Complete);
+        self.tells(&[told]).await;
+    }
+
+    async fn withdraws(&self, number: u128, purpose: Purpose, minutes: i64) {
+        self.answers(number, purpose, ConsentState::Withdrawn, minutes)
+            .await;
+    }
+
+    async fn answers(&self, number: u128, purpose: Purpose, state: ConsentState, minutes: i64) {
+        let at = now() + SignedDuration::from_mins(minutes);
+        let mut record = given(number, purpose, at);
+        record.state = state;
+        record.withdrawn_at = (state == ConsentState::Withdrawn).then_some(at);
+        self.writes(vec![], vec![record]).await;
+    }
+
+    /// Open tasks of a kind after a look at `hours` from the start.
+    async fn open(&self, kind: TaskKind, hours: i64) -> Vec<Task> {
+        let at = now() + SignedDuration::from_hours(hours);
+        round(&self.test.storage, at).await.unwrap();
+        let again = round(&self.test.storage, at).await.unwrap();
+        assert_eq!(again, TaskChanges::default(), "a second look found more");
+        let mut open = self.test.storage.task_list(WithClosed::No).await.unwrap();
+        open.retain(|task| task.kind == kind);
+        open
+    }
+
+    async fn closes(&self, task: &Task) {
+        let note = "taken off the website";
+        done(&self.test.storage, task.id, note, &somebody(), now())
+            .await
+            .unwrap();
+    }
+}
+
+fn somebody() -> Operator {
+    Operator {
+        id: OperatorId::from_uuid(Uuid::new_v4()),
+        name: "D".to_owned(),
+        roles: [Role::Dsl].into(),
+        created_at: now(),
+    }
+}
+
+#[tokio::test]
+async fn photos_that_lose_a_use_are_one_task_by_child_and_purpose() {
+    let mut world = World::new().await;
+    for (number, who) in [(1, &[1][..]), (2, &[1, 2]), (3, &[2])] {
+        world.photo(number, who).await;
+    }
+    assert_eq!(world.open(TaskKind::TakeDown, 0).await, vec![]);
+    world.withdraws(1, Purpose::Website, 5).await;
+    let tasks = world.open(TaskKind::TakeDown, 1).await;
+    assert_eq!(tasks.len(), 1);
+    let subject = &tasks[0].subject;
+    assert_eq!(subject.child, Some(child(1).id));
+    assert_eq!(subject.purpose, Some(Purpose::Website));
+    assert_eq!(subject.photos, BTreeSet::from([photo_id(1), photo_id(2)]));
+    let references = BTreeMap::from([(child(1).id, "A1".to_owned())]);
+    assert_eq!(
+        says(&tasks[0], &references, &BTreeMap::new()),
+        "take down 2 photos of A1 from website, wherever copies are"
+    );
+}
+
+#[tokio::test]
+async fn a_photo_that_is_gone_from_tablets_is_still_taken_down() {
+    let mut world = World::new().await;
+    world.photo(1, &[1]).await;
+    world.open(TaskKind::TakeDown, 0).await;
+    world.tells(&[destroyed(photo_id(1), child(1).id)]).await;
+    world.withdraws(1, Purpose::Website, 5).await;
+    assert_eq!(world.open(TaskKind::TakeDown, 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_late_tag_and_a_restriction_take_down_too() {
+    let mut world = World::new().await;
+    world
+        .answers(2, Purpose::Website, ConsentState::Refused, 1)
+        .await;
+    world.photo(1, &[1]).await;
+    world.open(TaskKind::TakeDown, 1).await;
+    world.photo(1, &[1, 2]).await;
+    let late = world.open(TaskKind::TakeDown, 2).await;
+    assert_eq!(late.len(), 1);
+    assert_eq!(late[0].subject.child, Some(child(2).id));
+    let mut restricted = child(1);
+    restricted.entry.restriction = Restriction::NoExternal;
+    world.photo(2, &[1]).await;
+    world.open(TaskKind::TakeDown, 2).await;
+    world.writes(vec![restricted], vec![]).await;
+    assert_eq!(world.open(TaskKind::TakeDown, 3).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_use_lost_again_after_it_was_taken_down_is_a_new_task() {
+    let mut world = World::new().await;
+    world.photo(1, &[1]).await;
+    world.open(TaskKind::TakeDown, 0).await;
+    world.withdraws(1, Purpose::Website, 5).await;
+    let first = world.open(TaskKind::TakeDown, 1).await;
+    // While it is open, more photos join it.
+    world
+        .answers(1, Purpose::Website, ConsentState::Given, 70)
+        .await;
+    world.photo(2, &[1]).await;
+    world.open(TaskKind::TakeDown, 2).await;
+    world.withdraws(1, Purpose::Website, 130).await;
+    let joined = world.open(TaskKind::TakeDown, 3).await;
+    assert_eq!(joined.len(), 1);
+    assert_eq!(joined[0].id, first[0].id);
+    assert_eq!(joined[0].subject.photos.len(), 2);
+    world.closes(&joined[0]).await;
+    assert_eq!(world.open(TaskKind::TakeDown, 4).await, vec![]);
+    world
+        .answers(1, Purpose::Website, ConsentState::Given, 250)
+        .await;
+    world.open(TaskKind::TakeDown, 5).await;
+    world.withdraws(1, Purpose::Website, 310).await;
+    let again = world.open(TaskKind::TakeDown, 6).await;
+    assert_eq!(again.len(), 1);
+    assert_ne!(again[0].id, first[0].id);
+}
+
+#[tokio::test]
+async fn what_was_never_usable_and_what_only_aged_is_no_take_down() {
+    let mut world = World::new().await;
+    world
+        .answers(1, Purpose::Website, ConsentState::Refused, 1)
+        .await;
+    world.photo(1, &[1]).await;
+    world.open(TaskKind::TakeDown, 1).await;
+    assert_eq!(world.open(TaskKind::TakeDown, 24 * 40).await, vec![]);
+}
+
+#[tokio::test]
+async fn the_dsl_hears_of_a_withdrawal_once() {
+    let world = World::new().await;
+    world.withdraws(1, Purpose::Website, 5).await;
+    let told = world.open(TaskKind::Withdrawal, 1).await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].owner, Role::Dsl);
+    world.closes(&told[0]).await;
+    assert_eq!(world.open(TaskKind::Withdrawal, 2).await, vec![]);
+}
+
+#[tokio::test]
+async fn a_consent_about_to_end_is_told_at_30_14_and_7_days_and_no_more_once_renewed() {
+    let world = World::new().await;
+    let mut ends = given(1, Purpose::Press, now() + SignedDuration::from_mins(1));
+    // 40 days from the start.
+    ends.valid_until = Some(jiff::civil::date(2026, 4, 19));
+    world.writes(vec![], vec![ends]).await;
+    let mut seen = BTreeSet::new();
+    for (day, open) in [
+        (9, 0),
+        (10, 1),
+        (20, 1),
+        (26, 1),
+        (30, 1),
+        (33, 1),
+        (40, 1),
+        (41, 0),
+    ] {
+        let tasks = world.open(TaskKind::ConsentExpiring, 24 * day).await;
+        assert_eq!(tasks.len(), open, "day {day}");
+        seen.extend(tasks.into_iter().map(|task| task.id));
+    }
+    assert_eq!(seen.len(), 3);
+    let mut renewed = given(2, Purpose::Press, now() + SignedDuration::from_mins(1));
+    renewed.valid_until = Some(jiff::civil::date(2026, 4, 19));
+    world.writes(vec![], vec![renewed]).await;
+    let open = world.open(TaskKind::ConsentExpiring, 24 * 35).await;
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].subject.child, Some(child(2).id));
+    world
+        .answers(2, Purpose::Press, ConsentState::Given, 10)
+        .await;
+    assert_eq!(world.open(TaskKind::ConsentExpiring, 24 * 35).await, vec![]);
+}
+
+#[tokio::test]
+async fn what_happens_to_a_child_is_somebodys_task() {
+    let world = World::new().await;
+    let set = |leaves, missing_since| {
+        let mut child = child(1);
+        child.entry.leaves = leaves;
+        child.entry.missing_since = missing_since;
+        vec![child]
+    };
+    let leaving = |reason| {
+        Some(Leaving {
+            date: jiff::civil::date(2026, 3, 20),
+            reason,
+        })
+    };
+    world.writes(set(None, Some(now())), vec![]).await;
+    assert_eq!(world.open(TaskKind::ChildMissing, 1).await.len(), 1);
+    world
+        .writes(set(leaving(LeaveReason::Left), None), vec![])
+        .await;
+    assert_eq!(world.open(TaskKind::ChildMissing, 1).await, vec![]);
+    assert_eq!(world.open(TaskKind::LeaversPack, 1).await.len(), 1);
+    world
+        .writes(set(leaving(LeaveReason::Died), None), vec![])
+        .await;
+    assert_eq!(world.open(TaskKind::ChildDied, 1).await.len(), 1);
+    // Disagreement is the state of the records.
+    let conflict = ConsentState::Conflicted;
+    world.answers(2, Purpose::Website, conflict, 5).await;
+    assert_eq!(world.open(TaskKind::ConsentConflicted, 1).await.len(), 1);
+    world
+        .answers(2, Purpose::Website, ConsentState::Given, 9)
+        .await;
+    assert_eq!(world.open(TaskKind::ConsentConflicted, 1).await, vec![]);
+}
+
+#[tokio::test]
+async fn a_child_who_died_is_the_subject_of_no_reminder() {
+    let world = World::new().await;
+    let mut ends = given(1, Purpose::Press, now() + SignedDuration::from_mins(1));
+    ends.valid_until = Some(jiff::civil::date(2026, 3, 15));
+    let mut gone = child(1);
+    gone.entry.leaves = Some(Leaving {
+        date: jiff::civil::date(2026, 3, 9),
+        reason: LeaveReason::Died,
+    });
+    world.writes(vec![gone], vec![ends]).await;
+    world.withdraws(1, Purpose::Website, 5).await;
+    world.open(TaskKind::ChildDied, 1).await;
+    let open = world.test.storage.task_list(WithClosed::No).await.unwrap();
+    let kinds: Vec<TaskKind> = open.iter().map(|task| task.kind).collect();
+    assert_eq!(kinds, vec![TaskKind::ChildDied]);
+}
+
+#[tokio::test]
+async fn a_hold_is_put_before_the_dsl_three_days_before_its_review() {
+    let world = World::new().await;
+    let scope = HoldScope::Child { child: child(1).id };
+    let category = HoldCategory::Complaint;
+    hold::open(&world.test.storage, scope, category, 10, &somebody(), now())
+        .await
+        .unwrap();
+    assert_eq!(world.open(TaskKind::HoldReview, 24 * 7 - 1).await, vec![]);
+    assert_eq!(world.open(TaskKind::HoldReview, 24 * 7).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_tablet_that_cannot_put_photos_away_for_a_day_is_looked_at() {
+    let mut world = World::new().await;
+    let incomplete = |photo| EventBody::PhotoIncomplete {
+        photo: photo_id(photo),
+        stage: Stage::Sealed,
+        problem: "read-only".to_owned(),
+    };
+    world.tells(&[incomplete(1), incomplete(2)]).await;
+    assert_eq!(world.open(TaskKind::PhotoIncomplete, 24).await, vec![]);
+    let told = world.open(TaskKind::PhotoIncomplete, 25).await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].subject.photos.len(), 2);
+    let sealed = |photo| EventBody::PhotoStage {
+        photo: photo_id(photo),
+        from: Stage::Live,
+        to: Stage::Sealed,
+        cause: None,
+        observed_only: false,
+    };
+    world.tells(&[sealed(1), sealed(2)]).await;
+    assert_eq!(world.open(TaskKind::PhotoIncomplete, 26).await, vec![]);
+}
+
+#[tokio::test]
+async fn somebody_who_is_not_on_the_register_is_somebodys_task() {
+    let mut world = World::new().await;
+    let EventBody::PhotoKnown { media, mut facts } =
+        known(world.tablet.id, 1, &[], Tagging::Complete)
+    else {
+        unreachable!()
+    };
+    facts.subjects.unregistered_person = true;
+    world.tells(&[EventBody::PhotoKnown { media, facts }]).await;
+    assert_eq!(world.open(TaskKind::UnregisteredPerson, 1).await.len(), 1);
+    world.photo(1, &[1]).await;
+    assert_eq!(world.open(TaskKind::UnregisteredPerson, 2).await, vec![]);
+}
