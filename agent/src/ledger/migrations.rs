@@ -8,6 +8,7 @@ const STEPS: &[&str] = &[
     crate::photos::catalogue::SCHEMA,
     include_str!("migrations/v3.sql"),
     crate::photos::session::SCHEMA_PRESENT,
+    include_str!("migrations/v5.sql"),
 ];
 
 pub(super) fn run(connection: &mut Connection) -> Result<(), LedgerError> {

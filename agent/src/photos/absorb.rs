@@ -1,6 +1,7 @@
 //! Takes what a scan saw into the catalogue: which photo each file belongs to, and who may be in the new ones.
 
-use super::catalogue::{self, FileRow, NewPhoto, PhotoRow};
+use super::catalogue::{self, FileRow, NewPhoto, Part, PhotoRow};
+use super::companion;
 use super::engine::{Engine, Moment};
 use super::error::PhotosError;
 use super::facts;
@@ -19,6 +20,7 @@ use nestwarden_policy_schema::id::{DeviceId, PhotoId};
 use rusqlite::params;
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use uuid::Uuid;
 
 /// Sightings taken over in one transaction.
@@ -37,6 +39,7 @@ impl Engine {
         }
         let vaults = self.ledger.read(catalogue::vaults)?;
         known.vaults = self.vaults.identities(&vaults);
+        known.lengths = self.ledger.read(catalogue::lengths)?;
         known.everything_frozen = moment
             .bundle
             .holds
@@ -208,26 +211,46 @@ impl Engine {
                 let origin = Origin::Of(&destroyed);
                 Some(begin((tx, self.device), moment, sighting, &origin)?)
             }
-            None if sighting.root.kind == RootKind::Trash => None,
+            None if sighting.root.kind != RootKind::Capture => None,
             None => {
-                let origin = match &origin {
-                    Some(origin) => Origin::Of(origin),
-                    None => Origin::New(session, found_month),
+                // Photos found at enrolment are only counted.
+                let companion = match (&origin, &found_month) {
+                    (None, None) => companion::of(sql, &sighting.path, &sighting.stat.identity)?,
+                    (Some(_), _) | (_, Some(_)) => None,
+                };
+                let companion = companion
+                    .filter(|other| other.found_month.is_none() && other.stage != Stage::Destroyed);
+                let origin = match (&origin, &companion) {
+                    (Some(origin), _) => Origin::Of(origin),
+                    (None, Some(other)) => Origin::With(other),
+                    (None, None) => Origin::New(session, found_month),
                 };
                 Some(begin((tx, self.device), moment, sighting, &origin)?)
             }
         };
         if let Some(photo) = photo {
-            let place = (&sighting.path, &sighting.root);
-            catalogue::file_insert(sql, photo, place, &sighting.stat)?;
+            let place = (&sighting.path, &sighting.root.path);
+            let in_trash = sighting.root.kind == RootKind::Trash || is_trash(&sighting.path);
+            catalogue::file_insert(sql, photo, place, (Part::Photo, in_trash), &sighting.stat)?;
             touched.push(photo);
         }
         Ok(touched)
     }
 }
 
+/// A trash of a file system that was plugged in lies on it: `.Trash-1000/files`.
+fn is_trash(path: &RelPath) -> bool {
+    let files = path.parent().filter(|dir| dir.name() == "files");
+    files.and_then(|files| files.parent()).is_some_and(|trash| {
+        trash.name().as_bytes().starts_with(b".Trash")
+            || trash.parent().is_some_and(|all| all.name() == ".Trash")
+    })
+}
+
 enum Origin<'a> {
     Of(&'a PhotoRow),
+    /// Of one moment with another.
+    With(&'a PhotoRow),
     New(Option<&'a Session>, Option<String>),
 }
 
@@ -268,6 +291,17 @@ fn begin(
             catalogue::photo_insert(tx.sql(), &NewPhoto { media, ..photo })?;
             from.session
         }
+        Origin::With(other) => {
+            let photo = inherited(other, id, sighting.hash, sighting.bytes, &other.subjects);
+            let photo = NewPhoto {
+                media,
+                captured_at: moment.now.at,
+                companion_of: Some(other.companion_of.unwrap_or(other.id)),
+                ..photo
+            };
+            catalogue::photo_insert(tx.sql(), &photo)?;
+            other.session
+        }
         Origin::New(session, found_month) => {
             let rooms = session.map_or(&moment.bundle.rooms, |session| &session.rooms);
             let mut subjects = Subjects {
@@ -293,6 +327,7 @@ fn begin(
                 care_record: false,
                 found_month: found_month.as_deref(),
                 uploaded_at: None,
+                companion_of: None,
             };
             catalogue::photo_insert(tx.sql(), &photo)?;
             session
@@ -315,7 +350,7 @@ fn is_same_and_known(file: &FileRow, sighting: &Sighting) -> bool {
 }
 
 fn may_be_rewritten(photo: &PhotoRow, file: &FileRow) -> bool {
-    photo.stage == Stage::Live && photo.files.iter().all(|other| other.id == file.id)
+    photo.stage == Stage::Live && photo.photo_files().all(|other| other.id == file.id)
 }
 
 /// When each pattern was first looked at; `None` once that look was done.

@@ -100,12 +100,9 @@ impl PhotosTask {
         photo: PhotoId,
         tags: Tags,
     ) -> Result<(), PhotosError> {
-        self.with_engine(bundle, move |engine, moment| {
-            engine.tag(moment, photo, &tags)
-        })
-        .await?;
-        self.pass(bundle, Scope::Only(BTreeSet::from([photo])))
-            .await
+        let tag = move |engine: &mut Engine, moment: &Moment<'_>| engine.tag(moment, photo, &tags);
+        let tagged = self.with_engine(bundle, tag).await?;
+        self.pass(bundle, Scope::Only(tagged)).await
     }
 
     async fn present(

@@ -11,7 +11,7 @@ use nestwarden_policy_schema::consent::{PhotoFacts, Stage, Subjects};
 use nestwarden_policy_schema::id::{ChildId, DeviceId, PhotoId, SessionId, StaffId};
 use nestwarden_policy_schema::receipt::{Artefact, ArtefactKind, ArtefactResult};
 use rusqlite::{Connection, OptionalExtension as _, params};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
 
 /// The tables, for the ledger's migrations.
@@ -36,6 +36,23 @@ impl FileState {
     }
 }
 
+/// What a name leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Photo,
+    /// Describes the photo: goes with it, and lies in the vault until it is destroyed.
+    Sidecar,
+}
+
+impl Part {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Photo => "photo",
+            Self::Sidecar => "sidecar",
+        }
+    }
+}
+
 /// One name of a photo.
 #[derive(Clone, Debug)]
 pub struct FileRow {
@@ -44,6 +61,7 @@ pub struct FileRow {
     pub path: RelPath,
     pub root: RelPath,
     pub in_trash: bool,
+    pub part: Part,
     pub state: FileState,
     /// Where it lies while it is not present.
     pub vault: Option<(RelPath, OsString)>,
@@ -72,6 +90,8 @@ pub struct PhotoRow {
     pub tagged_at: Option<Timestamp>,
     /// When the manager's word that holds was given.
     pub corrected_at: Option<Timestamp>,
+    /// The photo it is of one moment with.
+    pub companion_of: Option<PhotoId>,
     /// Names, those that are dropped included.
     pub files: Vec<FileRow>,
 }
@@ -95,13 +115,28 @@ impl PhotoRow {
         self.files.iter().filter(move |file| file.state == state)
     }
 
+    /// The names of the photo itself.
+    pub fn photo_files(&self) -> impl Iterator<Item = &FileRow> {
+        self.files.iter().filter(|file| file.part == Part::Photo)
+    }
+
+    pub fn sidecars(&self) -> impl Iterator<Item = &FileRow> {
+        self.files.iter().filter(|file| file.part == Part::Sidecar)
+    }
+
+    /// Whether the photo itself has a name in this state.
+    pub fn has_photo(&self, state: FileState) -> bool {
+        self.photo_files().any(|file| file.state == state)
+    }
+
+    /// Sidecars included.
     pub fn has(&self, state: FileState) -> bool {
         self.in_state(state).next().is_some()
     }
 
     /// Whether nothing of it is left and nobody but its user removed it.
     pub fn is_gone(&self) -> bool {
-        self.stage <= Stage::Withheld && self.files.iter().all(|f| f.state == FileState::Dropped)
+        self.stage <= Stage::Withheld && self.photo_files().all(|f| f.state == FileState::Dropped)
     }
 }
 
@@ -117,6 +152,7 @@ pub struct NewPhoto<'a> {
     pub care_record: bool,
     pub found_month: Option<&'a str>,
     pub uploaded_at: Option<Timestamp>,
+    pub companion_of: Option<PhotoId>,
 }
 
 pub fn photo_insert(sql: &Connection, photo: &NewPhoto<'_>) -> Result<(), PhotosError> {
@@ -127,9 +163,9 @@ pub fn photo_insert(sql: &Connection, photo: &NewPhoto<'_>) -> Result<(), Photos
     )?;
     sql.prepare(
         "INSERT INTO photo (id, keyed_hash, bytes, media, captured_at, session, rooms, tagging, unregistered_person,
-            care_record, found_month, uploaded_at, cohort, stage)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
-            (SELECT id FROM photo_cohort WHERE children = ?13), 'live')",
+            care_record, found_month, uploaded_at, companion_of, cohort, stage)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+            (SELECT id FROM photo_cohort WHERE children = ?14), 'live')",
     )?
     .execute(params![
         photo.id.to_string(),
@@ -144,6 +180,7 @@ pub fn photo_insert(sql: &Connection, photo: &NewPhoto<'_>) -> Result<(), Photos
         photo.care_record,
         photo.found_month,
         photo.uploaded_at.map(|at| at.to_string()),
+        photo.companion_of.map(|id| id.to_string()),
         cohort,
     ])?;
     tags_replace(sql, photo.id, &photo.subjects.confirmed)
@@ -189,10 +226,10 @@ pub fn tags_replace(
 
 const PHOTO: &str = "SELECT photo.id, keyed_hash, bytes, media, captured_at, session, rooms, staff, tagging,
     unregistered_person, care_record, found_month, uploaded_at, stage, withheld_at, sealed_at, sealed_vault,
-    sealed_name, sealed_bytes, sealed_sha256, observed, children, tagged_at, corrected_at FROM photo JOIN photo_cohort ON photo_cohort.id = cohort";
+    sealed_name, sealed_bytes, sealed_sha256, observed, children, tagged_at, corrected_at, companion_of FROM photo JOIN photo_cohort ON photo_cohort.id = cohort";
 const FILE: &str =
     "SELECT id, photo, path, root, in_trash, state, vault, vault_name, dev, ino, born_ns, bytes,
-    mtime_ns, ctime_ns FROM photo_file";
+    mtime_ns, ctime_ns, part FROM photo_file";
 
 /// Every photo that is not destroyed, by capture.
 pub fn photos(sql: &Connection) -> Result<Vec<PhotoRow>, PhotosError> {
@@ -260,6 +297,13 @@ pub fn photo_by_content(sql: &Connection, hash: &Digest) -> Result<Option<PhotoR
     }
 }
 
+/// The lengths of every photo there ever was.
+pub fn lengths(sql: &Connection) -> Result<HashSet<u64>, PhotosError> {
+    let mut statement = sql.prepare("SELECT DISTINCT bytes FROM photo")?;
+    let rows = statement.query_map([], |row| row.get::<_, i64>(0))?;
+    rows.map(|bytes| Ok(bytes?.cast_unsigned())).collect()
+}
+
 pub fn files_present(sql: &Connection) -> Result<Vec<FileRow>, PhotosError> {
     let mut statement = sql.prepare(&format!("{FILE} WHERE state = 'present'"))?;
     let mut rows = statement.query([])?;
@@ -286,19 +330,20 @@ pub fn file(sql: &Connection, id: i64) -> Result<Option<FileRow>, PhotosError> {
 pub fn file_insert(
     sql: &Connection,
     photo: PhotoId,
-    (path, root): (&RelPath, &super::roots::Root),
+    (path, root): (&RelPath, &RelPath),
+    (part, in_trash): (Part, bool),
     stat: &Stat,
 ) -> Result<(), PhotosError> {
     let identity = &stat.identity;
     sql.prepare(
         "INSERT INTO photo_file (photo, path, root, in_trash, state, dev, ino, born_ns, bytes, mtime_ns, ctime_ns, mode,
-            uid, gid) VALUES (?1, ?2, ?3, ?4, 'present', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            uid, gid, part) VALUES (?1, ?2, ?3, ?4, 'present', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?
     .execute(params![
         photo.to_string(),
         path.as_bytes(),
-        root.path.as_bytes(),
-        root.kind == super::roots::RootKind::Trash,
+        root.as_bytes(),
+        in_trash,
         identity.dev.cast_signed(),
         identity.ino.cast_signed(),
         identity.born_ns,
@@ -308,6 +353,7 @@ pub fn file_insert(
         stat.mode,
         stat.uid,
         stat.gid,
+        part.as_str(),
     ])?;
     Ok(())
 }
@@ -382,7 +428,7 @@ pub fn counts(sql: &Connection) -> Result<BTreeMap<Stage, u64>, PhotosError> {
     let mut statement = sql.prepare(
         "SELECT stage, count(*) FROM photo p
          WHERE stage IN ('sealed', 'destroyed')
-            OR EXISTS (SELECT 1 FROM photo_file f WHERE f.photo = p.id AND f.state <> 'dropped')
+            OR EXISTS (SELECT 1 FROM photo_file f WHERE f.photo = p.id AND f.state <> 'dropped' AND f.part = 'photo')
          GROUP BY stage",
     )?;
     let rows = statement.query_map([], |row| {
@@ -399,7 +445,7 @@ pub fn counts(sql: &Connection) -> Result<BTreeMap<Stage, u64>, PhotosError> {
 pub fn found_at_enrolment(sql: &Connection) -> Result<BTreeMap<String, u64>, PhotosError> {
     let mut statement = sql.prepare(
         "SELECT found_month, count(*) FROM photo p WHERE found_month IS NOT NULL
-            AND EXISTS (SELECT 1 FROM photo_file f WHERE f.photo = p.id AND f.state <> 'dropped')
+            AND EXISTS (SELECT 1 FROM photo_file f WHERE f.photo = p.id AND f.state <> 'dropped' AND f.part = 'photo')
          GROUP BY found_month",
     )?;
     let rows = statement.query_map([], |row| {

@@ -4,6 +4,7 @@
 //! Taken over once each, also across restarts: what was taken over is in the catalogue with the photo.
 
 use super::catalogue;
+use super::companion;
 use super::engine::{Engine, Moment};
 use super::error::PhotosError;
 use super::facts;
@@ -58,7 +59,27 @@ impl Engine {
         correction: &TagCorrection,
         at: Timestamp,
     ) -> Result<(), PhotosError> {
-        let photo = correction.photo;
+        let row = catalogue::photo(tx.sql(), correction.photo)?;
+        let others = row
+            .map(|row| companion::others(tx.sql(), &row))
+            .transpose()?;
+        self.correct_one(tx, correction.photo, correction, at)?;
+        for other in others.unwrap_or_default() {
+            // What staff said of it since stands.
+            if other.tagged_at.is_none_or(|at| at <= correction.decided_at) {
+                self.correct_one(tx, other.id, correction, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn correct_one(
+        &self,
+        tx: &LedgerTx<'_>,
+        photo: PhotoId,
+        correction: &TagCorrection,
+        at: Timestamp,
+    ) -> Result<(), PhotosError> {
         catalogue::tags_replace(tx.sql(), photo, &correction.confirmed)?;
         tx.sql().execute(
             "UPDATE photo SET tagging = ?2, unregistered_person = ?3, care_record = ?4, corrected_at = ?5 WHERE id = ?1",

@@ -48,9 +48,12 @@ impl Engine {
             hash: row.hash,
             bytes: row.bytes,
             sealed,
+            sidecars: row
+                .sidecars()
+                .filter_map(|file| file.vault.clone())
+                .collect(),
             names: row
-                .files
-                .iter()
+                .photo_files()
                 .map(|f| (f.path.clone(), f.in_trash))
                 .collect(),
             patterns: policy.capture_roots.clone(),
@@ -97,7 +100,7 @@ impl Engine {
         let Some(row) = self.ledger.read(|sql| catalogue::photo(sql, photo))? else {
             return Ok(());
         };
-        let turned_up = row.files.iter().any(|file| match file.state {
+        let turned_up = row.photo_files().any(|file| match file.state {
             FileState::Present => self.tree().stat(&file.path).is_ok(),
             FileState::Vaulted | FileState::Dropping => true,
             FileState::Dropped => false,
@@ -166,7 +169,7 @@ impl Engine {
         problem: String,
     ) -> Result<(), PhotosError> {
         let key = ContentKey::new(&moment.bundle.photo_hash_key);
-        for file in row.files.iter().filter(|f| f.state != FileState::Dropped) {
+        for file in row.photo_files().filter(|f| f.state != FileState::Dropped) {
             if let Some((dir, name)) = &file.vault {
                 let vault = self.vaults.open(dir)?;
                 let content = tree::open_file(&vault, name)

@@ -6,6 +6,7 @@
 //! another photo from being withheld; what a job found is judged again before it counts.
 
 use super::catalogue::{self, FileState, PhotoRow};
+use super::companion;
 use super::error::PhotosError;
 use super::fault::{self, Write};
 use super::hash::Stop;
@@ -244,8 +245,17 @@ impl Engine {
         row: &PhotoRow,
     ) -> Judged {
         let calendar = &moment.bundle.calendar;
+        let mut facts = row.facts(self.device);
+        let held_with = self
+            .ledger
+            .read(|sql| companion::is_held_with_another(&moment.bundle.holds, sql, row));
+        match held_with {
+            Ok(Some(other)) => facts.photo = other,
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "which photos are held together cannot be read"),
+        }
         let verdict = verdict(
-            &row.facts(self.device),
+            &facts,
             &moment.bundle.register,
             &moment.bundle.holds,
             policy,
@@ -264,7 +274,8 @@ impl Engine {
             Stage::Live => row.has(FileState::Vaulted) || row.has(FileState::Dropping),
             Stage::Withheld => row.has(FileState::Present) || row.has(FileState::Dropping),
             Stage::Sealed | Stage::Destroyed => {
-                row.files.iter().any(|f| f.state != FileState::Dropped)
+                row.photo_files().any(|f| f.state != FileState::Dropped)
+                    || row.sidecars().any(|f| f.state == FileState::Present)
             }
         };
         Judged {
@@ -361,7 +372,8 @@ impl Engine {
                 touched.insert(row.id);
                 self.drop_plain(moment, row.id)?;
             }
-            let was_removed = !row.has(FileState::Present) && row.has(FileState::Vaulted);
+            let was_removed =
+                !row.has_photo(FileState::Present) && row.has_photo(FileState::Vaulted);
             if judged.due >= Stage::Withheld && judged.stage == Stage::Live && was_removed {
                 // What was left of it in the roots was removed by somebody before it could be withheld.
                 touched.insert(row.id);
@@ -371,7 +383,9 @@ impl Engine {
                 })?;
             }
             if judged.due == Stage::Live
-                && (row.has(FileState::Vaulted) || row.stage == Stage::Withheld)
+                && (row.stage == Stage::Withheld || row.has_photo(FileState::Vaulted)
+                    // The sidecars of a sealed photo come back with it.
+                    || (row.stage == Stage::Live && row.has(FileState::Vaulted)))
             {
                 touched.insert(row.id);
                 self.restore(moment, row.id)?;

@@ -34,6 +34,7 @@ writes! {
     Observed,
     Incomplete,
     Alarm,
+    SidecarsFound,
     WithholdBegun,
     Withheld,
     RestoreBegun,

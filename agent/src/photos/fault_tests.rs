@@ -62,7 +62,8 @@ const OPERATIONS: &[Operation] = &[
                 unregistered_person: false,
                 care_record: false,
             };
-            tablet.with(|engine, moment| engine.tag(moment, id, &tags))
+            tablet.with(|engine, moment| engine.tag(moment, id, &tags))?;
+            Ok(())
         },
         check: |tablet| assert_eq!(tablet.only().tagging, Tagging::Complete),
     },
@@ -328,6 +329,7 @@ fn with_two_names() -> Tablet {
 
 fn with_two_names_withdrawn() -> Tablet {
     let mut tablet = with_two_names();
+    tablet.write("a.xmp", b"<x:xmpmeta/>");
     tablet.set_consent(1, ConsentState::Withdrawn);
     tablet
 }

@@ -100,11 +100,12 @@ impl Engine {
         let mut jobs = Vec::new();
         for row in rows {
             let files: Vec<Vaulted> = row
-                .in_state(FileState::Vaulted)
+                .photo_files()
+                .filter(|file| file.state == FileState::Vaulted)
                 .filter_map(vaulted)
                 .collect();
             // Until every name is withheld, what stays in a root could still be written to.
-            let Some(first) = files.first().filter(|_| !row.has(FileState::Present)) else {
+            let Some(first) = files.first().filter(|_| !row.has_photo(FileState::Present)) else {
                 continue;
             };
             let to = match &row.sealed {
@@ -327,8 +328,9 @@ impl Engine {
         };
         let inode = (file.identity.dev, file.identity.ino);
         let is_inode = |f: &&catalogue::FileRow| (f.identity.dev, f.identity.ino) == inode;
-        let active = row.files.iter().filter(|f| f.state != FileState::Dropped);
-        let only_this = active.clone().all(|f| is_inode(&f));
+        let active = row.photo_files().filter(|f| f.state != FileState::Dropped);
+        let active: Vec<&catalogue::FileRow> = active.collect();
+        let only_this = active.iter().all(is_inode);
         let known = known.filter(|known| known.stage != Stage::Destroyed);
         if only_this && known.is_none() && row.sealed.is_none() {
             self.commit(Write::ContentChanged, |tx| {
@@ -340,7 +342,11 @@ impl Engine {
             })?;
             return Ok(None);
         }
-        let names: Vec<i64> = active.filter(is_inode).map(|f| f.id).collect();
+        let names: Vec<i64> = active
+            .iter()
+            .filter(|f| is_inode(f))
+            .map(|f| f.id)
+            .collect();
         let other = known.map_or_else(|| PhotoId::from_uuid(Uuid::now_v7()), |known| known.id);
         self.commit(Write::ContentChanged, |tx| {
             let sql = tx.sql();
@@ -402,5 +408,6 @@ pub(super) fn inherited<'a>(
         care_record: from.care_record,
         found_month: from.found_month.as_deref(),
         uploaded_at: from.uploaded_at,
+        companion_of: from.companion_of,
     }
 }

@@ -21,6 +21,9 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::sync::Arc;
 
+/// A file from which on sealing takes as long as many photos.
+const LONG_BYTES: u64 = 32 * 1024 * 1024;
+
 pub enum Job {
     Seal(Box<SealJob>),
     Destroy(Box<DestroyJob>),
@@ -59,6 +62,8 @@ pub struct DestroyJob {
     pub(super) hash: Digest,
     pub(super) bytes: u64,
     pub(super) sealed: SealedFile,
+    /// What described it, in the vaults.
+    pub(super) sidecars: Vec<(RelPath, OsString)>,
     /// Every path it was ever at.
     pub(super) names: Vec<(RelPath, bool)>,
     pub(super) patterns: BTreeSet<String>,
@@ -125,6 +130,16 @@ impl Job {
             Self::Unseal(job) => Some(job.photo),
             Self::Thumbnails(_) => None,
         }
+    }
+
+    /// Whether it reads or writes so much that others must not wait for it.
+    pub(super) fn is_long(&self) -> bool {
+        let bytes = match self {
+            Self::Seal(job) => job.bytes,
+            Self::Unseal(job) => job.bytes(),
+            Self::Destroy(_) | Self::Thumbnails(_) => 0,
+        };
+        bytes >= LONG_BYTES
     }
 
     /// Runs to its end, or until it is told to stop. Blocks.
@@ -254,7 +269,7 @@ impl DestroyJob {
     fn destroy(&mut self, vaults: &Vaults) -> Result<(Vec<Artefact>, u64), String> {
         let tree = vaults.tree();
         let mut artefacts = Vec::new();
-        let mut discarded = |kind| {
+        let mut discarded_one = |kind| {
             artefacts.push(Artefact {
                 kind,
                 result: ArtefactResult::DiscardRequested,
@@ -266,10 +281,17 @@ impl DestroyJob {
         self.past_return = true;
         vault::discard(&sealed_dir, &self.sealed.name)
             .map_err(|e| format!("the sealed file could not be removed: {e}"))?;
-        discarded(ArtefactKind::Sealed);
+        discarded_one(ArtefactKind::Sealed);
+        for (vault, name) in &self.sidecars {
+            let discarded = vaults
+                .open(vault)
+                .and_then(|dir| vault::discard(&dir, name));
+            discarded.map_err(|e| format!("a sidecar could not be removed: {e}"))?;
+            discarded_one(ArtefactKind::Sidecar);
+        }
         for (path, in_trash) in &self.names {
             for _ in 0..clear_derived(tree, path, *in_trash) {
-                discarded(ArtefactKind::Thumbnail);
+                discarded_one(ArtefactKind::Thumbnail);
             }
         }
         let identities = vaults.identities(&self.vaults);
@@ -301,7 +323,7 @@ impl DestroyJob {
                 };
                 self.catch(vaults, &copy, &root.path)?;
                 let kind = match copy.kind {
-                    RootKind::Capture => ArtefactKind::Copy,
+                    RootKind::Capture | RootKind::Elsewhere => ArtefactKind::Copy,
                     RootKind::Trash => ArtefactKind::Trash,
                 };
                 artefacts.push(Artefact {

@@ -1,11 +1,13 @@
 //! What staff and the server are told of the photos on this tablet.
 
 use super::catalogue::{self, FileState, PhotoRow};
+use super::companion;
 use super::engine::{Engine, Judged, Moment};
 use super::error::PhotosError;
 use super::facts;
 use super::fault::Write;
 use super::session::{self, Session};
+use crate::ledger::LedgerTx;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use nestwarden_policy_schema::calendar::Calendar;
@@ -69,6 +71,26 @@ pub struct Tags {
 }
 
 impl Tags {
+    /// The same said of a companion: nothing that was said of that one before is taken back.
+    fn joined(&self, other: &PhotoRow) -> Self {
+        let said = &other.subjects;
+        let confirmed: BTreeSet<ChildId> = said.confirmed.union(&self.confirmed).copied().collect();
+        let unregistered_person = said.unregistered_person || self.unregistered_person;
+        let somebody = !confirmed.is_empty() || unregistered_person;
+        let tagging = if self.tagging == Tagging::NoChild && somebody {
+            Tagging::Complete
+        } else {
+            self.tagging
+        };
+        let may_be_care = other.care_record || said.tagging == Tagging::Untagged;
+        Self {
+            tagging,
+            confirmed,
+            unregistered_person,
+            care_record: self.care_record && may_be_care,
+        }
+    }
+
     /// Whether something that was said of the photo would no longer be: a name, somebody not on the register, or that it
     /// is no care record.
     fn take_back(&self, row: &PhotoRow) -> bool {
@@ -103,7 +125,7 @@ impl Engine {
         let judged = self.judged.get(&row.id);
         let calendar = &moment.bundle.calendar;
         let date = calendar.local_date(row.captured_at);
-        let there = row.files.iter().filter(|f| f.state != FileState::Dropped);
+        let there = row.photo_files().filter(|f| f.state != FileState::Dropped);
         let paths: Vec<String> = there.map(|file| file.path.to_string()).collect();
         Listing {
             id: row.id,
@@ -191,45 +213,65 @@ impl Engine {
         }
     }
 
-    /// Takes over who is in a photo. The caller passes over it again.
+    /// Takes over who is in a photo, and in what belongs with it: the photos the caller has to pass over again.
     pub fn tag(
         &mut self,
         moment: &Moment<'_>,
         photo: PhotoId,
         tags: &Tags,
-    ) -> Result<(), PhotosError> {
+    ) -> Result<BTreeSet<PhotoId>, PhotosError> {
         let register = &moment.bundle.register.children;
         if let Some(unknown) = tags.confirmed.iter().find(|id| !register.contains_key(id)) {
             return Err(PhotosError::NoSuchChild(*unknown));
         }
-        self.commit(Write::Tagged, |tx| {
+        let tagged = self.commit(Write::Tagged, |tx| {
             let row = catalogue::photo(tx.sql(), photo)?
                 .filter(|row| row.stage != Stage::Destroyed)
                 .ok_or(PhotosError::NoSuchPhoto(photo))?;
             if tags.take_back(&row) {
                 return Err(PhotosError::TagsLoosened(photo));
             }
-            catalogue::tags_replace(tx.sql(), photo, &tags.confirmed)?;
-            tx.sql().execute(
-                "UPDATE photo SET tagging = ?2, unregistered_person = ?3, care_record = ?4, tagged_at = ?5 WHERE id = ?1",
-                rusqlite::params![
-                    photo.to_string(),
-                    catalogue::word(&tags.tagging)?,
-                    tags.unregistered_person,
-                    tags.care_record,
-                    moment.now.at.to_string(),
-                ],
-            )?;
-            let event = EventBody::PhotoTagged {
-                photo,
-                tagging: tags.tagging,
-                confirmed: tags.confirmed.len() as u64,
-            };
-            tx.record(moment.now.at, &event)?;
-            facts::tell(tx, self.device, photo, moment.now.at)
+            let others = companion::others(tx.sql(), &row)?;
+            let mut tagged = BTreeSet::from([photo]);
+            self.take_over_tags(tx, photo, tags, moment.now.at)?;
+            for other in others {
+                let joined = tags.joined(&other);
+                self.take_over_tags(tx, other.id, &joined, moment.now.at)?;
+                tagged.insert(other.id);
+            }
+            Ok(tagged)
         })?;
-        self.asking.forget_refusal(photo);
-        Ok(())
+        for photo in &tagged {
+            self.asking.forget_refusal(*photo);
+        }
+        Ok(tagged)
+    }
+
+    fn take_over_tags(
+        &self,
+        tx: &LedgerTx<'_>,
+        photo: PhotoId,
+        tags: &Tags,
+        at: Timestamp,
+    ) -> Result<(), PhotosError> {
+        catalogue::tags_replace(tx.sql(), photo, &tags.confirmed)?;
+        tx.sql().execute(
+            "UPDATE photo SET tagging = ?2, unregistered_person = ?3, care_record = ?4, tagged_at = ?5 WHERE id = ?1",
+            rusqlite::params![
+                photo.to_string(),
+                catalogue::word(&tags.tagging)?,
+                tags.unregistered_person,
+                tags.care_record,
+                at.to_string(),
+            ],
+        )?;
+        let event = EventBody::PhotoTagged {
+            photo,
+            tagging: tags.tagging,
+            confirmed: tags.confirmed.len() as u64,
+        };
+        tx.record(at, &event)?;
+        facts::tell(tx, self.device, photo, at)
     }
 
     /// Opens a session for these rooms; without any, for the rooms of the tablet.

@@ -11,12 +11,18 @@ pub enum Media {
     Gif,
     Webp,
     Heic,
+    Heif,
     Avif,
+    Jxl,
+    /// DNG and most cameras' raw files included.
+    Tiff,
+    Bmp,
     Mp4,
     Mov,
     ThreeGp,
     Webm,
     Matroska,
+    Avi,
 }
 
 /// Bytes of a file that are enough to tell.
@@ -26,18 +32,23 @@ pub const HEAD_BYTES: usize = 4096;
 const LEAST_BYTES: usize = 3;
 
 impl Media {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::Jpeg,
         Self::Png,
         Self::Gif,
         Self::Webp,
         Self::Heic,
+        Self::Heif,
         Self::Avif,
+        Self::Jxl,
+        Self::Tiff,
+        Self::Bmp,
         Self::Mp4,
         Self::Mov,
         Self::ThreeGp,
         Self::Webm,
         Self::Matroska,
+        Self::Avi,
     ];
 
     /// The IANA media type.
@@ -48,12 +59,17 @@ impl Media {
             Self::Gif => "image/gif",
             Self::Webp => "image/webp",
             Self::Heic => "image/heic",
+            Self::Heif => "image/heif",
             Self::Avif => "image/avif",
+            Self::Jxl => "image/jxl",
+            Self::Tiff => "image/tiff",
+            Self::Bmp => "image/bmp",
             Self::Mp4 => "video/mp4",
             Self::Mov => "video/quicktime",
             Self::ThreeGp => "video/3gpp",
             Self::Webm => "video/webm",
             Self::Matroska => "video/matroska",
+            Self::Avi => "video/x-msvideo",
         }
     }
 
@@ -70,12 +86,32 @@ impl Media {
             Some(Self::Gif)
         } else if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP".as_slice()) {
             Some(Self::Webp)
+        } else if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"AVI ".as_slice()) {
+            Some(Self::Avi)
+        } else if [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"]
+            .iter()
+            .any(|magic| head.starts_with(*magic))
+        {
+            Some(Self::Tiff)
+        } else if head.starts_with(b"\0\0\0\x0cJXL \r\n\x87\n") || head.starts_with(&[0xff, 0x0a]) {
+            Some(Self::Jxl)
+        } else if is_bmp(head) {
+            Some(Self::Bmp)
         } else if head.starts_with(&[0x1a, 0x45, 0xdf, 0xa3]) {
             ebml(head)
         } else {
             iso_base_media(head)
         }
     }
+}
+
+/// Two letters alone prove little: the reserved bytes are 0, and the header after them has one of its known lengths.
+fn is_bmp(head: &[u8]) -> bool {
+    const LENGTHS: [u8; 7] = [12, 40, 52, 56, 64, 108, 124];
+    head.starts_with(b"BM")
+        && head.get(6..10) == Some([0; 4].as_slice())
+        && head.get(15..18) == Some([0; 3].as_slice())
+        && head.get(14).is_some_and(|length| LENGTHS.contains(length))
 }
 
 /// The document type of an EBML header (RFC 8794): element 0x4282 with a length of one byte.
@@ -104,7 +140,11 @@ fn iso_base_media(head: &[u8]) -> Option<Media> {
         .chunks_exact(4)
         .filter_map(brand);
     // The major brand of a HEIF file may only say that it is one; then a compatible brand says which.
-    major.or_else(|| compatible.into_iter().next())
+    let of_family = |media: &Media| *media != Media::Heif;
+    let said = major.into_iter().chain(compatible);
+    said.clone()
+        .find(of_family)
+        .or_else(|| said.into_iter().next())
 }
 
 fn brand(brand: &[u8]) -> Option<Media> {
@@ -112,6 +152,7 @@ fn brand(brand: &[u8]) -> Option<Media> {
         b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"hevm" | b"hevs" => {
             Some(Media::Heic)
         }
+        b"mif1" | b"mif2" | b"msf1" | b"miaf" => Some(Media::Heif),
         b"avif" | b"avis" => Some(Media::Avif),
         b"qt  " => Some(Media::Mov),
         b"avc1"
@@ -190,6 +231,17 @@ mod tests {
             (ftyp(*b"mif1", &[b"mif1", b"heic"]), Media::Heic),
             (ftyp(*b"avif", &[b"mif1"]), Media::Avif),
             (ftyp(*b"mif1", &[b"miaf", b"avif"]), Media::Avif),
+            (ftyp(*b"mif1", &[b"mif1"]), Media::Heif),
+            (ftyp(*b"msf1", &[b"msf1", b"hevc"]), Media::Heic),
+            (b"\0\0\0\x0cJXL \r\n\x87\n".to_vec(), Media::Jxl),
+            (b"\xff\x0a\xfa\x7f".to_vec(), Media::Jxl),
+            (b"II*\0\x08\0\0\0".to_vec(), Media::Tiff),
+            (b"MM\0*\0\0\0\x08".to_vec(), Media::Tiff),
+            (
+                b"BM\x9a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec(),
+                Media::Bmp,
+            ),
+            (b"RIFF\x10\0\0\0AVI LIST".to_vec(), Media::Avi),
             (ftyp(*b"isom", &[b"iso2", b"avc1"]), Media::Mp4),
             (ftyp(*b"mp42", &[]), Media::Mp4),
             (ftyp(*b"qt  ", &[]), Media::Mov),
@@ -205,7 +257,8 @@ mod tests {
 
     #[test]
     fn what_is_no_photo_is_left_alone() {
-        let others: [&[u8]; 7] = [
+        let others: [&[u8]; 8] = [
+            b"BM is how this text begins",
             b"",
             b"\xff\xd8",
             b"RIFF\0\0\0\0WAVE",
@@ -224,7 +277,7 @@ mod tests {
         for media in Media::ALL {
             assert_eq!(media.as_str().parse::<Media>().ok(), Some(media));
         }
-        assert!("image/tiff".parse::<Media>().is_err());
+        assert!("image/svg+xml".parse::<Media>().is_err());
     }
 
     fn heads() -> impl Strategy<Value = Vec<u8>> {

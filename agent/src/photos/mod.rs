@@ -7,6 +7,7 @@
 mod absorb;
 mod answers;
 pub mod catalogue;
+mod companion;
 mod decision;
 mod destroy;
 pub mod engine;
@@ -26,6 +27,7 @@ pub mod roots;
 pub mod scan;
 pub mod seal;
 pub mod session;
+mod sidecar;
 pub mod task;
 pub mod thumbnail;
 pub mod tree;
@@ -40,6 +42,9 @@ pub use handle::PhotosHandle;
 pub use task::{PhotosContext, PhotosTask};
 pub use unseal::{UnsealRefusal, Unsealer};
 
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod belongings_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod decision_tests;

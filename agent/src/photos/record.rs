@@ -1,6 +1,6 @@
 //! How the catalogue's rows read and write what they hold.
 
-use super::catalogue::{FileRow, FileState, PhotoRow};
+use super::catalogue::{FileRow, FileState, Part, PhotoRow};
 use super::error::PhotosError;
 use super::seal::SealedFile;
 use super::tree::{Identity, RelPath};
@@ -51,6 +51,7 @@ pub(super) fn photo_of(row: &Row<'_>) -> Result<PhotoRow, PhotosError> {
         observed: maybe(20)?.map(|stage| unword(&stage)).transpose()?,
         tagged_at: read_maybe(maybe(22)?)?,
         corrected_at: read_maybe(maybe(23)?)?,
+        companion_of: read_maybe(maybe(24)?)?,
         files: Vec::new(),
     })
 }
@@ -71,6 +72,11 @@ pub(super) fn file_of(row: &Row<'_>) -> Result<FileRow, PhotosError> {
         path: rel(row.get(2)?)?,
         root: rel(row.get(3)?)?,
         in_trash: row.get(4)?,
+        part: if row.get::<_, String>(14)? == Part::Sidecar.as_str() {
+            Part::Sidecar
+        } else {
+            Part::Photo
+        },
         state: states
             .into_iter()
             .find(|known| known.as_str() == state)

@@ -12,6 +12,8 @@ pub enum RootKind {
     Capture,
     /// Only content that is already known is removed from it.
     Trash,
+    /// The rest of the homes, and what is plugged in: likewise. Looked at from time to time, not watched.
+    Elsewhere,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,9 @@ pub struct Roots {
 /// Trash cans by the freedesktop specification, beside the homes that capture roots lie in.
 const TRASH: &str = "/home/*/.local/share/Trash/files";
 
+/// The homes and where desktops mount what is plugged in.
+const ELSEWHERE: [&str; 4] = ["/home/*", "/root", "/media/*/*", "/run/media/*/*"];
+
 /// A pattern that stands for more folders than this is cut off, and said to be.
 const MAX_ROOTS: usize = 10_000;
 
@@ -48,10 +53,18 @@ impl Roots {
             .iter()
             .map(|pattern| (pattern.as_str(), RootKind::Capture))
             .chain([(TRASH, RootKind::Trash)])
+            .chain(ELSEWHERE.map(|pattern| (pattern, RootKind::Elsewhere)))
         {
             let parts: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty()).collect();
             let mut paths = Vec::new();
-            found.follow(tree, RelPath::root(), &parts, &mut paths);
+            let mut around = Self::default();
+            let follow = if kind == RootKind::Elsewhere {
+                // Nobody waits for homes and mounts to appear: they are looked up again at each look.
+                &mut around
+            } else {
+                &mut found
+            };
+            follow.follow(tree, RelPath::root(), &parts, &mut paths);
             let pattern = pattern.to_owned();
             candidates.extend(paths.into_iter().map(|path| Root {
                 path,
@@ -76,6 +89,18 @@ impl Roots {
         self.roots
             .iter()
             .filter(|root| root.kind == RootKind::Capture)
+    }
+
+    /// Whether a folder is the top of another root than `root`, which looks at it for itself.
+    pub fn is_other(&self, dir: &RelPath, root: &Root) -> bool {
+        *dir != root.path && self.roots.iter().any(|other| other.path == *dir)
+    }
+
+    /// The roots whose every change is heard of.
+    pub fn watched(&self) -> impl Iterator<Item = &Root> {
+        self.roots
+            .iter()
+            .filter(|root| root.kind != RootKind::Elsewhere)
     }
 
     /// The innermost root a path lies in.
@@ -155,7 +180,7 @@ mod tests {
     }
 
     fn paths(roots: &Roots) -> Vec<String> {
-        roots.roots.iter().map(|r| r.path.to_string()).collect()
+        roots.watched().map(|r| r.path.to_string()).collect()
     }
 
     #[test]
@@ -186,5 +211,7 @@ mod tests {
         assert_eq!(paths(&roots), [trash, "/home/anna/Pictures"]);
         let photo = RelPath::new("home/anna/Pictures/Camera/a.jpg").unwrap();
         assert_eq!(roots.of(&photo).unwrap().kind, RootKind::Capture);
+        let note = RelPath::new("home/anna/Documents/a.jpg").unwrap();
+        assert_eq!(roots.of(&note).unwrap().kind, RootKind::Elsewhere);
     }
 }

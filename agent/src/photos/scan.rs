@@ -37,6 +37,8 @@ pub struct Known {
     pub everything_frozen: bool,
     /// The vaults, by device and inode: not part of any root.
     pub vaults: Vaulted,
+    /// Lengths of known photos: outside of the capture roots no other file can be one.
+    pub lengths: HashSet<u64>,
 }
 
 /// What a look at the roots, or a part of them, came to.
@@ -48,16 +50,24 @@ pub struct Report {
     /// Paths that could not be read, and why.
     pub unreadable: Vec<(RelPath, String)>,
     pub files_read: u64,
+    /// Links in the capture roots: where they lead is not looked at.
+    pub links: Vec<RelPath>,
 }
 
 /// Remembers, while it lives, which files are no photos.
 #[derive(Debug, Default)]
 pub struct Scanner {
     ignored: HashSet<Identity>,
+    /// Files elsewhere that have the length of a photo, and what they hold.
+    elsewhere: HashMap<Identity, (Media, Digest)>,
 }
 
 /// Folders deeper than this are reported as unreadable.
 const MAX_DEPTH: usize = 64;
+/// Links told of.
+const MAX_LINKS: usize = 100;
+/// Files elsewhere whose content is remembered.
+const MAX_ELSEWHERE: usize = 20_000;
 /// Files remembered as being no photos.
 const MAX_IGNORED: usize = 200_000;
 
@@ -73,7 +83,14 @@ impl Scanner {
     ) -> io::Result<Report> {
         let mut report = Report::default();
         for root in &roots.roots {
-            self.subtree(tree, root, &root.path, known, (key, stop), &mut report)?;
+            self.subtree(
+                tree,
+                (roots, root),
+                &root.path,
+                known,
+                (key, stop),
+                &mut report,
+            )?;
         }
         Ok(report)
     }
@@ -99,7 +116,7 @@ impl Scanner {
             let stat = tree.stat(path);
             match stat {
                 Ok(stat) if stat.kind == Kind::Dir => {
-                    self.subtree(tree, root, path, known, (key, stop), &mut report)?;
+                    self.subtree(tree, (roots, root), path, known, (key, stop), &mut report)?;
                 }
                 Ok(stat) => {
                     let parent = tree.parent_dir(path);
@@ -122,7 +139,7 @@ impl Scanner {
     fn subtree(
         &mut self,
         tree: &Tree,
-        root: &Root,
+        (roots, root): (&Roots, &Root),
         top: &RelPath,
         known: &Known,
         (key, stop): (&ContentKey, &Stop),
@@ -132,15 +149,25 @@ impl Scanner {
             return Ok(());
         }
         let mut seen: HashSet<RelPath> = HashSet::new();
-        let unreadable = walk(tree, top, &known.vaults, &mut |dir, path, stat| {
-            stop.check()?;
-            seen.insert(path.clone());
-            if known.frozen.contains(path) {
-                return Ok(());
-            }
-            let last = known.files.get(path);
-            self.look((dir, path, root), stat, last, (key, stop), report)
-        })?;
+        let unreadable = walk(
+            tree,
+            (roots, root),
+            top,
+            &known.vaults,
+            &mut |dir, path, stat| {
+                stop.check()?;
+                if root.kind == RootKind::Elsewhere && !known.lengths.contains(&stat.identity.size)
+                {
+                    return Ok(());
+                }
+                seen.insert(path.clone());
+                if known.frozen.contains(path) {
+                    return Ok(());
+                }
+                let last = known.files.get(path);
+                self.look((dir, path, root), stat, last, (key, stop), report)
+            },
+        )?;
         let out_of_sight = |path: &RelPath| unreadable.iter().any(|(dir, _)| path.is_within(dir));
         report.missing.extend(
             known
@@ -148,13 +175,17 @@ impl Scanner {
                 .keys()
                 .filter(|path| {
                     path.is_within(top)
+                        && roots.of(path) == Some(root)
                         && !seen.contains(*path)
                         && !known.frozen.contains(*path)
                         && !out_of_sight(path)
                 })
                 .cloned(),
         );
-        report.unreadable.extend(unreadable);
+        // Elsewhere nothing has to be accounted for.
+        if root.kind != RootKind::Elsewhere {
+            report.unreadable.extend(unreadable);
+        }
         Ok(())
     }
 
@@ -167,6 +198,22 @@ impl Scanner {
         (key, stop): (&ContentKey, &Stop),
         report: &mut Report,
     ) -> io::Result<()> {
+        let is_told = report.links.len() < MAX_LINKS;
+        if stat.kind == Kind::Link && root.kind == RootKind::Capture && is_told {
+            report.links.push(path.clone());
+        }
+        let remembered = self.elsewhere.get(&stat.identity).copied();
+        if let Some((media, hash)) = remembered.filter(|_| last != Some(&stat.identity)) {
+            report.sightings.push(Sighting {
+                path: path.clone(),
+                root: root.clone(),
+                media,
+                stat: *stat,
+                hash,
+                bytes: stat.identity.size,
+            });
+            return Ok(());
+        }
         let unchanged = last == Some(&stat.identity) || self.ignored.contains(&stat.identity);
         if stat.kind != Kind::File || unchanged {
             return Ok(());
@@ -179,6 +226,12 @@ impl Scanner {
                 bytes,
             }) => {
                 report.files_read += 1;
+                if root.kind == RootKind::Elsewhere {
+                    if self.elsewhere.len() >= MAX_ELSEWHERE {
+                        self.elsewhere.clear();
+                    }
+                    self.elsewhere.insert(stat.identity, (media, hash));
+                }
                 report.sightings.push(Sighting {
                     path: path.clone(),
                     root: root.clone(),
@@ -203,6 +256,7 @@ impl Scanner {
                     report.missing.push(path.clone());
                 }
             }
+            Err(_) if root.kind == RootKind::Elsewhere => {}
             Err(error) => report.unreadable.push((path.clone(), error.to_string())),
         }
         Ok(())
@@ -268,29 +322,37 @@ pub fn search(
     let mut search = Search::default();
     let never = Stop::default();
     for root in &roots.roots {
-        let unreadable = walk(tree, &root.path, vaults, &mut |dir, path, stat| {
-            if stat.kind != Kind::File || stat.identity.size != bytes {
-                return Ok(());
-            }
-            let content =
-                tree::open_file(dir, path.name()).and_then(|mut file| key.hash(&mut file, &never));
-            match content {
-                Ok((found, _)) => {
-                    search.files_read += 1;
-                    if found == *hash {
-                        search.copies.push(Copy {
-                            path: path.clone(),
-                            kind: root.kind,
-                            identity: stat.identity,
-                        });
-                    }
+        let unreadable = walk(
+            tree,
+            (roots, root),
+            &root.path,
+            vaults,
+            &mut |dir, path, stat| {
+                if stat.kind != Kind::File || stat.identity.size != bytes {
+                    return Ok(());
                 }
-                Err(error) if is_absence(&error) => {}
-                Err(error) => search.unreadable.push((path.clone(), error.to_string())),
-            }
-            Ok(())
-        })?;
-        search.unreadable.extend(unreadable);
+                let content = tree::open_file(dir, path.name())
+                    .and_then(|mut file| key.hash(&mut file, &never));
+                match content {
+                    Ok((found, _)) => {
+                        search.files_read += 1;
+                        if found == *hash {
+                            search.copies.push(Copy {
+                                path: path.clone(),
+                                kind: root.kind,
+                                identity: stat.identity,
+                            });
+                        }
+                    }
+                    Err(error) if is_absence(&error) => {}
+                    Err(error) => search.unreadable.push((path.clone(), error.to_string())),
+                }
+                Ok(())
+            },
+        )?;
+        if root.kind != RootKind::Elsewhere {
+            search.unreadable.extend(unreadable);
+        }
     }
     Ok(search)
 }
@@ -300,12 +362,14 @@ type Visit<'a> = &'a mut dyn FnMut(&OwnedFd, &RelPath, &Stat) -> io::Result<()>;
 /// Visits everything beneath `top` that is no folder; what could not be read is returned. Ends early only if `visit` does.
 fn walk(
     tree: &Tree,
+    (roots, root): (&Roots, &Root),
     top: &RelPath,
     vaults: &Vaulted,
     visit: Visit<'_>,
 ) -> io::Result<Vec<(RelPath, String)>> {
     let mut unreadable = Vec::new();
     let mut waiting = vec![top.clone()];
+    let mut device = None;
     while let Some(at) = waiting.pop() {
         let depth = at.as_path().components().count();
         if depth > top.as_path().components().count() + MAX_DEPTH {
@@ -322,9 +386,12 @@ fn walk(
                 continue;
             }
         };
-        let is_vault = tree::stat_open(&dir)
-            .is_ok_and(|stat| vaults.contains(&(stat.identity.dev, stat.identity.ino)));
-        if is_vault {
+        let stat = tree::stat_open(&dir).map(|stat| stat.identity).ok();
+        let is_vault = stat.is_some_and(|at| vaults.contains(&(at.dev, at.ino)));
+        // What is mounted in a home is a place of its own, and may be one that never answers.
+        let device = *device.get_or_insert(stat.map(|at| at.dev));
+        let is_mount = root.kind == RootKind::Elsewhere && stat.map(|at| at.dev) != device;
+        if is_vault || is_mount || roots.is_other(&at, root) {
             continue;
         }
         let names = match tree::names(&dir) {

@@ -42,7 +42,7 @@ impl Tablet {
                 let content = age::decrypt(&self.release, ciphertext).unwrap();
                 assert_eq!(hash(&content), row.hash);
             } else {
-                for file in row.in_state(FileState::Present) {
+                for file in row.photo_files().filter(|f| f.state == FileState::Present) {
                     let bytes = std::fs::read(self.absolute(&file.path)).unwrap();
                     assert_eq!(hash(&bytes), row.hash, "{file:?}");
                 }

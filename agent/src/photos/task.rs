@@ -45,17 +45,22 @@ const JUDGE_EVERY: Duration = Duration::from_mins(5);
 /// After a failure of the ledger or the disk.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 const QUEUE: usize = 64;
+/// Jobs under way at once; of those that take long, one.
+const MAX_JOBS: usize = 2;
 /// How often roots are resolved again when they change while they are being resolved.
 const MAX_RESOLVES: u32 = 10;
 
 enum Arrived {
     Scanned(Box<Scanned>),
-    Done(Done),
+    Done(Done, Long),
     Key(PhotoId, Result<Secret, UnsealRefusal>, Behind),
 }
 
 /// Whether the server had yet to hear of something recorded here when it was asked.
 struct Behind(bool);
+
+/// Whether a job was one of those that take long.
+struct Long(bool);
 
 struct Scanned {
     scanner: Scanner,
@@ -80,7 +85,8 @@ pub struct PhotosTask {
     patterns: BTreeSet<String>,
     watched: Watchfulness,
     jobs: VecDeque<Job>,
-    job_running: bool,
+    jobs_running: usize,
+    long_job_running: bool,
     asks: VecDeque<PhotoId>,
     asking: bool,
     pub(super) scan_everything: bool,
@@ -124,7 +130,8 @@ impl PhotosTask {
             patterns: BTreeSet::new(),
             watched: Watchfulness::default(),
             jobs: VecDeque::new(),
-            job_running: false,
+            jobs_running: 0,
+            long_job_running: false,
             asks: VecDeque::new(),
             asking: false,
             scan_everything: false,
@@ -348,15 +355,25 @@ impl PhotosTask {
         Ok(())
     }
 
-    /// Begins the next job if none is under way.
+    /// Begins what may be under way at once.
     fn work(&mut self) {
-        if self.job_running {
-            return;
+        while self.jobs_running < MAX_JOBS {
+            // A second long one would keep everything short waiting.
+            let may_begin = |job: &Job| !(job.is_long() && self.long_job_running);
+            let Some(job) = self.jobs.iter().position(may_begin) else {
+                return;
+            };
+            let Some(job) = self.jobs.remove(job) else {
+                return;
+            };
+            self.begin(job);
         }
-        let Some(job) = self.jobs.pop_front() else {
-            return;
-        };
-        self.job_running = true;
+    }
+
+    fn begin(&mut self, job: Job) {
+        let is_long = job.is_long();
+        self.jobs_running += 1;
+        self.long_job_running |= is_long;
         let arrivals = self.arrivals.0.clone();
         let engine = Arc::clone(&self.engine);
         let photo = job.photo();
@@ -369,7 +386,7 @@ impl PhotosTask {
                 tracing::error!(%error, "a photo's job ended without a result; the journal says how far it got");
                 photo.map_or(Done::Cleared, |photo| Done::Stopped { photo })
             });
-            let _ = arrivals.send(Arrived::Done(done)).await;
+            let _ = arrivals.send(Arrived::Done(done, Long(is_long))).await;
         });
     }
 
@@ -403,8 +420,9 @@ impl PhotosTask {
     async fn take(&mut self, arrived: Arrived) -> Result<(), PhotosError> {
         let scanned = match arrived {
             Arrived::Scanned(scanned) => *scanned,
-            Arrived::Done(done) => {
-                self.job_running = false;
+            Arrived::Done(done, long) => {
+                self.jobs_running -= 1;
+                self.long_job_running &= !long.0;
                 let Some(bundle) = self.context.ledger.bundle() else {
                     return Ok(());
                 };
@@ -438,10 +456,13 @@ impl PhotosTask {
             .iter()
             .map(|(path, error)| format!("`{path}`: {error}"))
             .collect();
+        let links = report.links.iter();
+        let links = links.map(|path| format!("`{path}` is a link, and links are not followed"));
         let complete = scanned.full.is_some() && unreadable.is_empty() && !scanned.frozen;
         let known = &mut self.watched.problems;
         let new = unreadable
             .into_iter()
+            .chain(links)
             .filter(|problem| !known.contains(problem));
         let new: Vec<String> = new.collect();
         known.extend(new);

@@ -67,6 +67,8 @@ pub(super) struct Tablet {
     pub(super) server: Server,
     /// Whether the server has yet to hear of what was recorded.
     pub(super) behind: bool,
+    /// Links the last look came upon.
+    pub(super) links: usize,
     /// How often it was asked.
     pub(super) asked: u32,
 }
@@ -165,6 +167,7 @@ impl Tablet {
             release,
             server: Server::Refuses(UnsealRefusal::NotNow("it is not there".to_owned())),
             behind: false,
+            links: 0,
             asked: 0,
         }
     }
@@ -251,6 +254,7 @@ impl Tablet {
         let stop = Stop::default();
         let report = self.scanner.full(&tree, &roots, &known, &key, &stop)?;
         assert!(report.unreadable.is_empty(), "{:?}", report.unreadable);
+        self.links = report.links.len();
         self.with(|engine, moment| {
             engine.absorb(moment, &report)?;
             if !known.everything_frozen {

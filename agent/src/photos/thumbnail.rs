@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 const SIZES: [&str; 4] = ["normal", "large", "x-large", "xx-large"];
+/// Where each program notes what it could make no thumbnail of.
+const FAILED: &str = "fail";
 
 /// Removes every thumbnail of the photo that was at `path`; how many there were.
 pub fn remove(tree: &Tree, path: &RelPath) -> io::Result<u64> {
@@ -18,22 +20,40 @@ pub fn remove(tree: &Tree, path: &RelPath) -> io::Result<u64> {
         uri(&Path::new("/").join(path.as_path())),
     ];
     for cache in caches(tree) {
-        for size in SIZES {
-            let Some(dir) = cache.join(OsStr::new(size)) else {
-                continue;
-            };
-            let Ok(dir) = tree.dir(&dir) else {
-                continue;
-            };
+        let sizes = SIZES.iter().filter_map(|size| cache.join(OsStr::new(size)));
+        let failed = cache.join(OsStr::new(FAILED));
+        for dir in sizes.chain(failed.iter().flat_map(|dir| within(tree, dir))) {
             for uri in &uris {
-                let name = format!("{}.png", hex(&md5(uri.as_bytes())));
-                if tree::unlink(&dir, OsStr::new(&name))? {
-                    removed += 1;
-                }
+                removed += remove_named(tree, &dir, uri)?;
             }
         }
     }
+    // Folders that are shared may keep theirs beside the photos, named by the file's own name.
+    let shared = path
+        .parent()
+        .and_then(|dir| dir.join(OsStr::new(".sh_thumbnails")));
+    let own = uri(Path::new("/").join(path.name()).as_path());
+    let own = own.strip_prefix("file:///").unwrap_or_default().to_owned();
+    for dir in shared.iter().flat_map(|dir| within(tree, dir)) {
+        removed += remove_named(tree, &dir, &own)?;
+    }
     Ok(removed)
+}
+
+fn within(tree: &Tree, dir: &RelPath) -> Vec<RelPath> {
+    let names = tree
+        .dir(dir)
+        .and_then(|dir| tree::names(&dir))
+        .unwrap_or_default();
+    names.iter().filter_map(|name| dir.join(name)).collect()
+}
+
+fn remove_named(tree: &Tree, dir: &RelPath, uri: &str) -> io::Result<u64> {
+    let Ok(dir) = tree.dir(dir) else {
+        return Ok(0);
+    };
+    let name = format!("{}.png", hex(&md5(uri.as_bytes())));
+    Ok(u64::from(tree::unlink(&dir, OsStr::new(&name))?))
 }
 
 fn caches(tree: &Tree) -> Vec<RelPath> {
@@ -175,8 +195,15 @@ mod tests {
             std::fs::write(cache.join(size).join(&name), "x").unwrap();
         }
         std::fs::write(cache.join("normal/other.png"), "x").unwrap();
+        let failed = cache.join("fail/gnome-thumbnail-factory");
+        let shared = temp.path().join("home/anna/Pictures/.sh_thumbnails/normal");
+        let own = format!("{}.png", hex(&md5(b"a.jpg")));
+        for (dir, name) in [(failed, &name), (shared, &own)] {
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(dir.join(name), "x").unwrap();
+        }
         let tree = Tree::open(temp.path()).unwrap();
-        assert_eq!(remove(&tree, &path).unwrap(), 4);
+        assert_eq!(remove(&tree, &path).unwrap(), 6);
         assert_eq!(remove(&tree, &path).unwrap(), 0);
         assert!(cache.join("normal/other.png").exists());
     }

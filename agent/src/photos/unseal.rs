@@ -326,6 +326,10 @@ fn name_to_come_back(row: &PhotoRow) -> Option<&catalogue::FileRow> {
 }
 
 impl UnsealJob {
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     pub(super) fn run(self, vaults: &Vaults) -> Done {
         let photo = self.photo;
         match self.open(vaults) {

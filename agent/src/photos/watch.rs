@@ -72,7 +72,7 @@ impl Watch {
             .iter()
             .map(|dir| (dir.clone(), false))
             .collect();
-        wanted.extend(roots.roots.iter().map(|root| (root.path.clone(), true)));
+        wanted.extend(roots.watched().map(|root| (root.path.clone(), true)));
         if self.watcher.is_none() {
             match self.listen() {
                 Ok(watcher) => self.watcher = Some(watcher),

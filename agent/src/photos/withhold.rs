@@ -39,9 +39,11 @@ impl Engine {
         rows: &[&PhotoRow],
         passed: &mut Passed,
     ) -> Result<(), PhotosError> {
+        let sidecars = self.find_sidecars(rows)?;
         let files: Vec<&FileRow> = rows
             .iter()
             .flat_map(|row| row.in_state(FileState::Present))
+            .chain(&sidecars)
             .collect();
         // Vaults by what can be told beforehand; a rename may still say otherwise, and then the next is tried.
         let mut choices: HashMap<(RelPath, u64), Vec<RelPath>> = HashMap::new();
@@ -429,8 +431,8 @@ pub(super) fn stage_withheld(
 ) -> Result<(), PhotosError> {
     let changed = tx.sql().execute(
         "UPDATE photo SET stage = 'withheld', withheld_at = ?2 WHERE id = ?1 AND stage = 'live'
-            AND NOT EXISTS (SELECT 1 FROM photo_file WHERE photo = ?1 AND state = 'present')
-            AND EXISTS (SELECT 1 FROM photo_file WHERE photo = ?1 AND state = 'vaulted')",
+            AND NOT EXISTS (SELECT 1 FROM photo_file WHERE photo = ?1 AND state = 'present' AND part = 'photo')
+            AND EXISTS (SELECT 1 FROM photo_file WHERE photo = ?1 AND state = 'vaulted' AND part = 'photo')",
         [photo.to_string(), at.to_string()],
     )?;
     if changed > 0 {

@@ -1,0 +1,248 @@
+//! Everything that goes with a photo goes with it, and nothing else does.
+
+use super::testing::{Server, Tablet, jpeg};
+use nestwarden_policy_schema::consent::{ConsentState, Stage, Tagging};
+use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
+use nestwarden_policy_schema::receipt::ArtefactKind;
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+
+const XMP: &[u8] = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>";
+
+/// A film, as far as its first bytes say.
+fn film(seed: u8) -> Vec<u8> {
+    let mut bytes = b"\0\0\0\x14ftypqt  \0\0\0\0qt  ".to_vec();
+    bytes.extend([seed; 64]);
+    bytes
+}
+
+fn withdraw(tablet: &mut Tablet) {
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+}
+
+#[test]
+fn sidecars_are_withheld_come_back_and_are_destroyed_with_their_photo() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    for name in ["a.xmp", "a.jpg.xmp", "a.AAE", "a.json"] {
+        tablet.write(name, XMP);
+    }
+    for name in ["b.xmp", "ab.xmp", "notes.txt"] {
+        tablet.write(name, b"of something else");
+    }
+    withdraw(&mut tablet);
+    let left: Vec<String> = tablet.pictures().into_keys().collect();
+    assert_eq!(left, ["ab.xmp", "b.xmp", "notes.txt"]);
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+    tablet.assert_sound();
+    tablet.server = Server::Authorises;
+    tablet.set_consent(1, ConsentState::Given);
+    tablet.settle();
+    assert_eq!(tablet.pictures().len(), 8);
+    assert_eq!(tablet.pictures()["a.jpg.xmp"], XMP);
+    tablet.look();
+    tablet.assert_sound();
+    withdraw(&mut tablet);
+    tablet.pass_hours(96);
+    tablet.settle();
+    assert!(tablet.vault().is_empty());
+    assert_eq!(tablet.pictures().len(), 3);
+    let artefacts = &tablet.receipts()[0].artefacts;
+    let sidecars = artefacts.iter().filter(|a| a.kind == ArtefactKind::Sidecar);
+    assert_eq!(sidecars.count(), 4);
+    tablet.assert_sound();
+}
+
+#[test]
+fn a_sidecar_left_behind_by_a_photo_somebody_removed_is_nobodys() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    tablet.write("a.xmp", XMP);
+    tablet.now.doubtful = true;
+    tablet.settle();
+    assert!(tablet.pictures().is_empty());
+    tablet.now.doubtful = false;
+    tablet.settle();
+    std::fs::remove_file(tablet.path("a.jpg")).unwrap();
+    tablet.look();
+    assert!(tablet.list().is_empty());
+    tablet.look();
+    tablet.assert_sound();
+}
+
+#[test]
+fn the_film_of_a_live_picture_goes_wherever_the_picture_goes() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("IMG_1.HEIC");
+    let picture = tablet.only().id;
+    tablet.write("IMG_1.MOV", &film(1));
+    tablet.look();
+    let film = tablet.list().into_iter().find(|l| l.id != picture).unwrap();
+    assert_eq!(
+        film.tagging,
+        Tagging::Complete,
+        "said of the one, said of both"
+    );
+    tablet.tag(picture, &[1, 2]);
+    assert!(tablet.list().iter().all(|l| l.confirmed.len() == 2));
+    // A child added to the film is in the picture, too.
+    tablet.tag(film.id, &[1, 2, 3]);
+    assert!(tablet.list().iter().all(|l| l.confirmed.len() == 3));
+    tablet.hold(
+        HoldScope::Photo { photo: picture },
+        HoldCategory::Safeguarding,
+    );
+    tablet.set_consent(3, ConsentState::Withdrawn);
+    tablet.settle();
+    assert!(
+        tablet
+            .list()
+            .iter()
+            .all(|l| l.held && l.stage == Stage::Live)
+    );
+    tablet.release_holds();
+    tablet.settle();
+    assert!(tablet.list().iter().all(|l| l.stage == Stage::Sealed));
+    assert!(tablet.pictures().is_empty());
+    tablet.assert_sound();
+}
+
+#[test]
+fn frames_of_a_burst_and_backups_of_editors_belong_together() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("IMG_7_BURST001_COVER.jpg");
+    tablet.write("IMG_7_BURST002.jpg", &jpeg(2));
+    tablet.write("IMG_7_BURST001_COVER.jpg~", &jpeg(3));
+    tablet.look();
+    assert_eq!(tablet.list().len(), 3);
+    withdraw(&mut tablet);
+    assert!(tablet.list().iter().all(|l| l.stage == Stage::Sealed));
+    assert!(tablet.pictures().is_empty());
+}
+
+#[test]
+fn files_of_one_name_that_were_not_made_at_one_time_have_nothing_to_do_with_each_other() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("IMG_1.JPG");
+    tablet.write("IMG_1.MOV", &film(1));
+    let made = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    let file = File::open(tablet.path("IMG_1.MOV")).unwrap();
+    file.set_modified(made).unwrap();
+    tablet.look();
+    let untagged = tablet.list();
+    assert!(untagged.iter().any(|l| l.tagging == Tagging::Untagged));
+}
+
+#[test]
+fn a_copy_anywhere_in_a_home_or_on_a_card_goes_with_the_photo_and_other_photos_there_stay() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    let root = tablet.temp.path().to_owned();
+    let places = [
+        "home/anna/Documents/deep",
+        "home/ben",
+        "media/anna/CARD/DCIM",
+    ];
+    for place in places {
+        std::fs::create_dir_all(root.join(place)).unwrap();
+        std::fs::write(root.join(place).join("copy.bin"), jpeg(1)).unwrap();
+        // Of the same length, and none of the nursery's business.
+        std::fs::write(root.join(place).join("other.jpg"), jpeg(9)).unwrap();
+    }
+    std::fs::hard_link(tablet.path("a.jpg"), root.join("home/ben/linked.jpg")).unwrap();
+    tablet.look();
+    assert_eq!(tablet.list().len(), 1);
+    assert_eq!(tablet.only().files, 5);
+    withdraw(&mut tablet);
+    for place in places {
+        assert!(!root.join(place).join("copy.bin").exists(), "{place}");
+        assert!(root.join(place).join("other.jpg").exists(), "{place}");
+    }
+    assert!(!root.join("home/ben/linked.jpg").exists());
+    tablet.assert_sound();
+    // One that comes later is found by the next look.
+    std::fs::write(root.join("home/ben/again.jpg"), jpeg(1)).unwrap();
+    tablet.look();
+    assert!(!root.join("home/ben/again.jpg").exists());
+    tablet.pass_hours(96);
+    std::fs::write(root.join("home/ben/behind.jpg"), jpeg(1)).unwrap();
+    tablet.settle();
+    assert!(!root.join("home/ben/behind.jpg").exists());
+    assert_eq!(tablet.receipts().len(), 1);
+}
+
+#[test]
+fn a_photo_known_only_later_is_recognised_in_a_copy_that_was_there_before() {
+    let mut tablet = Tablet::new();
+    let elsewhere = tablet.temp.path().join("home/anna/early.jpg");
+    tablet.write("b.jpg", &jpeg(2));
+    std::fs::write(&elsewhere, jpeg(1)).unwrap();
+    tablet.look();
+    tablet.write("a.jpg", &jpeg(1));
+    tablet.look();
+    tablet.look();
+    assert!(tablet.list().iter().any(|l| l.files == 2));
+}
+
+#[test]
+fn a_descriptor_opened_before_reads_on_while_withheld_and_nothing_once_sealed() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    let mut open = File::open(tablet.path("a.jpg")).unwrap();
+    let mut read = || {
+        open.rewind().unwrap();
+        let mut bytes = Vec::new();
+        open.read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    tablet.now.doubtful = true;
+    tablet.settle();
+    assert_eq!(read(), jpeg(1));
+    tablet.now.doubtful = false;
+    withdraw(&mut tablet);
+    assert!(read().is_empty());
+}
+
+#[test]
+fn a_photo_renamed_or_moved_while_the_agent_was_off_is_the_same_photo() {
+    let mut tablet = Tablet::new();
+    let id = tablet.photo_of_one("a.jpg");
+    tablet.engine = None;
+    std::fs::create_dir(tablet.path("album")).unwrap();
+    std::fs::rename(tablet.path("a.jpg"), tablet.path("album/b")).unwrap();
+    tablet.restart();
+    tablet.look();
+    let listed = tablet.only();
+    assert_eq!((listed.id, listed.tagging), (id, Tagging::Complete));
+    withdraw(&mut tablet);
+    assert!(tablet.pictures().is_empty());
+}
+
+#[test]
+fn a_link_in_a_capture_root_is_told_and_not_followed() {
+    let mut tablet = Tablet::new();
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("a.jpg"), jpeg(1)).unwrap();
+    std::os::unix::fs::symlink(outside.path(), tablet.path("way")).unwrap();
+    std::os::unix::fs::symlink(outside.path().join("a.jpg"), tablet.path("b.jpg")).unwrap();
+    tablet.look();
+    assert!(tablet.list().is_empty());
+    assert_eq!(tablet.links, 2);
+}
+
+#[test]
+fn a_photo_in_the_trash_of_a_card_goes_with_its_information() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    let trash = tablet.temp.path().join("media/anna/CARD/.Trash-1000");
+    for dir in ["files", "info"] {
+        std::fs::create_dir_all(trash.join(dir)).unwrap();
+    }
+    std::fs::write(trash.join("files/a.jpg"), jpeg(1)).unwrap();
+    std::fs::write(trash.join("info/a.jpg.trashinfo"), "[Trash Info]").unwrap();
+    tablet.look();
+    withdraw(&mut tablet);
+    assert!(!trash.join("files/a.jpg").exists());
+    assert!(!trash.join("info/a.jpg.trashinfo").exists());
+}
