@@ -60,6 +60,9 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
     let is_new = ledger.adopt(&identity.enrolment)?;
     let clock = TrustedClock::open(ledger.clone(), Arc::clone(&doors.clock))?;
     record_start(&ledger, clock.now().at, is_new)?;
+    if let Err(error) = ledger.keep_reserve() {
+        tracing::error!(error = %crate::whole_text(&error), "no room could be set aside for the record; a full disk will stop it");
+    }
     let board = OutcomeBoard::open(ledger.clone(), clock.now().at)?;
     let connection = Arc::new(Connection::new(store, ledger.clone()));
     let (photos, photos_task) = PhotosTask::open(PhotosContext {
@@ -119,6 +122,7 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         Err(error) => no_page(&shared, &error)?,
     }
     parts.spawn(named("upkeep", upkeep(shared.clone())));
+    parts.spawn(named("record's standing", tell_obstacles(shared.clone())));
     if let Some(refusals) = refusals {
         parts.spawn(named(
             "record of refused programs",
@@ -237,6 +241,7 @@ async fn upkeep(shared: Shared) {
             }
             if minute.is_multiple_of(PRUNE_EVERY) {
                 shared.ledger.prune(now)?;
+                shared.ledger.keep_reserve()?;
             }
             Ok::<_, LedgerError>(())
         });
@@ -247,6 +252,14 @@ async fn upkeep(shared: Shared) {
             }
             Err(error) => tracing::error!(%error, "the ledger's upkeep failed"),
         }
+    }
+}
+
+/// The server hears at once that nothing is known, and that it is again.
+async fn tell_obstacles(shared: Shared) {
+    let mut obstacle = shared.ledger.obstacle();
+    while obstacle.changed().await.is_ok() {
+        shared.board.stir();
     }
 }
 

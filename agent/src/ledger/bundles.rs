@@ -45,6 +45,24 @@ struct NewestRow {
 impl Ledger {
     /// Checks a bundle against the anchors and the newest generation, and stores it. Whether it was new.
     pub fn accept_bundle(&self, signed: Signed) -> Result<bool, BundleRefused> {
+        let accepted = self.accept(signed);
+        let obstacle = match &accepted {
+            Err(BundleRefused::Ledger(error)) => Some(format!(
+                "a newer policy arrived and could not be stored: {}; free some space on the tablet, or have it looked at",
+                crate::whole_text(error)
+            )),
+            // One that is refused for what it says changes nothing about what is known.
+            Ok(_) | Err(BundleRefused::Bundle(_) | BundleRefused::Anchors(_)) => None,
+        };
+        self.shared.obstacle.send_if_modified(|now| {
+            let changed = *now != obstacle;
+            *now = obstacle;
+            changed
+        });
+        accepted
+    }
+
+    fn accept(&self, signed: Signed) -> Result<bool, BundleRefused> {
         let (anchors, device, newest) = self.read(|sql| {
             Ok::<_, LedgerError>((
                 current_anchors(sql)?,

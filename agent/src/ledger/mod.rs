@@ -8,6 +8,7 @@ mod bundles;
 mod enrolment;
 mod migrations;
 mod repeats;
+mod reserve;
 mod spool;
 
 pub use bundles::BundleRefused;
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 use nestwarden_policy_schema::envelope::VerifiedBundle;
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::id::DeviceId;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -42,6 +44,7 @@ struct Shared {
     bundle: watch::Sender<Option<Arc<VerifiedBundle>>>,
     recorded: watch::Sender<u64>,
     problems: Mutex<Vec<String>>,
+    obstacle: watch::Sender<Option<String>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +110,7 @@ impl Ledger {
                 bundle: watch::Sender::new(None),
                 recorded: watch::Sender::new(0),
                 problems: Mutex::default(),
+                obstacle: watch::Sender::new(None),
             }),
         };
         ledger.take_up()?;
@@ -164,6 +168,11 @@ impl Ledger {
     /// The number of the newest event, as it grows.
     pub fn event_recorded(&self) -> watch::Receiver<u64> {
         self.shared.recorded.subscribe()
+    }
+
+    /// Why what the server last sent could not be stored; while it says so, nothing is known to be as the policy wants it.
+    pub fn obstacle(&self) -> watch::Receiver<Option<String>> {
+        self.shared.obstacle.subscribe()
     }
 
     /// What was found wrong when the ledger was opened, once, for an alarm as soon as there is a trusted time.
@@ -227,6 +236,9 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // The log keeps its length for the next run, which may find the disk full.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     if flags.contains(OpenFlags::SQLITE_OPEN_READ_WRITE) {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;

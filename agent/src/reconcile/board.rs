@@ -62,7 +62,7 @@ impl OutcomeBoard {
             measured_at: at,
         };
         if differs {
-            self.shared.ledger.transaction(|tx| {
+            let kept = self.shared.ledger.transaction(|tx| {
                 save(tx.sql(), &report)?;
                 if !held {
                     let body = EventBody::ControlChanged {
@@ -72,19 +72,60 @@ impl OutcomeBoard {
                     tx.record(at, &body)?;
                 }
                 Ok::<_, LedgerError>(())
-            })?;
+            });
+            if let Err(error) = kept {
+                self.cannot_record(control, &error, at);
+                return Err(error);
+            }
             last.insert(control, report.outcome.clone());
         }
         lock(&self.shared.measured).insert(control, report);
         drop(last);
         if differs {
-            self.shared.changed.send_modify(|count| *count += 1);
+            self.stir();
         }
         Ok(differs)
     }
 
-    /// Every control, in order. One that was not measured since the agent started is unknown.
+    /// What cannot be written down is not claimed.
+    fn cannot_record(&self, control: ControlName, error: &LedgerError, at: Timestamp) {
+        let report = ControlReport {
+            control,
+            outcome: Outcome::Unknown {
+                error: format!(
+                    "what was measured cannot be recorded: {}; free some space on the tablet, or have it looked at",
+                    crate::whole_text(error)
+                ),
+            },
+            measured_at: at,
+        };
+        let outcome = report.outcome.clone();
+        let before = lock(&self.shared.measured).insert(control, report);
+        if before.is_none_or(|before| before.outcome != outcome) {
+            self.stir();
+        }
+    }
+
+    /// Lets whoever tells the server look again.
+    pub fn stir(&self) {
+        self.shared.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Every control, in order. One that was not measured since the agent started is unknown, and so is every one while
+    /// the ledger cannot take what the server sends.
     pub fn reports(&self) -> Vec<ControlReport> {
+        let mut reports = self.measured();
+        if let Some(error) = self.shared.ledger.obstacle().borrow().clone() {
+            for report in &mut reports {
+                report.outcome = Outcome::Unknown {
+                    error: error.clone(),
+                };
+            }
+        }
+        reports
+    }
+
+    fn measured(&self) -> Vec<ControlReport> {
         let measured = lock(&self.shared.measured);
         ControlName::ALL
             .into_iter()
