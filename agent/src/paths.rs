@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+pub(crate) const LAST_BUNDLE: &str = "last-bundle.json";
+
 /// Where everything is. The root is `/` on a tablet.
 #[derive(Clone, Debug)]
 pub struct Paths {
@@ -51,6 +53,16 @@ impl Paths {
 
     pub fn ledger_path(&self) -> PathBuf {
         self.state_dir().join("ledger.db")
+    }
+
+    /// Says that a record was begun here, and for whom.
+    pub fn record_begun_path(&self) -> PathBuf {
+        self.state_dir().join("record-begun")
+    }
+
+    /// A copy of the policy in force, for when the ledger is lost.
+    pub fn last_bundle_path(&self) -> PathBuf {
+        self.state_dir().join(LAST_BUNDLE)
     }
 
     /// Sockets and whatever may go at a reboot.

@@ -3,7 +3,7 @@
 use crate::clock::TrustedClock;
 use crate::door::Doors;
 use crate::identity::{Identity, IdentityStore, KeySeal};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{self, Ledger, LedgerError, TakenUp};
 use crate::local_api::{LocalApi, StatusSource};
 use crate::page::Page;
 use crate::paths::Paths;
@@ -56,8 +56,7 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
     let _only = only_agent(&paths)?;
     let store = IdentityStore::new(&paths);
     let identity = store.load()?.ok_or(LedgerError::NotEnrolled)?;
-    let ledger = Ledger::open(&paths)?;
-    let is_new = ledger.adopt(&identity.enrolment)?;
+    let TakenUp { ledger, is_new } = ledger::take_up(&paths, &identity.enrolment)?;
     let clock = TrustedClock::open(ledger.clone(), Arc::clone(&doors.clock))?;
     record_start(&ledger, clock.now().at, is_new)?;
     if let Err(error) = ledger.keep_reserve() {
@@ -212,7 +211,7 @@ fn record_start(ledger: &Ledger, at: Timestamp, is_new: bool) -> Result<(), Ledg
             },
         )?;
         for what in problems {
-            tracing::error!(what, "the ledger was found damaged");
+            tracing::error!(what, "the record was found damaged");
             tx.record(at, &EventBody::Alarm { what })?;
         }
         Ok(())

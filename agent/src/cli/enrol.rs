@@ -5,7 +5,7 @@ use super::print::{self, Output};
 use crate::clock::TrustedClock;
 use crate::door::Doors;
 use crate::identity::{IdentityStore, enrol};
-use crate::ledger::{Enrolment, Ledger, LedgerError};
+use crate::ledger::{self, Enrolment, LedgerError};
 use crate::paths::Paths;
 use nestwarden_policy_schema::enrol_link::EnrolLink;
 use serde_json::json;
@@ -47,8 +47,7 @@ fn take_over(
     doors: &Doors,
     round_trip: std::time::Duration,
 ) -> Result<(), LedgerError> {
-    let ledger = Ledger::open(paths)?;
-    ledger.adopt(enrolment)?;
+    let ledger = ledger::take_up(paths, enrolment)?.ledger;
     let clock = TrustedClock::open(ledger.clone(), Arc::clone(&doors.clock))?;
     clock.confirm(enrolment.enrolled_at, round_trip)?;
     clock.checkpoint()?;

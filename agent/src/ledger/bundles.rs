@@ -82,6 +82,7 @@ impl Ledger {
     /// Stores a bundle, the anchors it brings, and its generation, in one transaction; then tells who watches.
     pub fn store_bundle(&self, bundle: VerifiedBundle) -> Result<(), LedgerError> {
         self.transaction(|tx| store(tx, &bundle))?;
+        self.copy_bundle(bundle.signed());
         self.shared.bundle.send_replace(Some(Arc::new(bundle)));
         Ok(())
     }

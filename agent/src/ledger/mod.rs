@@ -6,6 +6,7 @@
 
 mod bundles;
 mod enrolment;
+mod lost;
 mod migrations;
 mod repeats;
 mod reserve;
@@ -13,6 +14,8 @@ mod spool;
 
 pub use bundles::BundleRefused;
 pub use enrolment::Enrolment;
+pub(crate) use lost::was_lost;
+pub use lost::{TakenUp, take_up};
 pub use repeats::REPEAT_WINDOW;
 pub use spool::{MAX_BODY_BYTES, MAX_WAITING};
 

@@ -69,11 +69,13 @@ impl Engine {
             return Ok(());
         }
         let begun_ns = self.file_system_now()?;
+        // What was there before the record was lost was not there before the enrolment.
+        let was_lost = self.ledger.read(crate::ledger::was_lost)?;
         self.commit(Write::RootsBegun, |tx| {
             for pattern in new {
                 tx.sql().execute(
-                    "INSERT OR IGNORE INTO photo_root (pattern, begun_ns, done) VALUES (?1, ?2, 0)",
-                    params![pattern, begun_ns],
+                    "INSERT OR IGNORE INTO photo_root (pattern, begun_ns, done) VALUES (?1, ?2, ?3)",
+                    params![pattern, begun_ns, was_lost],
                 )?;
             }
             Ok(())

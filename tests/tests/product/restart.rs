@@ -69,6 +69,31 @@ fn a_server_put_back_to_an_earlier_day_loosens_nothing_and_gets_its_events_again
     .unwrap();
 }
 
+#[test]
+fn a_tablet_whose_record_is_lost_keeps_no_photo_that_nobody_accounts_for() {
+    let mut fleet = setting_with_tablet();
+    let of_ben = photo_of(&fleet, 1, &[BEN]);
+    fleet.tablets[0].wait_until_reported().unwrap();
+    fleet.tablets[0].stop().unwrap();
+    let state = fleet.tablets[0].root_dir().join("var/lib/nestwarden");
+    for file in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        fs::remove_file(state.join(file)).unwrap();
+    }
+    fleet.tablets[0].launch().unwrap();
+    fleet.tablets[0].wait_until_running().unwrap();
+    // Everybody in the room permits photos.
+    until("the photo known again", || {
+        fleet.tablets[0].known_photo_id(&of_ben.path)
+    })
+    .unwrap();
+    fleet.server.withdraw(BEN).unwrap();
+    until("the photo out of use", || {
+        fleet.tablets[0].check()?;
+        Ok((!of_ben.is_in_use()).then_some(()))
+    })
+    .unwrap();
+}
+
 /// Database files, with whatever SQLite keeps beside them.
 fn copy_database(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
