@@ -1,18 +1,24 @@
 //! The running agent: every part, and what joins them.
 
 use crate::clock::TrustedClock;
+use crate::control::EnforceError;
 use crate::door::Doors;
 use crate::identity::{Identity, IdentityStore, KeySeal};
 use crate::ledger::{self, Ledger, LedgerError, TakenUp};
 use crate::local_api::{LocalApi, StatusSource};
 use crate::page::Page;
 use crate::paths::Paths;
-use crate::photos::{PhotosContext, PhotosHandle, PhotosTask, UnsealRefusal, Unsealer};
+use crate::photos::{
+    PhotosContext, PhotosError, PhotosHandle, PhotosTask, UnsealRefusal, Unsealer,
+};
 use crate::platform::guard_wire::Refusal;
 use crate::platform::notify::ServiceManager;
 use crate::platform::{self, Enforcers};
+use crate::reconcile;
 use crate::reconcile::board::OutcomeBoard;
+use crate::reconcile::handback;
 use crate::reconcile::pass::HeldControl;
+use crate::reconcile::pulse::Pulse;
 use crate::reconcile::task::Reconciler;
 use crate::settings::Settings;
 use crate::status::Status;
@@ -21,19 +27,27 @@ use crate::{VERSION, control, time_zone_data};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use nestwarden_policy_schema::Generation;
+use nestwarden_policy_schema::consent::Stage;
+use nestwarden_policy_schema::control::ControlName;
 use nestwarden_policy_schema::device_api::{Inventory, code};
 use nestwarden_policy_schema::event::EventBody;
+use std::collections::BTreeMap;
 use std::fs::File;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+/// Nobody can sign in before the tablet was held once, and nobody waits longer than this for it.
+const HELD_WITHIN: Duration = Duration::from_secs(45);
 const UPKEEP_EVERY: Duration = Duration::from_mins(1);
 /// The last time seen and the times of measurement are written down this often.
 const CHECKPOINT_EVERY: u32 = 5;
 const PRUNE_EVERY: u32 = 60;
+
+const LEAVING: &str = "leaving";
 
 /// What every part shares.
 #[derive(Clone)]
@@ -43,6 +57,7 @@ struct Shared {
     board: OutcomeBoard,
     photos: PhotosHandle,
     paths: Paths,
+    handing_back: watch::Sender<bool>,
     standing: Arc<Standing>,
 }
 
@@ -55,6 +70,7 @@ struct Standing {
 pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyhow::Result<()> {
     let _only = only_agent(&paths)?;
     let store = IdentityStore::new(&paths);
+    let leaving = store.clone();
     let identity = store.load()?.ok_or(LedgerError::NotEnrolled)?;
     let TakenUp { ledger, is_new } = ledger::take_up(&paths, &identity.enrolment)?;
     let clock = TrustedClock::open(ledger.clone(), Arc::clone(&doors.clock))?;
@@ -78,6 +94,7 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         board: board.clone(),
         photos: photos.clone(),
         paths: paths.clone(),
+        handing_back: watch::Sender::new(handback::asked(&ledger)?.is_some()),
         standing: Arc::new(Standing { identity }),
     };
 
@@ -99,6 +116,7 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
     let page = Page::bind(&paths, &settings, photos.clone(), names).await;
     let mut enforcers = platform::enforcers(&paths);
     let refusals = enforcers.apps.take_refusals();
+    let pulse = Pulse::default();
     let reconciler = Reconciler {
         ledger: ledger.clone(),
         clock: clock.clone(),
@@ -106,10 +124,15 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         controls: controls(enforcers),
         drift: platform::drift_signals(&paths),
         session: photos.open_session(),
+        handing_back: shared.handing_back.clone(),
+        pulse: pulse.clone(),
     };
 
     let mut parts = JoinSet::new();
-    parts.spawn(named("photos", photos_task.run()));
+    parts.spawn(named(
+        "photos",
+        until_handed_back(photos_task.run(), shared.handing_back.subscribe()),
+    ));
     parts.spawn(named("reconciler", reconciler.run()));
     parts.spawn(named("server connection", crate::sync::run(sync)));
     parts.spawn(named("local socket", api.run()));
@@ -122,20 +145,21 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
     }
     parts.spawn(named("upkeep", upkeep(shared.clone())));
     parts.spawn(named("record's standing", tell_obstacles(shared.clone())));
+    parts.spawn(named(LEAVING, leave(shared.clone(), leaving)));
     if let Some(refusals) = refusals {
         parts.spawn(named(
             "record of refused programs",
             record_refusals(shared.clone(), refusals),
         ));
     }
-    let ended = until_told_or_broken(&mut parts).await;
+    let ended = until_told_or_broken(&mut parts, &pulse).await;
     parts.shutdown().await;
     tokio::task::spawn_blocking(move || checkpoint(&shared)).await??;
     ended
 }
 
 /// The agent that holds the lock is the only one on this state; the lock goes with the process.
-fn only_agent(paths: &Paths) -> anyhow::Result<File> {
+pub(crate) fn only_agent(paths: &Paths) -> anyhow::Result<File> {
     let path = paths.state_dir().join("agent.lock");
     std::fs::create_dir_all(paths.state_dir())
         .and_then(|()| File::create(&path))
@@ -153,24 +177,40 @@ async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static s
     name
 }
 
-async fn until_told_or_broken(parts: &mut JoinSet<&'static str>) -> anyhow::Result<()> {
+async fn until_told_or_broken(
+    parts: &mut JoinSet<&'static str>,
+    pulse: &Pulse,
+) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let manager = ServiceManager::from_environment();
-    manager.ready();
-    tracing::info!("the agent is running");
     let beat = ServiceManager::watchdog_period().unwrap_or(UPKEEP_EVERY);
+    let mut held = pin!(tokio::time::timeout(HELD_WITHIN, pulse.first()));
+    let mut is_ready = false;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            first = &mut held, if !is_ready => {
+                is_ready = true;
+                if first.is_err() {
+                    tracing::warn!("the first pass over the controls takes long; people may sign in meanwhile");
+                }
+                manager.ready();
+                tracing::info!("the agent is running");
+            }
             part = parts.join_next() => match part {
+                Some(Ok(LEAVING)) => break,
                 Some(Ok(name)) => bail!("the {name} has ended by itself"),
                 Some(Err(error)) => return Err(error).context("a part of the agent failed"),
                 None => bail!("every part of the agent has ended"),
             },
             // The machine's own time: systemd counts in no other.
-            () = tokio::time::sleep(beat) => manager.alive(),
+            () = tokio::time::sleep(beat) => if !is_ready || pulse.is_timely() {
+                manager.alive();
+            } else {
+                tracing::error!("no pass over the controls has ended for minutes; systemd will start the agent again");
+            },
         }
     }
     manager.stopping();
@@ -184,6 +224,27 @@ fn no_page(shared: &Shared, error: &std::io::Error) -> Result<(), LedgerError> {
     let alarm = EventBody::Alarm { what };
     shared.ledger.record(shared.clock.now().at, &alarm)?;
     Ok(())
+}
+
+/// Gives every control back, without a running agent: which were, and what failed.
+pub(crate) async fn release(
+    ledger: &Ledger,
+    paths: &Paths,
+) -> anyhow::Result<(Vec<ControlName>, Vec<String>)> {
+    let (mut released, mut failed) = (Vec::new(), Vec::new());
+    for control in controls(platform::enforcers(paths)) {
+        match control.release().await {
+            // What this machine cannot have, it cannot have had changed.
+            Ok(()) | Err(EnforceError::Unsupported(_)) => released.push(control.name()),
+            Err(error) => failed.push(format!(
+                "{} could not be given back: {}",
+                control.name(),
+                error.whole_text()
+            )),
+        }
+    }
+    reconcile::task::note_released(ledger, &released)?;
+    Ok((released, failed))
 }
 
 fn controls(enforcers: Enforcers) -> Vec<HeldControl> {
@@ -222,6 +283,56 @@ pub(crate) fn enrolled_event() -> EventBody {
     EventBody::Enrolled {
         agent_version: VERSION.to_owned(),
         platform: crate::identity::enrol::platform(),
+    }
+}
+
+/// From when the server asks for the tablet back, photos stay as they are.
+async fn until_handed_back(
+    photos: impl Future<Output = ()>,
+    mut handing_back: watch::Receiver<bool>,
+) {
+    tokio::select! {
+        () = photos => return,
+        _ = handing_back.wait_for(|asked| *asked) => {}
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Ends once the tablet was handed back and the server knows; with it goes the key, and nothing starts again.
+async fn leave(shared: Shared, store: IdentityStore) {
+    let mut handing_back = shared.handing_back.subscribe();
+    let mut acknowledged = shared.ledger.event_acknowledged();
+    let mut recorded = shared.ledger.event_recorded();
+    // Fails only when the sender is gone, which is here.
+    let _ = handing_back.wait_for(|asked| *asked).await;
+    loop {
+        let on_disk = *acknowledged.borrow_and_update();
+        recorded.mark_unchanged();
+        let (ledger, store) = (shared.ledger.clone(), store.clone());
+        let left = tokio::task::spawn_blocking(move || {
+            let done = handback::asked(&ledger)?.and_then(|hand_back| hand_back.done);
+            if done.is_none_or(|done| on_disk < done.told_by) {
+                return Ok(false);
+            }
+            store.remove()?;
+            Ok::<_, anyhow::Error>(true)
+        });
+        match left.await {
+            Ok(Ok(true)) => {
+                tracing::info!("this tablet was handed back, and the server knows");
+                return;
+            }
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "the tablet's key could not be removed");
+            }
+            Err(error) => tracing::error!(%error, "leaving failed"),
+        }
+        tokio::select! {
+            _ = acknowledged.changed() => {}
+            _ = recorded.changed() => {}
+        }
     }
 }
 
@@ -325,8 +436,12 @@ fn inventory_source(shared: Shared) -> InventorySource {
     Arc::new(move || {
         let shared = shared.clone();
         Box::pin(async move {
-            let photos = shared.photos.counts().await;
-            let found = shared.photos.found_at_enrolment().await;
+            let photos = shared.photo_counts().await;
+            let found = match shared.photos.found_at_enrolment().await {
+                // The task ended, and nothing is decided about them here any more.
+                Err(_) if *shared.handing_back.borrow() => Ok(BTreeMap::new()),
+                found => found,
+            };
             let now = shared.clock.now();
             let failed = |error: &dyn std::error::Error| crate::whole_text(error);
             Ok(Inventory {
@@ -373,7 +488,7 @@ fn status_source(shared: Shared, sync: watch::Receiver<SyncState>) -> StatusSour
                 events_waiting: shared.events_waiting().await.unwrap_or_default(),
                 controls: shared.board.reports(),
                 session,
-                photos: shared.photos.counts().await.unwrap_or_default(),
+                photos: shared.photo_counts().await.unwrap_or_default(),
                 found_at_enrolment: shared.photos.found_at_enrolment().await.unwrap_or_default(),
                 certificate_ends_at: identity.not_after,
                 key_sealed: identity.seal == KeySeal::Machine,
@@ -387,6 +502,15 @@ impl Shared {
         self.ledger
             .bundle()
             .map_or(Generation::NONE, |bundle| bundle.generation())
+    }
+
+    async fn photo_counts(&self) -> Result<BTreeMap<Stage, u64>, PhotosError> {
+        if !*self.handing_back.borrow() {
+            return self.photos.counts().await;
+        }
+        let ledger = self.ledger.clone();
+        let counts = tokio::task::spawn_blocking(move || handback::photos_left(&ledger));
+        counts.await.unwrap_or(Err(PhotosError::TaskEnded))
     }
 
     async fn events_waiting(&self) -> Result<u64, LedgerError> {

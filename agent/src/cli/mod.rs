@@ -7,6 +7,7 @@ mod enrol;
 mod page;
 mod print;
 mod status;
+mod unenrol;
 
 use crate::door::Doors;
 use crate::local_api::Request;
@@ -68,6 +69,11 @@ enum Command {
     },
     /// Check what the agent depends on
     Doctor,
+    /// Say how far handing this tablet back is, which only its setting can ask for
+    Unenrol,
+    /// Give every control back, before the package is removed
+    #[command(hide = true)]
+    Release,
 }
 
 #[derive(Subcommand)]
@@ -210,6 +216,11 @@ fn execute(cli: Cli, doors: Doors) -> anyhow::Result<Ended> {
         }
         Command::Page { open: false } => page::say(&paths, output),
         Command::Page { open: true } => page::open(&paths),
+        Command::Unenrol => unenrol::unenrol(&paths, output),
+        Command::Release => {
+            log_to_stderr("warn");
+            blocking_on(unenrol::release(&paths, &doors, output))
+        }
         Command::Doctor => {
             log_to_stderr("error");
             blocking_on(doctor::doctor(&paths, &doors, output))

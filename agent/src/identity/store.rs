@@ -132,6 +132,24 @@ impl IdentityStore {
         Ok(())
     }
 
+    /// Whether there is one, whole or not.
+    pub fn exists(&self) -> bool {
+        self.dir.join(CURRENT).exists()
+    }
+
+    /// The tablet is nobody's any more. Durable when it returns; fine where there is none.
+    pub fn remove(&self) -> Result<(), IdentityError> {
+        match fs::remove_dir_all(&self.dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(file("remove", &self.dir)(error))
+            }
+            Ok(()) | Err(_) => match self.dir.parent() {
+                Some(state) if state.exists() => sync_dir(state),
+                Some(_) | None => Ok(()),
+            },
+        }
+    }
+
     fn switch_to(&self, name: &str) -> Result<(), IdentityError> {
         let next = self.dir.join(NEXT);
         match fs::remove_file(&next) {

@@ -46,6 +46,7 @@ struct Shared {
     reader: Mutex<Connection>,
     bundle: watch::Sender<Option<Arc<VerifiedBundle>>>,
     recorded: watch::Sender<u64>,
+    acknowledged: watch::Sender<u64>,
     problems: Mutex<Vec<String>>,
     obstacle: watch::Sender<Option<String>>,
 }
@@ -112,6 +113,7 @@ impl Ledger {
                 reader: Mutex::new(reader),
                 bundle: watch::Sender::new(None),
                 recorded: watch::Sender::new(0),
+                acknowledged: watch::Sender::new(0),
                 problems: Mutex::default(),
                 obstacle: watch::Sender::new(None),
             }),
@@ -178,6 +180,11 @@ impl Ledger {
         self.shared.obstacle.subscribe()
     }
 
+    /// The number of the newest event that the server has on disk, as it grows.
+    pub fn event_acknowledged(&self) -> watch::Receiver<u64> {
+        self.shared.acknowledged.subscribe()
+    }
+
     /// What was found wrong when the ledger was opened, once, for an alarm as soon as there is a trusted time.
     pub fn take_problems(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.shared.problems))
@@ -196,6 +203,7 @@ impl Ledger {
     fn take_up(&self) -> Result<(), LedgerError> {
         let head = self.read(spool::head)?;
         self.shared.recorded.send_replace(head.seq);
+        self.shared.acknowledged.send_replace(self.acked_through()?);
         let (bundle, problems) = self.read(bundles::last_good)?;
         self.shared.bundle.send_replace(bundle.map(Arc::new));
         *lock(&self.shared.problems) = problems;

@@ -163,7 +163,7 @@ impl Ledger {
     /// Notes what the server has on disk. A lower number than before is believed too: its database was restored, and it
     /// gets again whatever is still here.
     pub fn acknowledge(&self, through: u64, now: Timestamp) -> Result<(), LedgerError> {
-        self.transaction(|tx| {
+        let through = self.transaction(|tx| {
             let through = through.min(head(tx.sql())?.seq);
             tx.set_meta(ACKED_KEY, &through.to_string())?;
             tx.sql().execute(
@@ -174,8 +174,10 @@ impl Ledger {
                 "UPDATE events SET acknowledged_at = NULL WHERE seq > ?1 AND acknowledged_at IS NOT NULL",
                 [to_sql(through)],
             )?;
-            Ok(())
-        })
+            Ok::<_, LedgerError>(through)
+        })?;
+        self.shared.acknowledged.send_replace(through);
+        Ok(())
     }
 
     /// Drops what was acknowledged 35 days before `now`; how many. The newest event stays, to chain the next to.

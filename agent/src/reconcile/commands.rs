@@ -1,10 +1,13 @@
 //! Commands in a bundle: each carried out or declined once, whatever happens in between.
 
+use super::handback;
 use crate::ledger::{Ledger, LedgerError, LedgerTx};
 use jiff::Timestamp;
 use nestwarden_policy_schema::bundle::Bundle;
 use nestwarden_policy_schema::command::{ApprovedCommand, CommandKind};
 use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::hold::HoldScope;
+use nestwarden_policy_schema::id::CommandId;
 use nestwarden_policy_schema::trust::Anchors;
 
 const ROTATE_KEY: &str = "passcode_change_asked_at";
@@ -35,8 +38,8 @@ fn once(
     anchors: &Anchors,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let done_key = format!("command/{}", approved.command.id);
-    if tx.meta(&done_key)?.is_some() {
+    let id = approved.command.id;
+    if tx.meta(&done_key(id))?.is_some() {
         return Ok(());
     }
     let outcome = match approved.verified(anchors, bundle.device, now) {
@@ -54,23 +57,53 @@ fn once(
                 }
                 "a new passcode is asked for at the next sign-in".to_owned()
             }
+            CommandKind::Unenrol if is_frozen(bundle) => {
+                "declined: a hold freezes this tablet, and nothing on it may change".to_owned()
+            }
+            // Done, and told, once every control was given back.
+            CommandKind::Unenrol => return handback::ask(tx, id, now),
             CommandKind::Lock
             | CommandKind::Message { .. }
             | CommandKind::Lost
             | CommandKind::Found
-            | CommandKind::Unenrol
             | CommandKind::Wipe => {
                 "declined: this version of the agent cannot carry it out".to_owned()
             }
         },
         Err(error) => format!("declined: {error}"),
     };
-    tx.set_meta(&done_key, &now.to_string())?;
+    note_done(tx, id, now)?;
     let event = EventBody::CommandOutcome {
-        command: approved.command.id,
+        command: id,
         outcome,
     };
     tx.record(now, &event).map(drop)
+}
+
+pub(super) fn note_done(
+    tx: &LedgerTx<'_>,
+    command: CommandId,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    tx.set_meta(&done_key(command), &now.to_string())
+}
+
+fn done_key(command: CommandId) -> String {
+    format!("command/{command}")
+}
+
+/// Whether a hold of a kind that freezes may concern what is on this tablet.
+fn is_frozen(bundle: &Bundle) -> bool {
+    let holds = bundle.holds.holds.iter();
+    holds
+        .filter(|hold| hold.category.freezes())
+        .any(|hold| match hold.scope {
+            HoldScope::Device { device } => device == bundle.device,
+            HoldScope::Photo { .. }
+            | HoldScope::Child { .. }
+            | HoldScope::Staff { .. }
+            | HoldScope::Window { .. } => true,
+        })
 }
 
 #[cfg(test)]
@@ -80,7 +113,8 @@ mod tests {
     use crate::paths::Paths;
     use crate::testing::{Signer, enrolled};
     use nestwarden_policy_schema::command::Command;
-    use nestwarden_policy_schema::id::CommandId;
+    use nestwarden_policy_schema::hold::{Hold, HoldCategory, HoldList};
+    use nestwarden_policy_schema::id::HoldId;
 
     fn now() -> Timestamp {
         "2026-03-02T12:00:00Z".parse().unwrap()
@@ -125,5 +159,49 @@ mod tests {
         let events = ledger.events_after(0, 10, usize::MAX).unwrap();
         let body = events[0].body.as_deref().unwrap();
         assert!(body.contains("needs two people"), "{body}");
+    }
+
+    #[test]
+    fn a_tablet_is_to_be_handed_back_once_and_nothing_is_told_before_it_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let signer = Signer::new();
+        let ledger = enrolled(&Paths::new(dir.path()), &signer);
+        let bundle = with_command(&signer, CommandKind::Unenrol);
+        carry_out(&ledger, &bundle, now()).unwrap();
+        let asked = handback::asked(&ledger).unwrap().unwrap();
+        assert_eq!(
+            (asked.command, asked.done),
+            (bundle.commands[0].command.id, None)
+        );
+        assert_eq!(ledger.head().unwrap().seq, 0);
+        handback::finish(&ledger, now()).unwrap();
+        handback::finish(&ledger, now()).unwrap();
+        carry_out(&ledger, &bundle, now()).unwrap();
+        assert_eq!(ledger.head().unwrap().seq, 1);
+        let done = handback::asked(&ledger).unwrap().unwrap().done.unwrap();
+        assert_eq!(done.told_by, 1);
+    }
+
+    #[test]
+    fn a_tablet_that_a_hold_freezes_is_not_handed_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let signer = Signer::new();
+        let ledger = enrolled(&Paths::new(dir.path()), &signer);
+        let mut bundle = with_command(&signer, CommandKind::Unenrol);
+        let hold = Hold {
+            id: HoldId::from_uuid(uuid::Uuid::now_v7()),
+            scope: HoldScope::Device {
+                device: signer.device,
+            },
+            category: HoldCategory::IllegalContent,
+            opened_at: bundle.issued_at,
+            review_by: bundle.expires_at,
+        };
+        bundle.holds = HoldList::new(bundle.issued_at, vec![hold]);
+        carry_out(&ledger, &bundle, now()).unwrap();
+        assert_eq!(handback::asked(&ledger).unwrap(), None);
+        let events = ledger.events_after(0, 10, usize::MAX).unwrap();
+        let body = events[0].body.as_deref().unwrap();
+        assert!(body.contains("declined: a hold freezes"), "{body}");
     }
 }

@@ -2,8 +2,10 @@
 
 pub mod board;
 mod commands;
+pub mod handback;
 mod hold;
 pub mod pass;
+pub mod pulse;
 pub mod situation;
 pub mod task;
 

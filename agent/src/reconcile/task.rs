@@ -1,8 +1,10 @@
 //! The reconciler: one task that holds every control whenever something it depends on changes, and once a minute anyway.
 
 use super::board::OutcomeBoard;
+use super::handback::HandBack;
 use super::pass::{HeldControl, missing_features, too_old};
-use super::{commands, situation};
+use super::pulse::Pulse;
+use super::{commands, handback, situation};
 use crate::clock::TrustedClock;
 use crate::control::{EnforceError, Situation};
 use crate::ledger::{Ledger, LedgerError};
@@ -33,6 +35,10 @@ pub struct Reconciler {
     /// "Look at this control again", from where the operating system can tell.
     pub drift: mpsc::Receiver<ControlName>,
     pub session: watch::Receiver<Option<SessionId>>,
+    /// Becomes true once the server asked for the tablet back.
+    pub handing_back: watch::Sender<bool>,
+    /// Beats after every pass.
+    pub pulse: Pulse,
 }
 
 /// A control as it last was in order, and in what situation: changing by itself after that is drift.
@@ -48,6 +54,8 @@ impl Reconciler {
             controls,
             mut drift,
             mut session,
+            handing_back,
+            pulse,
         } = self;
         let mut bundles = ledger.watch_bundle();
         let mut doubt = clock.watch_doubt();
@@ -57,6 +65,7 @@ impl Reconciler {
             board,
             controls: controls.into_iter().map(Arc::new).collect(),
             settled: Settled::new(),
+            handing_back,
         };
         let mut only = BTreeSet::new();
         let mut drift_open = true;
@@ -71,6 +80,7 @@ impl Reconciler {
                 }
                 None => PERIOD,
             };
+            pulse.beat();
             only.clear();
             let door = clock.door();
             tokio::select! {
@@ -98,6 +108,7 @@ struct Looker {
     board: OutcomeBoard,
     controls: Vec<Arc<HeldControl>>,
     settled: Settled,
+    handing_back: watch::Sender<bool>,
 }
 
 impl Looker {
@@ -113,11 +124,13 @@ impl Looker {
             let (ledger, bundle) = (self.ledger.clone(), Arc::clone(bundle));
             tokio::task::spawn_blocking(move || {
                 commands::carry_out(&ledger, bundle.bundle(), now.at)?;
-                commands::passcode_change_asked_at(&ledger)
+                let asked_at = commands::passcode_change_asked_at(&ledger)?;
+                Ok::<_, LedgerError>((asked_at, handback::asked(&ledger)?))
             })
         };
         let asked_at = match prepared.await {
-            Ok(Ok(asked_at)) => asked_at,
+            Ok(Ok((_, Some(hand_back)))) => return self.hand_back(&hand_back).await,
+            Ok(Ok((asked_at, None))) => asked_at,
             Ok(Err(error)) => {
                 tracing::error!(error = %crate::whole_text(&error), "the commands of the bundle could not be read");
                 None
@@ -181,19 +194,64 @@ impl Looker {
         let_go
     }
 
+    /// Gives every control back; those that fail are tried again at the next pass.
+    async fn hand_back(&mut self, hand_back: &HandBack) {
+        self.handing_back.send_replace(true);
+        if hand_back.done.is_some() {
+            return;
+        }
+        let mut giving = JoinSet::new();
+        for control in self.controls.iter().map(Arc::clone) {
+            giving.spawn(async move { (control.release().await, control) });
+        }
+        let mut all_given_back = true;
+        while let Some(given) = giving.join_next().await {
+            let Ok((released, control)) = given else {
+                all_given_back = false;
+                continue;
+            };
+            all_given_back &= self.note_release(&control, released).await;
+        }
+        if !all_given_back {
+            return;
+        }
+        for control in &self.controls {
+            self.report(control.name(), Outcome::Unmanaged, Vec::new(), None)
+                .await;
+        }
+        let (ledger, at) = (self.ledger.clone(), self.clock.now().at);
+        let done = tokio::task::spawn_blocking(move || handback::finish(&ledger, at));
+        log_failure(
+            done.await,
+            "that the tablet was handed back could not be recorded",
+        );
+    }
+
     async fn give_back(&mut self, control: &HeldControl) {
+        let released = control.release().await;
+        self.note_release(control, released).await;
+    }
+
+    /// Whether it is given back.
+    async fn note_release(
+        &mut self,
+        control: &HeldControl,
+        released: Result<(), EnforceError>,
+    ) -> bool {
         let name = control.name();
         self.settled.remove(&name);
-        match control.release().await {
+        match released {
             // What this machine cannot have, it cannot have had changed.
             Ok(()) | Err(EnforceError::Unsupported(_)) => {
                 self.set_enforced(name, Enforced::No).await;
+                true
             }
             Err(error) => {
                 let outcome = Outcome::Unknown {
                     error: format!("giving it back failed: {}", error.whole_text()),
                 };
                 self.report(name, outcome, Vec::new(), None).await;
+                false
             }
         }
     }
@@ -317,6 +375,16 @@ impl Looker {
     }
 }
 
+/// Notes that these are no longer in force. Blocks.
+pub(crate) fn note_released(ledger: &Ledger, released: &[ControlName]) -> Result<(), LedgerError> {
+    ledger.transaction(|tx| {
+        let mut all = names(tx.meta(ENFORCED_KEY)?.as_deref());
+        all.retain(|name| !released.contains(name));
+        let text = serde_json::to_string(&all).map_err(LedgerError::Unwritable)?;
+        tx.set_meta(ENFORCED_KEY, &text)
+    })
+}
+
 #[derive(Clone, Copy)]
 enum Enforced {
     Yes,
@@ -383,191 +451,6 @@ fn log_failure(done: Result<Result<(), LedgerError>, tokio::task::JoinError>, wh
 }
 
 #[cfg(test)]
+#[path = "task_tests.rs"]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
-mod tests {
-    use super::*;
-    use crate::control::{Control, Enforcer};
-    use crate::paths::Paths;
-    use crate::testing::{HandClock, Signer, enrolled};
-    use nestwarden_policy_schema::policy::{Allowed, StoragePolicy};
-    use std::sync::Mutex;
-
-    /// A door that should be shut.
-    struct Door;
-
-    impl Control for Door {
-        const NAME: ControlName = ControlName::Storage;
-        type Desired = ();
-        type Observed = bool;
-        type Change = &'static str;
-
-        fn desired(situation: &Situation) -> Option<()> {
-            situation.policy.storage.as_ref().map(drop)
-        }
-
-        fn diff((): &(), is_open: &bool) -> Vec<&'static str> {
-            if *is_open {
-                vec!["shut the door"]
-            } else {
-                Vec::new()
-            }
-        }
-    }
-
-    #[derive(Clone)]
-    struct House {
-        is_open: Arc<Mutex<bool>>,
-    }
-
-    impl Enforcer<Door> for House {
-        fn observe(&mut self) -> Result<bool, EnforceError> {
-            Ok(*self.is_open.lock().unwrap())
-        }
-
-        fn apply(&mut self, _change: &&'static str) -> Result<(), EnforceError> {
-            *self.is_open.lock().unwrap() = false;
-            Ok(())
-        }
-
-        fn release(&mut self) -> Result<(), EnforceError> {
-            *self.is_open.lock().unwrap() = true;
-            Ok(())
-        }
-    }
-
-    struct Bench {
-        _dir: tempfile::TempDir,
-        signer: Signer,
-        ledger: Ledger,
-        board: OutcomeBoard,
-        house: House,
-        drift: mpsc::Sender<ControlName>,
-        _session: watch::Sender<Option<SessionId>>,
-        task: tokio::task::JoinHandle<()>,
-    }
-
-    impl Drop for Bench {
-        fn drop(&mut self) {
-            self.task.abort();
-        }
-    }
-
-    impl Bench {
-        fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let signer = Signer::new();
-            let ledger = enrolled(&Paths::new(dir.path()), &signer);
-            let door = Arc::new(HandClock::at("2026-03-02T12:00:00Z"));
-            let clock = TrustedClock::open(ledger.clone(), door).unwrap();
-            let board = OutcomeBoard::open(ledger.clone(), clock.now().at).unwrap();
-            let house = House {
-                is_open: Arc::new(Mutex::new(true)),
-            };
-            let (drift, signals) = mpsc::channel(4);
-            let session = watch::Sender::new(None);
-            let reconciler = Reconciler {
-                ledger: ledger.clone(),
-                clock,
-                board: board.clone(),
-                controls: vec![HeldControl::new::<Door, _>(house.clone())],
-                drift: signals,
-                session: session.subscribe(),
-            };
-            Self {
-                _dir: dir,
-                signer,
-                ledger,
-                board,
-                house,
-                drift,
-                _session: session,
-                task: tokio::spawn(reconciler.run()),
-            }
-        }
-
-        fn issue(&self, generation: u64, mode: Option<Mode>) {
-            let mut bundle = self.signer.content(generation);
-            bundle.policy.storage = mode.map(|mode| StoragePolicy {
-                mode,
-                removable_media: Allowed::Never,
-                ..StoragePolicy::default()
-            });
-            let signed = self.signer.sign_bundle(&bundle);
-            assert!(self.ledger.accept_bundle(signed).unwrap());
-        }
-
-        async fn until(&self, wanted: &str) {
-            let mut changed = self.board.watch();
-            loop {
-                changed.mark_unchanged();
-                let storage = self
-                    .board
-                    .reports()
-                    .into_iter()
-                    .find(|r| r.control == ControlName::Storage);
-                if storage.unwrap().outcome.name() == wanted {
-                    return;
-                }
-                changed.changed().await.unwrap();
-            }
-        }
-
-        async fn until_recorded(&self, kind: &str) {
-            let mut recorded = self.ledger.event_recorded();
-            loop {
-                recorded.mark_unchanged();
-                let events = self.ledger.events_after(0, 100, usize::MAX).unwrap();
-                if events
-                    .iter()
-                    .any(|e| e.body.as_ref().unwrap().contains(kind))
-                {
-                    return;
-                }
-                recorded.changed().await.unwrap();
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_bundle_is_enforced_drift_is_told_and_what_is_let_go_is_given_back() {
-        let bench = Bench::new();
-        bench.issue(1, Some(Mode::Enforce));
-        bench.until("corrected").await;
-        bench.until_recorded("bundle_applied").await;
-        assert!(!*bench.house.is_open.lock().unwrap());
-
-        *bench.house.is_open.lock().unwrap() = true;
-        bench.drift.send(ControlName::Storage).await.unwrap();
-        bench.until_recorded("drift_reverted").await;
-        assert!(!*bench.house.is_open.lock().unwrap());
-
-        bench.issue(2, None);
-        bench.until("unmanaged").await;
-        assert!(*bench.house.is_open.lock().unwrap());
-    }
-
-    #[tokio::test]
-    async fn observing_after_enforcing_gives_back_and_says_what_would_change() {
-        let bench = Bench::new();
-        bench.issue(1, Some(Mode::Enforce));
-        bench.until("corrected").await;
-        bench.issue(2, Some(Mode::Observe));
-        bench.until("observed").await;
-        assert!(*bench.house.is_open.lock().unwrap());
-    }
-
-    #[tokio::test]
-    async fn a_bundle_that_needs_a_newer_agent_is_said_so_and_the_rest_is_enforced() {
-        let bench = Bench::new();
-        let mut bundle = bench.signer.content(1);
-        bundle.policy.storage = Some(StoragePolicy::default());
-        bundle
-            .requires
-            .insert(ControlName::Storage, ["storage.9".to_owned()].into());
-        let signed = bench.signer.sign_bundle(&bundle);
-        bench.ledger.accept_bundle(signed).unwrap();
-        bench.until("unsupported").await;
-        bench.until_recorded("\"kind\":\"unsupported\"").await;
-        bench.until_recorded("bundle_applied").await;
-    }
-}
+mod tests;

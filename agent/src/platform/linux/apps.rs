@@ -4,7 +4,7 @@ use super::apps_keeper::{Keeper, own_program};
 use super::apps_mounts::{self, Mount};
 use super::guard_wire::{InForce, Made, Refusal};
 use super::tablet::Tablet;
-use super::{apps_entries, apps_inventory, apps_switches};
+use super::{apps_entries, apps_inventory, apps_switches, guard_handover};
 use crate::control::apps::{
     Apps, AppsChange, AppsObserved, AppsWish, GateSeen, PlaceSeen, RulesInForce,
 };
@@ -294,8 +294,11 @@ impl Enforcer<Apps> for AppsEnforcer {
     }
 
     fn release(&mut self) -> Result<(), EnforceError> {
-        if let Some(keeper) = self.keeper.take() {
-            keeper.dismiss();
+        match self.keeper.take() {
+            Some(keeper) => keeper.dismiss(),
+            // One may stand there from an agent before this one.
+            None => guard_handover::dismiss(&self.tablet.paths().run_dir())
+                .map_err(|error| EnforceError::failed("end the guard of app control", error))?,
         }
         apps_entries::show_all(&self.tablet)?;
         if rustix::process::geteuid().is_root() {

@@ -4,10 +4,18 @@
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{PidfdFlags, pidfd_open};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+const LOCK: &str = "apps-guard.lock";
+const ENDS_WITHIN: Timespec = Timespec {
+    tv_sec: 10,
+    tv_nsec: 0,
+};
 
 /// The lock whose holder is the guard of this root. The kernel says who holds it, so no number in a file can be stale.
 pub(super) struct Seat {
@@ -26,7 +34,7 @@ impl Seat {
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(run_dir.join("apps-guard.lock"))?;
+            .open(run_dir.join(LOCK))?;
         let mut seat = Self {
             file,
             former: None,
@@ -60,6 +68,39 @@ impl Seat {
         let is_held = i32::from(lock.l_type) != libc::F_UNLCK && lock.l_pid > 0;
         is_held.then(|| Pid::from_raw(lock.l_pid))
     }
+}
+
+/// Ends whatever guard there is, and returns once it has ended.
+pub(super) fn dismiss(run_dir: &Path) -> io::Result<()> {
+    if !run_dir.join(LOCK).exists() {
+        return Ok(());
+    }
+    let seat = Seat::find(run_dir)?;
+    let Some(former) = seat.former else {
+        return Ok(());
+    };
+    let guard = match rustix::process::Pid::from_raw(former.as_raw()).map(open_process) {
+        Some(Ok(guard)) => guard,
+        Some(Err(rustix::io::Errno::SRCH)) | None => return Ok(()),
+        Some(Err(error)) => return Err(error.into()),
+    };
+    // Still the one that was opened: a number is given anew only once its process is gone, and then the lock is free.
+    if seat.holder() != Some(former) {
+        return Ok(());
+    }
+    rustix::process::pidfd_send_signal(&guard, rustix::process::Signal::TERM)?;
+    let mut ended = [PollFd::new(&guard, PollFlags::IN)];
+    if poll(&mut ended, Some(&ENDS_WITHIN))? == 0 {
+        return Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("process {former} does not end"),
+        ));
+    }
+    Ok(())
+}
+
+fn open_process(pid: rustix::process::Pid) -> rustix::io::Result<rustix::fd::OwnedFd> {
+    pidfd_open(pid, PidfdFlags::empty())
 }
 
 fn whole_file() -> libc::flock {
