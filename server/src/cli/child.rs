@@ -1,5 +1,6 @@
 //! `child …`: who is on the register, and what is said of them beside consent.
 
+use super::export;
 use super::reply::{Reply, row, table};
 use super::session::Session;
 use crate::domain::child::{self, Done};
@@ -10,6 +11,7 @@ use nestwarden_policy_schema::consent::{ConsentState, LeaveReason, Restriction, 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Action {
@@ -17,6 +19,21 @@ pub(super) enum Action {
     List,
     /// Everything about one child; that somebody looked is logged
     Show { reference: String },
+    /// The letter to the parents: what was removed from tablets, and what we cannot reach
+    Letter {
+        reference: String,
+        #[arg(long, value_enum, default_value = "text")]
+        format: export::Format,
+    },
+    /// Everything known of the child, signed, for a subject access request (manager, DSL or deputy)
+    ///
+    /// Consent history, photo list and receipts; the photos themselves come from the tablets.
+    Export {
+        reference: String,
+        /// A new directory
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
     /// Set or lift a restriction (DSL or deputy). Why is not asked, and nowhere kept
     Restrict {
         reference: String,
@@ -67,6 +84,12 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
     let done = match action {
         Action::List => return list(session).await,
         Action::Show { reference } => return show(&reference, session).await,
+        Action::Letter { reference, format } => {
+            return export::letter(&reference, format, session).await;
+        }
+        Action::Export { reference, out } => {
+            return export::child(&reference, &out, session).await;
+        }
         Action::Restrict {
             reference,
             restriction,

@@ -20,6 +20,13 @@ pub(super) enum Action {
         #[arg(long)]
         all: bool,
     },
+    /// Say that a hold was looked at and stays (DSL or deputy)
+    Review {
+        hold: HoldId,
+        /// Days until it is looked at again, at most 28
+        #[arg(long, default_value = "28")]
+        review_days: i64,
+    },
     /// Ask for a release; when a second person asks too, it is released
     Release { hold: HoldId },
 }
@@ -86,6 +93,17 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
                 ]);
             }
             Ok(Reply::new(json!({ "holds": holds }), table(&rows)))
+        }
+        Action::Review { hold, review_days } => {
+            let by = session.operator()?;
+            let storage = &session.storage;
+            let review_by = hold::review(storage, hold, review_days, by, session.now()).await?;
+            session.nudge();
+            let text = format!("It stays. Look at it again by {review_by}.");
+            Ok(Reply::new(
+                json!({ "hold": hold, "review_by": review_by }),
+                text,
+            ))
         }
         Action::Release { hold } => {
             let by = session.operator()?;

@@ -5,6 +5,7 @@ mod consent;
 mod device;
 mod doctor;
 mod evidence;
+mod export;
 mod hold;
 mod import;
 mod init;

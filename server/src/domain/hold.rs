@@ -13,7 +13,7 @@ pub const REVIEW_WITHIN_DAYS: i64 = 28;
 #[derive(Debug, thiserror::Error)]
 pub enum HoldError {
     #[error(
-        "{name} is neither DSL nor deputy; a hold is opened by one of them: say who with `--as NAME`"
+        "{name} is neither DSL nor deputy; a hold is opened and reviewed by one of them: say who with `--as NAME`"
     )]
     NotDsl { name: String },
     #[error("`--review-days` is {days}; write 1 to {REVIEW_WITHIN_DAYS}")]
@@ -61,9 +61,7 @@ pub async fn open(
             name: by.name.clone(),
         });
     }
-    if !(1..=REVIEW_WITHIN_DAYS).contains(&review_days) {
-        return Err(HoldError::Review { days: review_days });
-    }
+    let review_by = review_by(review_days, now)?;
     if let HoldScope::Window { from, to } = scope
         && to <= from
     {
@@ -74,9 +72,7 @@ pub async fn open(
         scope,
         category,
         opened_at: now,
-        review_by: now
-            .checked_add(SignedDuration::from_hours(24 * review_days))
-            .unwrap_or(Timestamp::MAX),
+        review_by,
     };
     let audit = audit(&hold, "hold.open", by, now);
     let row = HoldRow {
@@ -87,6 +83,38 @@ pub async fn open(
     };
     storage.hold_open(&row, &audit).await?;
     Ok(hold)
+}
+
+/// Somebody looked, and it stays: the new day for the next look.
+pub async fn review(
+    storage: &Storage,
+    id: HoldId,
+    review_days: i64,
+    by: &Operator,
+    now: Timestamp,
+) -> Result<Timestamp, HoldError> {
+    if !is_dsl(by) {
+        return Err(HoldError::NotDsl {
+            name: by.name.clone(),
+        });
+    }
+    let review_by = review_by(review_days, now)?;
+    let row = storage.hold_find(id).await?.ok_or(HoldError::Missing(id))?;
+    let audit = audit(&row.hold, "hold.review", by, now);
+    match storage.hold_review(id, review_by, &audit).await? {
+        Changed::Yes => Ok(review_by),
+        Changed::Already => Err(HoldError::Released(id)),
+        Changed::Missing => Err(HoldError::Missing(id)),
+    }
+}
+
+fn review_by(review_days: i64, now: Timestamp) -> Result<Timestamp, HoldError> {
+    if !(1..=REVIEW_WITHIN_DAYS).contains(&review_days) {
+        return Err(HoldError::Review { days: review_days });
+    }
+    Ok(now
+        .checked_add(SignedDuration::from_hours(24 * review_days))
+        .unwrap_or(Timestamp::MAX))
 }
 
 /// The first call notes the wish, a second one by somebody else releases.

@@ -17,6 +17,8 @@ pub enum Act {
     ConfirmImport,
     /// Say who is in a photo, or what becomes of photos found at enrolment.
     Correct,
+    /// Give out what is known of a child.
+    Export,
     /// Import over the admin API.
     Import,
 }
@@ -37,7 +39,8 @@ impl Act {
             | Self::Leave
             | Self::Arrange
             | Self::ConfirmImport
-            | Self::Correct => &[Role::Manager, Role::Dsl, Role::Deputy],
+            | Self::Correct
+            | Self::Export => &[Role::Manager, Role::Dsl, Role::Deputy],
             Self::Import => &[Role::Manager, Role::Dsl, Role::Deputy, Role::ItAdmin],
         }
     }
@@ -49,7 +52,8 @@ impl Act {
             | Self::Leave
             | Self::Arrange
             | Self::ConfirmImport
-            | Self::Correct => "a manager, the DSL or a deputy",
+            | Self::Correct
+            | Self::Export => "a manager, the DSL or a deputy",
             Self::Import => "a manager, the DSL, a deputy or an IT admin",
         }
     }
@@ -63,6 +67,7 @@ impl Act {
             Self::ConfirmImport => "confirm an import",
             Self::Import => "import a register",
             Self::Correct => "decide on photos",
+            Self::Export => "give out what is known of a child",
         }
     }
 }

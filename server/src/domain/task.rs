@@ -45,7 +45,7 @@ struct Today<'a> {
 /// Looks over register, holds and photos, opens what is to be done and closes what is over. Harmless to repeat.
 pub async fn round(storage: &Storage, now: Timestamp) -> Result<TaskChanges, StorageError> {
     // Without a calendar nobody knows which day it is in the setting, and there is no tablet either.
-    let Some(calendar) = calendar(storage).await? else {
+    let Some(calendar) = local_calendar(storage).await? else {
         return Ok(TaskChanges::default());
     };
     let register = Register::load(storage).await?;
@@ -80,7 +80,7 @@ pub async fn round(storage: &Storage, now: Timestamp) -> Result<TaskChanges, Sto
 }
 
 /// The setting's calendar, from its first profile that can be read.
-async fn calendar(storage: &Storage) -> Result<Option<Calendar>, StorageError> {
+pub async fn local_calendar(storage: &Storage) -> Result<Option<Calendar>, StorageError> {
     let profiles = storage.profile_list().await?;
     Ok(profiles
         .iter()

@@ -3,6 +3,7 @@
 
 use super::export::{Line, VERSION};
 use nestwarden_policy_schema::bytes::{Base64, Digest};
+use nestwarden_policy_schema::consent::Stage;
 use nestwarden_policy_schema::envelope::Signed;
 use nestwarden_policy_schema::event::{ChainPosition, Event, EventBody, verify_head};
 use nestwarden_policy_schema::generation::Generation;
@@ -47,6 +48,64 @@ pub struct Verified {
     pub erased: u64,
     pub problems: Vec<Problem>,
     pub problems_not_listed: u64,
+    /// Where each record ends, to be kept elsewhere and expected at the next check.
+    pub ends: Vec<End>,
+    /// Generations that are not among those issued: signed and not kept, after a rollback, or removed since.
+    pub generation_gaps: Vec<GenerationGap>,
+}
+
+/// The last event of one tablet's record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct End {
+    pub device: DeviceId,
+    #[serde(flatten)]
+    pub position: ChainPosition,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GenerationGap {
+    pub device: DeviceId,
+    pub after: Generation,
+    pub before: Generation,
+}
+
+/// A place in a tablet's record that was seen before: `DEVICE:SEQ:HASH`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    pub device: DeviceId,
+    pub position: ChainPosition,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("\"{0}\" is no place in a record; write TABLET:NUMBER:HASH as `verify` printed it")]
+pub struct ExpectedError(String);
+
+impl std::str::FromStr for Expected {
+    type Err = ExpectedError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = || {
+            let (device, rest) = text.split_once(':')?;
+            let (seq, hash) = rest.split_once(':')?;
+            Some(Self {
+                device: device.parse().ok()?,
+                position: ChainPosition {
+                    seq: seq.parse().ok()?,
+                    hash: hash.parse().ok()?,
+                },
+            })
+        };
+        read().ok_or_else(|| ExpectedError(text.chars().take(160).collect()))
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}:{}:{}",
+            self.device, self.position.seq, self.position.hash
+        )
+    }
 }
 
 impl Verified {
@@ -63,6 +122,8 @@ pub struct Verifier {
     ended: bool,
     device: Option<DeviceState>,
     receipts: BTreeSet<ReceiptId>,
+    /// Places seen before, until each is met.
+    expected: BTreeMap<DeviceId, BTreeMap<u64, Digest>>,
 }
 
 struct DeviceState {
@@ -74,9 +135,23 @@ struct DeviceState {
     applied: Generation,
     last_head: u64,
     destroyed: BTreeMap<PhotoId, u64>,
+    /// The stage each photo was last said to be in, and by which event.
+    stages: BTreeMap<PhotoId, (Stage, u64)>,
+    /// Bodies that are erased may have held any stage.
+    any_erased: bool,
 }
 
 impl Verifier {
+    /// Besides, every place in `expected` has to be there: what ended after it cannot have been cut off before it.
+    pub fn expecting(expected: impl IntoIterator<Item = Expected>) -> Self {
+        let mut verifier = Self::default();
+        for Expected { device, position } in expected {
+            let places = verifier.expected.entry(device).or_default();
+            places.insert(position.seq, position.hash);
+        }
+        verifier
+    }
+
     pub fn take(&mut self, line: Line) {
         match line {
             Line::Export { version, .. } => {
@@ -103,6 +178,8 @@ impl Verifier {
                     applied: Generation::NONE,
                     last_head: 0,
                     destroyed: BTreeMap::new(),
+                    stages: BTreeMap::new(),
+                    any_erased: false,
                 });
             }
             Line::Bundle {
@@ -145,6 +222,13 @@ impl Verifier {
 
     pub fn finish(mut self) -> Verified {
         self.finish_device();
+        for (device, places) in std::mem::take(&mut self.expected) {
+            for seq in places.into_keys() {
+                let problem =
+                    "was seen here before and is gone: the record was cut off or replaced";
+                self.push(Some(device), Some(seq), problem.to_owned());
+            }
+        }
         if !self.begun || !self.ended {
             self.problem(
                 None,
@@ -161,6 +245,14 @@ impl Verifier {
         let last = device.issued.last_key_value().map(|(last, _)| *last);
         let grows = last.is_none_or(|last| generation > last);
         device.issued.insert(generation, digest);
+        let after = last.unwrap_or(Generation::NONE);
+        if grows && after.next() != Some(generation) {
+            self.found.generation_gaps.push(GenerationGap {
+                device: device.id,
+                after,
+                before: generation,
+            });
+        }
         if !grows {
             self.problem(
                 None,
@@ -181,6 +273,12 @@ impl Verifier {
         let link = event.verify(id, device.position);
         // After a broken link the rest is judged by itself, so that each fault is named once.
         device.position = event.position();
+        device.any_erased |= event.body.is_none();
+        let place = self
+            .expected
+            .get_mut(&id)
+            .and_then(|p| p.remove(&event.seq));
+        let replaced = place.is_some_and(|hash| hash != event.hash);
         let head = device
             .heads
             .remove(&event.seq)
@@ -204,6 +302,10 @@ impl Verifier {
         }
         if let Err(problem) = head {
             self.problem(Some(event.seq), problem);
+        }
+        if replaced {
+            let problem = "is not the event that was seen here before: the record was replaced";
+            self.problem(Some(event.seq), problem.to_owned());
         }
         if let Some(body) = &event.body {
             self.body(event, body, link_holds);
@@ -229,6 +331,16 @@ impl Verifier {
             for problem in problems {
                 self.problem(Some(event.seq), problem);
             }
+        }
+        if let EventBody::PhotoStage {
+            photo,
+            to,
+            observed_only: false,
+            ..
+        } = &body
+            && let Some(device) = &mut self.device
+        {
+            device.stages.insert(*photo, (*to, event.seq));
         }
         if let EventBody::BundleApplied { generation } = &body
             && let Some(device) = &mut self.device
@@ -262,6 +374,14 @@ impl Verifier {
             .as_mut()
             .and_then(|d| d.destroyed.insert(receipt.photo, event.seq));
         expect(before.is_none(), "its photo has a receipt already");
+        let stage = self.device.as_ref().and_then(|device| {
+            let said = device.stages.get(&receipt.photo)?;
+            (!device.any_erased).then_some(said.0)
+        });
+        expect(
+            stage.is_none_or(|stage| stage >= Stage::Sealed),
+            "its photo was last said to be in use or withheld, and nothing is destroyed from there",
+        );
         expect(
             receipt.destroyed_at <= event.at && receipt.rescan.at <= event.at,
             "is of later than the event that holds it",
@@ -292,12 +412,27 @@ impl Verifier {
             return;
         };
         let (id, end, last_head) = (device.id, device.position.seq, device.last_head);
+        self.found.ends.push(End {
+            device: id,
+            position: device.position,
+        });
         let mut add = |seq, problem| self.push(Some(id), seq, problem);
         for seq in device.heads.keys() {
             add(
                 Some(*seq),
                 "the tablet signed a head for it, and the event is missing".to_owned(),
             );
+        }
+        for (photo, (stage, seq)) in &device.stages {
+            if *stage == Stage::Destroyed
+                && !device.any_erased
+                && !device.destroyed.contains_key(photo)
+            {
+                add(
+                    Some(*seq),
+                    format!("photo {photo} was destroyed, and there is no receipt for it"),
+                );
+            }
         }
         if end == 0 && !device.issued.is_empty() {
             add(

@@ -1,5 +1,6 @@
 //! `serve`'s side of the signer. Connects when it needs to, and again after the signer was restarted.
 
+use crate::signing::archive::ArchiveManifest;
 use crate::signing::protocol::{Answer, Refusal, Request, read_frame, write_frame};
 use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::bundle::Bundle;
@@ -79,6 +80,13 @@ impl SignerClient {
 
     pub async fn sign_anchors(&self, anchors: Anchors) -> Result<Signed, SignerClientError> {
         signed(self.ask(&Request::Anchors { anchors }).await?)
+    }
+
+    pub async fn sign_archive(
+        &self,
+        manifest: ArchiveManifest,
+    ) -> Result<Signed, SignerClientError> {
+        signed(self.ask(&Request::Archive { manifest }).await?)
     }
 
     pub async fn public_key(&self) -> Result<(SettingId, SigningPublicKey), SignerClientError> {

@@ -226,11 +226,7 @@ pub struct ServerKeys {
 
 impl ServerKeys {
     pub fn load(keys_dir: &Path) -> Result<Self, KeysError> {
-        let path = keys_dir.join("public.json");
-        let public = serde_json::from_str(&read_text(&path)?).map_err(|e| KeysError::Unusable {
-            path,
-            problem: e.to_string(),
-        })?;
+        let public = public_keys(keys_dir)?;
         let path = keys_dir.join("photo-hash.key");
         let photo_hash = std::fs::read(&path).map_err(|source| KeysError::Read {
             path: path.clone(),
@@ -247,6 +243,15 @@ impl ServerKeys {
             photo_hash: Secret::new(photo_hash),
         })
     }
+}
+
+/// The public halves alone.
+pub fn public_keys(keys_dir: &Path) -> Result<PublicKeys, KeysError> {
+    let path = keys_dir.join("public.json");
+    serde_json::from_str(&read_text(&path)?).map_err(|e| KeysError::Unusable {
+        path,
+        problem: e.to_string(),
+    })
 }
 
 pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, KeysError> {

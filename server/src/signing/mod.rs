@@ -3,6 +3,7 @@
 //! `serve` holds the CA and the TLS keys; the key that tablets believe is held by the signer alone, which keeps its own
 //! record of what it signed. Whoever takes over `serve` can ask for signatures, within what the signer permits.
 
+pub mod archive;
 pub mod ca;
 pub mod client;
 pub mod high_water;

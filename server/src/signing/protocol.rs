@@ -1,5 +1,6 @@
 //! What `serve` and the signer say to each other: JSON in frames that begin with their length (u32, big endian).
 
+use crate::signing::archive::ArchiveManifest;
 use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::bundle::Bundle;
 use nestwarden_policy_schema::bytes::Digest;
@@ -29,6 +30,10 @@ pub enum Request {
     },
     Anchors {
         anchors: Anchors,
+    },
+    /// The list of an archive's members.
+    Archive {
+        manifest: ArchiveManifest,
     },
     /// Asks for the public key; signs nothing.
     Nothing,

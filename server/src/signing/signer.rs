@@ -4,6 +4,7 @@
 //! unsound policies and generations it has signed before, and limits how much it signs within an hour.
 
 use crate::door::Clock;
+use crate::signing::archive::ArchiveManifest;
 use crate::signing::high_water::HighWater;
 use crate::signing::protocol::{Answer, Refusal, Request, read_frame, write_frame};
 use crate::signing::rate::HourlyRate;
@@ -28,6 +29,8 @@ use tokio::task::JoinSet;
 
 /// Longest life a bundle may be signed for.
 const MAX_BUNDLE_LIFE: SignedDuration = SignedDuration::from_hours(31 * 24);
+/// A person asks for each.
+const ARCHIVES_PER_HOUR: u32 = 120;
 const MAX_CONNECTIONS: usize = 16;
 /// For one frame, once it has begun to arrive or to leave.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
@@ -85,6 +88,7 @@ pub struct Signer {
     high_water: HighWater,
     bundles: HourlyRate<DeviceId>,
     times: HourlyRate<DeviceId>,
+    archives: HourlyRate<()>,
     clock: Arc<dyn Clock>,
 }
 
@@ -110,6 +114,7 @@ impl Signer {
             high_water,
             bundles: HourlyRate::new(limits.bundles_per_device_hour, limits.bundles_per_hour),
             times: HourlyRate::new(limits.times_per_device_hour, limits.times_per_hour),
+            archives: HourlyRate::new(ARCHIVES_PER_HOUR, ARCHIVES_PER_HOUR),
             clock,
         })
     }
@@ -132,6 +137,7 @@ impl Signer {
                 request_nonce,
             }),
             Request::Anchors { anchors } => self.anchors(&anchors),
+            Request::Archive { manifest } => self.archive(&manifest),
             Request::Nothing => {
                 return Answer::PublicKey {
                     setting: self.high_water.setting(),
@@ -201,6 +207,14 @@ impl Signer {
             .raise_anchors(anchors.version)
             .map_err(not_durable)?;
         self.signed(anchors)
+    }
+
+    fn archive(&mut self, manifest: &ArchiveManifest) -> Result<Signed, Refusal> {
+        self.same_setting(manifest.setting)?;
+        if !self.archives.permits((), Instant::now()) {
+            return Err(Refusal::RateLimited);
+        }
+        self.signed(manifest)
     }
 
     fn same_setting(&self, theirs: SettingId) -> Result<(), Refusal> {

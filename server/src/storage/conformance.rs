@@ -462,12 +462,17 @@ pub(super) async fn a_hold_is_released_by_two_people(storage: Storage) {
         let asked = storage.hold_request_release(id, &dana, &act);
         assert_eq!(asked.await.unwrap(), expected);
     }
+    let looked = storage.hold_review(id, later(9), &act).await.unwrap();
+    let reviewed = storage.hold_find(id).await.unwrap().unwrap();
+    assert_eq!((looked, reviewed.hold.review_by), (Changed::Yes, later(9)));
     let alone = storage.hold_release(id, &by("Dana"), &act).await.unwrap();
     assert_eq!(alone, Changed::Already);
     for expected in [Changed::Yes, Changed::Already] {
         let released = storage.hold_release(id, &by("Max"), &act).await.unwrap();
         assert_eq!(released, expected);
     }
+    let late = storage.hold_review(id, later(9), &act).await.unwrap();
+    assert_eq!(late, Changed::Already);
     let released = storage.hold_list().await.unwrap().remove(0);
     assert_eq!(released.released, Some(by("Max")));
 }

@@ -30,6 +30,14 @@ pub trait HoldStore: Send + Sync {
 
     fn hold_open<'a>(&'a self, hold: &'a HoldRow, audit: &'a AuditEntry) -> Answer<'a, ()>;
 
+    /// Sets when it is looked at again. `Already`: it is released.
+    fn hold_review<'a>(
+        &'a self,
+        hold: HoldId,
+        review_by: Timestamp,
+        audit: &'a AuditEntry,
+    ) -> Answer<'a, Changed>;
+
     /// Notes the first person's wish. `Already`: somebody asked before, or it is released.
     fn hold_request_release<'a>(
         &'a self,

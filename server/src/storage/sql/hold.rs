@@ -4,6 +4,7 @@ use super::value::{json, optional_text, optional_time, text, to_json};
 use super::{SqlStorage, commit, failed};
 use crate::storage::hold::HoldAct;
 use crate::storage::{Answer, AuditEntry, Changed, HoldRow, HoldStore, StorageError};
+use jiff::Timestamp;
 use nestwarden_policy_schema::id::HoldId;
 use sqlx::sqlite::SqliteRow;
 
@@ -78,6 +79,34 @@ impl HoldStore for SqlStorage {
             self.touch_inputs(&mut tx).await?;
             self.add_audit(&mut tx, audit).await?;
             commit(tx).await
+        })
+    }
+
+    fn hold_review<'a>(
+        &'a self,
+        hold: HoldId,
+        review_by: Timestamp,
+        audit: &'a AuditEntry,
+    ) -> Answer<'a, Changed> {
+        Box::pin(async move {
+            let mut tx = self.write().await?;
+            let mut row = match find(&mut *tx, &self.setting_text, hold).await? {
+                None => return Ok(Changed::Missing),
+                Some(row) if row.released.is_some() => return Ok(Changed::Already),
+                Some(row) => row,
+            };
+            row.hold.review_by = review_by;
+            sqlx::query("UPDATE holds SET hold = $3 WHERE setting_id = $1 AND hold_id = $2")
+                .bind(&self.setting_text)
+                .bind(hold.to_string())
+                .bind(to_json(&row.hold, WHAT)?)
+                .execute(&mut *tx)
+                .await
+                .map_err(failed("note a review of a hold"))?;
+            self.touch_inputs(&mut tx).await?;
+            self.add_audit(&mut tx, audit).await?;
+            commit(tx).await?;
+            Ok(Changed::Yes)
         })
     }
 

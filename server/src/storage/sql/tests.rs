@@ -1,10 +1,11 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use crate::domain::export::each;
-use crate::domain::verify::{Verified, Verifier};
-use crate::storage::testing::{TestStorage, TestTablet, known, now};
+use crate::domain::verify::{Expected, Verified, Verifier};
+use crate::storage::testing::{TestStorage, TestTablet, child, destroyed, known, now, photo_id};
 use crate::storage::{AppendOutcome, NewBatch, Storage, StorageError, conformance, sql};
-use nestwarden_policy_schema::consent::Tagging;
+use nestwarden_policy_schema::consent::{Stage, Tagging};
+use nestwarden_policy_schema::event::EventBody;
 use proptest::prelude::*;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -177,7 +178,11 @@ proptest! {
 }
 
 async fn verified(storage: &Storage) -> Verified {
-    let mut verifier = Verifier::default();
+    verified_with(storage, Vec::new()).await
+}
+
+async fn verified_with(storage: &Storage, expected: Vec<Expected>) -> Verified {
+    let mut verifier = Verifier::expecting(expected);
     each(storage, now(), |line| {
         verifier.take(line);
         Ok::<(), StorageError>(())
@@ -218,4 +223,63 @@ async fn events_an_older_version_kept_are_read_when_the_database_is_opened() {
         .await
         .unwrap();
     assert_eq!(reopened.photo_list(None, 10).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_record_cut_off_at_a_signed_head_is_found_by_who_kept_its_end() {
+    let test = TestStorage::create().await;
+    let mut tablet = TestTablet::enrol(&test.storage).await;
+    for _ in 0..2 {
+        test.storage.event_append(tablet.batch(3)).await.unwrap();
+    }
+    let end = verified(&test.storage).await.ends.remove(0).to_string();
+    let expected = || end.parse::<Expected>().unwrap();
+    let whole = verified_with(&test.storage, vec![expected()]).await;
+    assert!(whole.holds(), "{:?}", whole.problems);
+    tamper(&test, "DELETE FROM event_heads WHERE seq > 3").await;
+    tamper(&test, "DELETE FROM events WHERE seq > 3").await;
+    assert!(verified(&test.storage).await.holds());
+    let cut = verified_with(&test.storage, vec![expected()]).await;
+    assert_eq!(cut.problems.len(), 1);
+    let said = cut.problems[0].to_string();
+    assert!(said.contains("event 6: was seen here before"), "{said}");
+    assert!("a:b:c".parse::<Expected>().is_err());
+}
+
+#[tokio::test]
+async fn receipts_and_stages_of_photos_have_to_agree() {
+    let stage = |to| EventBody::PhotoStage {
+        photo: photo_id(1),
+        from: Stage::Live,
+        to,
+        cause: None,
+        observed_only: false,
+    };
+    let receipt = || destroyed(photo_id(1), child(1).id);
+    for (told, says) in [
+        (
+            vec![stage(Stage::Sealed), stage(Stage::Destroyed), receipt()],
+            None,
+        ),
+        (vec![receipt()], None),
+        (
+            vec![stage(Stage::Sealed), stage(Stage::Destroyed)],
+            Some("there is no receipt for it"),
+        ),
+        (
+            vec![stage(Stage::Withheld), receipt()],
+            Some("nothing is destroyed from there"),
+        ),
+    ] {
+        let test = TestStorage::create().await;
+        let mut tablet = TestTablet::enrol(&test.storage).await;
+        let batch = tablet.batch_of(&told);
+        test.storage.event_append(batch).await.unwrap();
+        let found = verified(&test.storage).await;
+        let said: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
+        match says {
+            None => assert_eq!(said, Vec::<String>::new()),
+            Some(says) => assert!(said.len() == 1 && said[0].contains(says), "{said:?}"),
+        }
+    }
 }

@@ -1,0 +1,159 @@
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use super::*;
+use crate::domain::subject_access::{self, ExportError};
+use crate::domain::{hold, task};
+use crate::storage::testing::{
+    TestStorage, TestTablet, audit, child, destroyed, given, known, now, photo_id,
+};
+use crate::storage::{Operator, RegisterChange};
+use jiff::SignedDuration;
+use nestwarden_policy_schema::consent::{ConsentState, Tagging};
+use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
+use nestwarden_policy_schema::id::OperatorId;
+use nestwarden_policy_schema::profile::EARLY_YEARS;
+use uuid::Uuid;
+
+fn later() -> Timestamp {
+    now() + SignedDuration::from_hours(2)
+}
+
+fn dsl() -> Operator {
+    Operator {
+        id: OperatorId::from_uuid(Uuid::new_v4()),
+        name: "D".to_owned(),
+        roles: [Role::Dsl].into(),
+        created_at: now(),
+    }
+}
+
+/// Photos 1 (of both children) and 2 (of the first) on a tablet; the first child's website consent went, and photo 2
+/// with it.
+async fn world() -> TestStorage {
+    let test = TestStorage::create().await;
+    let storage = &test.storage;
+    let act = audit("p");
+    storage
+        .profile_put("early-years", EARLY_YEARS, &act)
+        .await
+        .unwrap();
+    let mut tablet = TestTablet::enrol(storage).await;
+    let write = |children, records| async move {
+        let change = RegisterChange {
+            children,
+            records,
+            import_key: None,
+        };
+        let act = audit("c");
+        let version = storage.inputs_version().await.unwrap();
+        storage
+            .register_change(&change, version, &act)
+            .await
+            .unwrap();
+    };
+    let records = [1, 2]
+        .into_iter()
+        .flat_map(|child| Purpose::ALL.map(|purpose| given(child, purpose, now())));
+    write(vec![child(1), child(2)], records.collect()).await;
+    let told = [
+        known(tablet.id, 1, &[1, 2], Tagging::Complete),
+        known(tablet.id, 2, &[1], Tagging::Complete),
+        known(tablet.id, 3, &[2], Tagging::Complete),
+    ];
+    let batch = tablet.batch_of(&told);
+    storage.event_append(batch).await.unwrap();
+    task::round(storage, now()).await.unwrap();
+    let at = now() + SignedDuration::from_hours(1);
+    let mut withdrawn = given(1, Purpose::Website, at);
+    withdrawn.state = ConsentState::Withdrawn;
+    withdrawn.withdrawn_at = Some(at);
+    write(vec![], vec![withdrawn]).await;
+    let gone = destroyed(photo_id(2), child(1).id);
+    let batch = tablet.batch_of(&[gone]);
+    storage.event_append(batch).await.unwrap();
+    task::round(storage, later()).await.unwrap();
+    test
+}
+
+async fn letter(test: &TestStorage, reference: &str) -> Letter {
+    write(&test.storage, "Little Acorns", reference, "D", later())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn parents_read_what_went_from_where_and_what_we_cannot_reach() {
+    let test = world().await;
+    insta::assert_snapshot!(letter(&test, "A1").await.to_text(), @r"
+    Little Acorns, 2026-03-10
+
+    To the parents or carers of First1 Last1
+
+    This letter says what became of photos that show First1 on the tablets we manage.
+
+    Photos removed from tablets we manage: 1. Each was deleted and not found on re-scan.
+    • Robins 1: 1 photo, last checked on 2026-03-10
+
+    1 photo: on our tablets, used only as you agreed.
+
+    What tablets cannot reach (a website, a journal, a wall, a print) a person has to take down. It is not deleted by us until that person says so:
+    • the website: 2 photos; we asked the manager on 2026-03-10; not reported as done yet
+
+    Prints and copies that others made, and photos changed by another program, we cannot find. Please tell us if you see one. You may ask for everything we hold about your child, and withdraw consent at any time.
+    ");
+}
+
+#[tokio::test]
+async fn a_letter_names_no_other_child() {
+    let test = world().await;
+    for page in [
+        letter(&test, "A1").await.to_text(),
+        letter(&test, "A1").await.to_html(),
+    ] {
+        assert!(!page.contains("First2") && !page.contains("Last2") && !page.contains("A2"));
+        assert!(!page.contains(&child(2).id.to_string()));
+    }
+    let log = test.storage.audit_list(1).await.unwrap();
+    assert_eq!(log[0].act, "child.letter");
+}
+
+#[tokio::test]
+async fn what_people_wrote_stays_text_in_a_page() {
+    let test = world().await;
+    let mut letter = letter(&test, "A1").await;
+    letter.first_name = "<b>&\"".to_owned();
+    assert!(letter.to_html().contains("&lt;b&gt;&amp;&quot;"));
+    assert!(!letter.to_html().contains("<b>"));
+}
+
+#[tokio::test]
+async fn an_export_lists_what_shows_others_as_to_be_looked_at_and_holds_nothing_of_them() {
+    let test = world().await;
+    let export = subject_access::gather(&test.storage, "A1", &dsl(), later())
+        .await
+        .unwrap();
+    assert_eq!(
+        (export.photos, export.needs_review, export.is_held),
+        (2, 1, false)
+    );
+    for (name, bytes) in &export.members {
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        assert!(!text.contains(&child(2).id.to_string()), "{name}");
+        assert!(!text.contains("Last2") && !text.contains("A2"), "{name}");
+        let listed = export.manifest.members.iter().find(|m| m.name == *name);
+        let digest = nestwarden_policy_schema::bytes::Digest::sha256(bytes);
+        assert_eq!(listed.unwrap().sha256, digest);
+    }
+}
+
+#[tokio::test]
+async fn an_export_is_refused_while_a_freeze_covers_the_child() {
+    let test = world().await;
+    let scope = HoldScope::Photo { photo: photo_id(1) };
+    let category = HoldCategory::IllegalContent;
+    hold::open(&test.storage, scope, category, 7, &dsl(), now())
+        .await
+        .unwrap();
+    let refused = subject_access::gather(&test.storage, "A1", &dsl(), later()).await;
+    assert!(matches!(refused, Err(ExportError::Frozen(_))));
+}
