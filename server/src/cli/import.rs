@@ -7,7 +7,7 @@ use crate::domain::import::{
     self, By, ChildChange, Consent, Kind, MAX_FILE_BYTES, Outcome, Plan, Reading,
 };
 use anyhow::{Context as _, bail};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -116,34 +116,12 @@ fn reply(outcome: &Outcome, dry_run: bool) -> Reply {
     } else {
         "Nothing was changed."
     };
-    let reply = Reply::new(to_json(outcome), text).narrate(narration.trim_end());
+    let reply = Reply::new(outcome.to_json(), text).narrate(narration.trim_end());
     if outcome.stopped && !dry_run {
         reply.negative()
     } else {
         reply
     }
-}
-
-pub(crate) fn to_json(outcome: &Outcome) -> Value {
-    let plan = &outcome.plan;
-    json!({
-        "imported": outcome.imported,
-        "needs_confirmation": !plan.concerns.is_empty() && outcome.stopped,
-        "needs_mapping_accepted": outcome.reading.is_some() && outcome.stopped,
-        "reading": outcome.reading,
-        "counts": plan.counts,
-        "concerns": plan.concerns,
-        "changes": plan.changes,
-        "refused": plan.refused,
-        "not_restored": plan.not_restored,
-        "returning": plan.returning,
-        "missing": plan.missing,
-        "photos": {
-            "withheld": plan.photos.withheld,
-            "sealed": plan.photos.sealed,
-            "tablets": plan.photos.devices.len(),
-        },
-    })
 }
 
 /// What the words mean, and three children.
@@ -215,7 +193,7 @@ fn read_as(reading: &Reading) -> String {
     text
 }
 
-pub(crate) fn described(plan: &Plan) -> String {
+fn described(plan: &Plan) -> String {
     let counts = &plan.counts;
     let mut text = String::new();
     for change in plan.changes.iter().take(MOST_LISTED) {

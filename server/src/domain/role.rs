@@ -24,7 +24,7 @@ pub enum Act {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{name} may not {act}; that is for {who}: say who you are with `--as NAME`")]
+#[error("{name} may not {act}; that is for {who}")]
 pub struct NotAllowed {
     name: String,
     act: &'static str,
@@ -75,7 +75,7 @@ impl Act {
 /// Where nobody said who they are.
 pub fn nobody() -> NotAllowed {
     NotAllowed {
-        name: "whoever runs this".to_owned(),
+        name: "nobody in particular".to_owned(),
         act: Act::ConfirmImport.as_str(),
         who: Act::ConfirmImport.who(),
     }

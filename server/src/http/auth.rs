@@ -3,8 +3,8 @@
 use super::app::App;
 use super::error::{ApiError, OPERATOR_REQUIRED};
 use crate::signing::ca::Peer;
-use crate::storage::Device;
 use crate::storage::operator::operator_token_hash;
+use crate::storage::{Device, Operator};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
@@ -25,6 +25,10 @@ pub(super) struct Connection {
 /// The device that makes the request: known, not revoked, its certificate in date.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caller(pub(super) DeviceId);
+
+/// The operator whose token came with the request.
+#[derive(Clone, Debug)]
+pub(super) struct Person(pub(super) Operator);
 
 pub(super) async fn require_device(
     State(app): State<App>,
@@ -78,7 +82,7 @@ pub(super) fn device_revoked() -> ApiError {
 
 pub(super) async fn require_operator(
     State(app): State<App>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let address = request.extensions().get::<Connection>().map(|c| c.address);
@@ -96,7 +100,7 @@ pub(super) async fn require_operator(
             .map_err(ApiError::internal)?,
         None => None,
     };
-    if found.is_none() {
+    let Some(operator) = found else {
         if let Some(address) = address {
             app.failures.permits(address);
         }
@@ -105,7 +109,8 @@ pub(super) async fn require_operator(
             OPERATOR_REQUIRED,
             "send an operator's token as `Authorization: Bearer TOKEN`",
         ));
-    }
+    };
+    request.extensions_mut().insert(Person(operator));
     Ok(next.run(request).await)
 }
 

@@ -21,6 +21,8 @@ pub(super) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
+    /// More for programs, beside the three fields every error has.
+    details: Option<serde_json::Value>,
     cause: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -30,7 +32,16 @@ impl ApiError {
             status,
             code,
             message: message.into(),
+            details: None,
             cause: None,
+        }
+    }
+
+    /// `details`: an object.
+    pub(super) fn with(self, details: serde_json::Value) -> Self {
+        Self {
+            details: Some(details),
+            ..self
         }
     }
 
@@ -87,6 +98,12 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
             code: error.code.to_owned(),
             message: error.message,
         };
+        let mut body = serde_json::json!(body);
+        if let (Some(body), Some(serde_json::Value::Object(details))) =
+            (body.as_object_mut(), error.details)
+        {
+            body.extend(details);
+        }
         response = (error.status, axum::Json(body)).into_response();
         if error.status == StatusCode::UNAUTHORIZED && error.code == OPERATOR_REQUIRED {
             let bearer = HeaderValue::from_static("Bearer");

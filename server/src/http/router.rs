@@ -52,7 +52,8 @@ pub fn people_routes() -> Vec<Route> {
     vec![
         get("/",                 Nothing,  people::status_page),
         get("/healthz",          Nothing,  people::health),
-        get("/admin/v1/devices", Operator, admin_api::device_list),
+        get("/admin/v1/devices", Operator, admin_api::device::list),
+        post("/admin/v1/imports", Operator, admin_api::import::create),
     ]
 }
 

@@ -5,6 +5,7 @@
 mod bundle;
 mod enrol;
 mod events;
+mod imports;
 mod nursery;
 mod people;
 mod renew;

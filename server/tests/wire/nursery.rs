@@ -18,7 +18,7 @@ use nestwarden_server::signing::{SignerClient, SignerLimits, SignerSettings, key
 use nestwarden_server::storage::operator::operator_token_hash;
 use nestwarden_server::storage::token::token_hash;
 use nestwarden_server::storage::{
-    AuditEntry, EnrolToken, IssuedBundle, Operator, Revocation, Storage, sql,
+    AuditEntry, EnrolToken, IssuedBundle, Operator, Revocation, Role, Storage, sql,
 };
 use rcgen::KeyPair;
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -135,11 +135,15 @@ impl Nursery {
     }
 
     pub(crate) async fn operator_token(&self) -> String {
+        self.operator_token_of(BTreeSet::new()).await
+    }
+
+    pub(crate) async fn operator_token_of(&self, roles: BTreeSet<Role>) -> String {
         let text = "0123456789ABCDEFGHJKMNPQRS".to_owned();
         let operator = Operator {
             id: nestwarden_policy_schema::id::OperatorId::from_uuid(Uuid::from_u128(9)),
             name: "sam".to_owned(),
-            roles: BTreeSet::new(),
+            roles,
             created_at: self.now(),
         };
         let audit = self.audit("operator.add");

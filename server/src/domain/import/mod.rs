@@ -22,6 +22,7 @@
 
 mod cell;
 mod changes;
+mod json;
 mod layout;
 mod mapping;
 mod plan;
@@ -32,6 +33,7 @@ mod table;
 
 pub use cell::Said;
 pub use changes::{AnswerChange, ChildChange, FieldChange, Kind};
+pub use json::{Sent, run_json};
 pub use mapping::{EXAMPLE, Mapping, MappingError};
 pub use plan::{Concern, Counts, NotRestored, Plan};
 pub use propose::{Proposal, propose};
@@ -48,6 +50,7 @@ use layout::Layout;
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::calendar::Calendar;
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::fmt;
 use table::Table;
 
@@ -56,11 +59,17 @@ pub const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
 /// More refusals than this are counted and not listed.
 const MAX_REFUSALS: usize = 50;
 
+/// How often an import is thought over again because somebody else changed the register meanwhile.
+const TRIES: usize = 5;
+
 /// One reason why the file was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     /// As a spreadsheet counts: the header is row 1. `None`: the whole file.
     pub row: Option<usize>,
+    /// Where the import was JSON: the place in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// The child's, where the row has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
@@ -73,6 +82,7 @@ impl Refusal {
     fn file(remedy: impl Into<String>) -> Self {
         Self {
             row: None,
+            path: None,
             reference: None,
             column: None,
             value: None,
@@ -92,10 +102,9 @@ impl Refusal {
     fn cell(row: usize, column: &str, value: &str, remedy: impl Into<String>) -> Self {
         Self {
             row: Some(row),
-            reference: None,
             column: Some(column.to_owned()),
             value: Some(value.chars().take(60).collect()),
-            remedy: remedy.into(),
+            ..Self::file(remedy)
         }
     }
 }
@@ -114,6 +123,11 @@ impl fmt::Display for Refusal {
                 write!(f, ": \"{value}\"")?;
             }
             f.write_str(": ")?;
+        } else if let Some(path) = &self.path {
+            write!(f, "{path}: ")?;
+            if let Some(value) = &self.value {
+                write!(f, "\"{value}\": ")?;
+            }
         }
         f.write_str(&self.remedy)
     }
@@ -195,6 +209,39 @@ pub struct Outcome {
     pub stopped: bool,
 }
 
+impl Outcome {
+    pub fn to_json(&self) -> Value {
+        summary(
+            &self.plan,
+            self.imported,
+            self.stopped,
+            self.reading.as_ref(),
+        )
+    }
+}
+
+/// What is told of an import: counts, references and ids, no names.
+fn summary(plan: &Plan, imported: bool, stopped: bool, reading: Option<&Reading>) -> Value {
+    json!({
+        "imported": imported,
+        "needs_confirmation": !plan.concerns.is_empty() && stopped,
+        "needs_mapping_accepted": reading.is_some() && stopped,
+        "reading": reading,
+        "counts": plan.counts,
+        "concerns": plan.concerns,
+        "changes": plan.changes,
+        "refused": plan.refused,
+        "not_restored": plan.not_restored,
+        "returning": plan.returning,
+        "missing": plan.missing,
+        "photos": {
+            "withheld": plan.photos.withheld,
+            "sealed": plan.photos.sealed,
+            "tablets": plan.photos.devices.len(),
+        },
+    })
+}
+
 /// Imports a file: reads it by the mapping, stops where a person is needed, and writes otherwise.
 pub async fn run(
     storage: &Storage,
@@ -205,17 +252,14 @@ pub async fn run(
     now: Timestamp,
 ) -> Result<Outcome, ImportError> {
     let table = table::read(bytes).map_err(ImportError::refused)?;
-    run_table(
-        storage,
-        &table,
-        Digest::sha256(bytes),
-        mapping,
-        consent,
-        by,
-        None,
-        now,
-    )
-    .await
+    let digest = Digest::sha256(bytes);
+    for _ in 0..TRIES {
+        let done = run_table(storage, &table, digest, mapping, consent, by, None, now).await;
+        if !matches!(done, Err(ImportError::ChangedMeanwhile)) {
+            return done;
+        }
+    }
+    Err(ImportError::ChangedMeanwhile)
 }
 
 /// As [`run`]; the answer that `key` makes of the outcome is remembered with the change.
@@ -313,7 +357,7 @@ async fn write(
         who: who.to_owned(),
         act: "consent.import".to_owned(),
         subject: digest.to_string(),
-        detail: serde_json::json!({
+        detail: json!({
             "counts": plan.counts, "concerns": plan.concerns, "mapping": mapping,
         }),
     };

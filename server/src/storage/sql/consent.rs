@@ -172,7 +172,8 @@ impl ConsentStore for SqlStorage {
             for record in &change.records {
                 add_record(&mut tx, &self.setting_text, record).await?;
             }
-            if !change.is_empty() {
+            // A key, too: whoever sends the same at the same moment has to look again.
+            if !change.is_empty() || change.import_key.is_some() {
                 self.touch_inputs(&mut tx).await?;
             }
             if let Some(key) = &change.import_key {

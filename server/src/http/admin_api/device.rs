@@ -1,7 +1,7 @@
-//! What an operator's token may read.
+//! Every tablet.
 
-use super::app::App;
-use super::error::ApiError;
+use crate::http::app::App;
+use crate::http::error::ApiError;
 use crate::storage::Revocation;
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 
 #[derive(Serialize)]
-pub(super) struct DeviceList {
+pub(in crate::http) struct DeviceList {
     devices: Vec<DeviceRow>,
 }
 
@@ -29,7 +29,7 @@ struct DeviceRow {
     revoked: Option<Revocation>,
 }
 
-pub(super) async fn device_list(State(app): State<App>) -> Result<Json<DeviceList>, ApiError> {
+pub(in crate::http) async fn list(State(app): State<App>) -> Result<Json<DeviceList>, ApiError> {
     let devices = app
         .storage
         .device_list()
