@@ -61,6 +61,19 @@ pub struct Settings {
     pub name: String,
     pub tablets: TabletsListener,
     pub console: ConsoleListener,
+    /// Absent: registers are imported by command only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportFolder>,
+}
+
+/// Where the booking system puts its scheduled exports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportFolder {
+    pub folder: PathBuf,
+    /// By which mapping they are read; absent: they have the register's own columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<String>,
 }
 
 /// The listener that tablets use.
@@ -129,6 +142,14 @@ impl Settings {
                 self.tablets.address
             ));
         }
+        if let Some(import) = &self.import
+            && !import.folder.is_absolute()
+        {
+            return Err(format!(
+                "`import.folder` is \"{}\"; write the whole path, from / on",
+                import.folder.display()
+            ));
+        }
         if self.tablets.listen == self.console.listen && self.tablets.listen.port() != 0 {
             return Err(format!(
                 "`console.listen` is {}, which is also `tablets.listen`; give each its own port",
@@ -170,6 +191,11 @@ mod tests {
             ("127.0.0.1:7444", "0.0.0.0:7443", "give each its own port"),
             ("Little Acorns", " ", "`name` is empty"),
             ("listen = \"127", "lisen = \"127", "lisen"),
+            (
+                "[console]",
+                "[import]\nfolder = \"exports\"\n[console]",
+                "`import.folder`",
+            ),
         ] {
             let refused = Settings::from_toml(&GOOD.replace(from, to)).unwrap_err();
             assert!(refused.contains(says), "{refused}");

@@ -5,6 +5,7 @@ use crate::door::Doors;
 use crate::http::{self, Limits, ServeContext, ServeError};
 use crate::jobs::bundles::BundleJob;
 use crate::jobs::reminders::ReminderJob;
+use crate::jobs::import_folder::ImportFolderJob;
 use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::settings::{DataDir, Settings};
 use crate::signing::{KeysError, ServerKeys, SignerClient};
@@ -81,6 +82,23 @@ pub(crate) async fn serve(
         storage: storage.clone(),
         clock: Arc::clone(&doors.clock),
     };
+    let folder_wake = Nudge::default();
+    let folder = settings.import.as_ref().map(|import| {
+        ImportFolderJob::new(
+            storage.clone(),
+            import.folder.clone(),
+            import.mapping.clone(),
+            Arc::clone(&doors.clock),
+            folder_wake.clone(),
+            nudge.clone(),
+        )
+    });
+    let folder = async {
+        match folder {
+            Some(job) => job.run().await,
+            None => std::future::pending().await,
+        }
+    };
     let context = ServeContext {
         storage,
         keys_dir: data.keys_dir(),
@@ -96,11 +114,13 @@ pub(crate) async fn serve(
         tablets: tablets_address,
         console: people_address,
     });
+    let woken = [nudge, folder_wake];
     let served = tokio::select! {
         served = http::serve(context, stop) => served,
         () = bundles.run() => Ok(()),
         () = reminders.run() => Ok(()),
-        () = pass_on(&wake_socket, &nudge) => Ok(()),
+        () = folder => Ok(()),
+        () = pass_on(&wake_socket, &woken) => Ok(()),
     };
     // A socket that is left over is replaced at the next start.
     let _ = std::fs::remove_file(data.wake_socket_path());
@@ -142,11 +162,11 @@ fn wake_socket(path: &Path) -> Result<UnixDatagram, WiringError> {
     Ok(socket)
 }
 
-async fn pass_on(socket: &UnixDatagram, nudge: &Nudge) {
+async fn pass_on(socket: &UnixDatagram, nudges: &[Nudge]) {
     let mut any = [0; 16];
     loop {
         match socket.recv(&mut any).await {
-            Ok(_) => nudge.now(),
+            Ok(_) => nudges.iter().for_each(Nudge::now),
             Err(error) => {
                 // Changes are still found by looking once a second.
                 tracing::warn!(%error, "commands can no longer wake this process");

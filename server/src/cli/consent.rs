@@ -3,6 +3,7 @@
 use super::reply::{Reply, row, table};
 use super::session::Session;
 use crate::domain::consent::{self, Answered, Dates, Reach, Said};
+use crate::domain::photo::{self, Effect};
 use crate::domain::register::Register;
 use jiff::civil::Date;
 use nestwarden_policy_schema::consent::{ConsentState, GivenBy, Method, Purpose};
@@ -251,6 +252,30 @@ fn answered_reply(done: &Answered) -> Reply {
     Reply::new(json, text)
 }
 
+/// What becomes of photos, as far as tablets told of them.
+fn goes(effect: &Effect) -> String {
+    let photos = effect.withheld + effect.sealed;
+    if photos == 0 {
+        return "No photo that tablets told of goes because of it.".to_owned();
+    }
+    let observed = match effect.observed_only {
+        0 => String::new(),
+        some => {
+            format!(" ({some} of them on tablets that only observe: those stay, and are reported)")
+        }
+    };
+    format!(
+        "{photos} {} on {} {} will be out of use as soon as the tablets hear of it{observed}. If any must be kept as evidence, the DSL opens a hold now: `hold open --child REFERENCE --category safeguarding`.",
+        if photos == 1 { "photo" } else { "photos" },
+        effect.devices.len(),
+        if effect.devices.len() == 1 {
+            "tablet"
+        } else {
+            "tablets"
+        },
+    )
+}
+
 async fn run_withdraw(
     reference: &str,
     purposes: &[Purpose],
@@ -260,6 +285,17 @@ async fn run_withdraw(
 ) -> anyhow::Result<Reply> {
     let (storage, now) = (&session.storage, session.now());
     let who = session.who();
+    // Asked before it is done: afterwards nothing is new.
+    let change = consent::withdrawal_of(
+        &Register::load(storage).await?,
+        reference,
+        purposes,
+        said,
+        reach,
+        now,
+    )?;
+    let after = Register::load(storage).await?.with(&change);
+    let effect = photo::effect(storage, &after, now).await?;
     let done = consent::withdraw(storage, reference, purposes, said, reach, &who, now).await?;
     session.nudge();
     let siblings: Vec<&str> = done.siblings.iter().map(|s| s.reference.as_str()).collect();
@@ -276,6 +312,7 @@ async fn run_withdraw(
             let _ = writeln!(text, "Withdrawn for {reference}: {}.", names.join(", "));
         }
     }
+    let _ = writeln!(text, "{}", goes(&effect));
     if !siblings.is_empty() {
         let _ = writeln!(
             text,
@@ -295,6 +332,12 @@ async fn run_withdraw(
         "purposes": done.purposes.first().map(|(_, purposes)| purposes),
         "also": also,
         "siblings": siblings,
+        "photos": {
+            "withheld": effect.withheld,
+            "sealed": effect.sealed,
+            "observed_only": effect.observed_only,
+            "tablets": effect.devices.len(),
+        },
     });
     Ok(Reply::new(json, text))
 }

@@ -145,6 +145,7 @@ fn settings(args: &Args, setting: SettingId) -> anyhow::Result<Settings> {
         console: ConsoleListener {
             listen: args.console_listen,
         },
+        import: None,
     };
     // As it will be read.
     Settings::from_toml(&settings.to_toml()?).map_err(anyhow::Error::msg)

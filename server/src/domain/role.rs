@@ -24,11 +24,18 @@ pub enum Act {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{name} may not {act}; that is for {who}")]
-pub struct NotAllowed {
-    name: String,
-    act: &'static str,
-    who: &'static str,
+pub enum NotAllowed {
+    #[error("{name} may not {act}; that is for {who}")]
+    Role {
+        name: String,
+        act: &'static str,
+        who: &'static str,
+    },
+    #[error("to {act} is for {who}: say who you are with `--as OPERATOR`")]
+    Nobody {
+        act: &'static str,
+        who: &'static str,
+    },
 }
 
 impl Act {
@@ -72,12 +79,14 @@ impl Act {
     }
 }
 
-/// Where nobody said who they are.
-pub fn nobody() -> NotAllowed {
-    NotAllowed {
-        name: "nobody in particular".to_owned(),
-        act: Act::ConfirmImport.as_str(),
-        who: Act::ConfirmImport.who(),
+/// `None`: nobody said who they are.
+pub fn require_person(by: Option<&Operator>, act: Act) -> Result<(), NotAllowed> {
+    match by {
+        Some(by) => require(by, act),
+        None => Err(NotAllowed::Nobody {
+            act: act.as_str(),
+            who: act.who(),
+        }),
     }
 }
 
@@ -85,7 +94,7 @@ pub fn require(by: &Operator, act: Act) -> Result<(), NotAllowed> {
     if act.roles().iter().any(|role| by.roles.contains(role)) {
         return Ok(());
     }
-    Err(NotAllowed {
+    Err(NotAllowed::Role {
         name: by.name.clone(),
         act: act.as_str(),
         who: act.who(),

@@ -298,8 +298,7 @@ async fn run_table(
     };
     if !stopped && !consent.dry_run {
         if outcome.reading.is_some() || !plan.concerns.is_empty() {
-            let operator = by.operator.ok_or_else(role::nobody)?;
-            role::require(operator, role::Act::ConfirmImport)?;
+            role::require_person(by.operator, role::Act::ConfirmImport)?;
         }
         if let Some((saved, reading)) = saved.as_ref().zip(outcome.reading.as_ref()) {
             accept(storage, saved, reading, by.who, now).await?;
