@@ -134,13 +134,12 @@ pub async fn refuse(
     who: &str,
     now: Timestamp,
 ) -> Result<Answered, ConsentError> {
-    let answered_at = match answered {
-        None => now,
-        Some(_) => {
-            let calendar = import::calendar(storage).await?;
-            let last = |day| calendar.end_of(day) - SignedDuration::from_secs(1);
-            answered_at(answered, &calendar, now, last)?
-        }
+    let answered_at = if answered.is_some() {
+        let calendar = import::calendar(storage).await?;
+        let last = |day| calendar.end_of(day) - SignedDuration::from_secs(1);
+        answered_at(answered, &calendar, now, last)?
+    } else {
+        now
     };
     let new = NewAnswer {
         state: ConsentState::Refused,
@@ -273,9 +272,10 @@ async fn answer(
             standings.retain(|purpose, _| purposes.contains(purpose));
             standings
         };
-        let act = match new.state {
-            ConsentState::Given => "consent.give",
-            _ => "consent.refuse",
+        let act = if new.state == ConsentState::Given {
+            "consent.give"
+        } else {
+            "consent.refuse"
         };
         Ok(Act {
             audit: Some(AuditEntry {

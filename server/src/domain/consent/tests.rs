@@ -293,7 +293,10 @@ async fn acts_at_the_same_moment_are_all_kept() {
         .unwrap()
         .unwrap();
     assert!(child.entry.leaves.is_some());
-    assert_ne!(child.entry.restriction, Default::default());
+    assert_eq!(
+        child.entry.restriction,
+        nestwarden_policy_schema::consent::Restriction::NoExternal
+    );
     assert_eq!(world.state("A1").await, ConsentState::Withdrawn);
 }
 

@@ -62,11 +62,13 @@ pub(super) fn date(text: &str, order: DateOrder) -> Option<Date> {
         text.split(['/', '.', '-']).collect()
     };
     let parts: [&str; 3] = parts.try_into().ok()?;
-    let found = match (parts, year_first, order) {
-        ([year, month, day], true, _) => from_parts(year, month, day),
-        ([day, month, year], false, DateOrder::DayFirst)
-        | ([month, day, year], false, DateOrder::MonthFirst) => from_parts(year, month, day),
+    let [year, month, day] = match (parts, order) {
+        (ordered, _) if year_first => ordered,
+        ([day, month, year], DateOrder::DayFirst) | ([month, day, year], DateOrder::MonthFirst) => {
+            [year, month, day]
+        }
     };
+    let found = from_parts(year, month, day);
     found.filter(|date| (2000..=2100).contains(&date.year()))
 }
 

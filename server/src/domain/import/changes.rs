@@ -2,8 +2,8 @@
 
 use super::rows::File;
 use crate::domain::register::Register;
-use crate::storage::Child;
-use nestwarden_policy_schema::consent::{ConsentState, LeaveReason, Purpose, RoomName};
+use crate::storage::{Child, SetHere};
+use nestwarden_policy_schema::consent::{ChildEntry, ConsentState, LeaveReason, Purpose, RoomName};
 use nestwarden_policy_schema::id::ChildId;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,8 +67,8 @@ pub(super) fn changes(
         first_name: String::new(),
         last_name: String::new(),
         family: None,
-        entry: Default::default(),
-        set_here: Default::default(),
+        entry: ChildEntry::default(),
+        set_here: SetHere::default(),
     };
     let mut found: Vec<ChildChange> = after
         .children

@@ -123,10 +123,9 @@ fn place_of(column: &str) -> String {
 }
 
 fn at(path: impl Into<String>, value: &Value, remedy: impl Into<String>) -> Refusal {
-    let shown = match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
+    let shown = value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned);
     Refusal {
         path: Some(path.into()),
         value: Some(shown.chars().take(60).collect()),
@@ -242,16 +241,17 @@ impl ChildReader<'_> {
     }
 
     fn text(&mut self, place: &str, column: &str, value: &Value) {
-        let text = match value {
-            Value::String(text) if text.chars().count() <= MAX_CELL_CHARS => text.trim().to_owned(),
-            Value::Null => String::new(),
-            other => {
-                let remedy = format!("send a text of at most {MAX_CELL_CHARS} characters");
-                self.refuse(place, other, remedy);
-                return;
-            }
+        let text = if value.is_null() {
+            Some("")
+        } else {
+            value.as_str()
         };
-        self.cells.insert(column.to_owned(), text);
+        let Some(text) = text.filter(|text| text.chars().count() <= MAX_CELL_CHARS) else {
+            let remedy = format!("send a text of at most {MAX_CELL_CHARS} characters");
+            self.refuse(place, value, remedy);
+            return;
+        };
+        self.cells.insert(column.to_owned(), text.trim().to_owned());
     }
 
     fn list(&mut self, key: &str, column: &str, value: &Value) {

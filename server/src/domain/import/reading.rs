@@ -10,7 +10,7 @@ use crate::storage::{Acceptance, AuditEntry, Changed, SavedMapping, Storage};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use nestwarden_policy_schema::bytes::Digest;
-use nestwarden_policy_schema::consent::Purpose;
+use nestwarden_policy_schema::consent::{Purpose, RoomName};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -141,7 +141,7 @@ fn samples(file: &File) -> Vec<Sample> {
                 .map(|rooms| {
                     rooms
                         .iter()
-                        .map(|r| r.as_str())
+                        .map(RoomName::as_str)
                         .collect::<Vec<_>>()
                         .join("/")
                 })

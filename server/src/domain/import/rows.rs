@@ -40,6 +40,10 @@ pub(super) struct Listed {
 
 /// Where `None`, the file has no such column and says nothing.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::option_option,
+    reason = "a column that is absent and a cell that is empty say different things"
+)]
 pub(super) struct Facts {
     pub family: Option<Option<String>>,
     pub rooms: Option<BTreeSet<RoomName>>,
@@ -71,7 +75,7 @@ pub(super) fn read(table: &Table, layout: &Layout, today: Date) -> Result<File, 
             misread: Vec::new(),
             unclear: Vec::new(),
         };
-        if let Err(refusal) = reader.find_reference() {
+        if let Some(refusal) = reader.find_reference() {
             fatal.push(refusal);
             continue;
         }
@@ -121,20 +125,21 @@ struct RowReader<'a> {
 }
 
 impl RowReader<'_> {
-    fn find_reference(&mut self) -> Result<(), Refusal> {
+    /// Why there is none.
+    fn find_reference(&mut self) -> Option<Refusal> {
         let text = self.cell(Field::Reference).unwrap_or_default();
         let reference = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if reference.is_empty() {
             let remedy =
                 "is empty; every child needs the reference the booking system has for them";
-            return Err(self.refusal(Field::Reference, remedy));
+            return Some(self.refusal(Field::Reference, remedy));
         }
         if reference.chars().count() > REFERENCE_CHARS {
             let remedy = format!("write at most {REFERENCE_CHARS} characters");
-            return Err(self.refusal(Field::Reference, remedy));
+            return Some(self.refusal(Field::Reference, remedy));
         }
         self.reference = reference;
-        Ok(())
+        None
     }
 
     fn child(&mut self) -> Listed {
@@ -272,6 +277,7 @@ impl RowReader<'_> {
         text
     }
 
+    #[expect(clippy::option_option, reason = "as in the facts")]
     fn date(&mut self, field: Field) -> Option<Option<Date>> {
         let index = *self.layout.fields.get(&field)?;
         Some(self.date_at(index))

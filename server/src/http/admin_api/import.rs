@@ -33,7 +33,7 @@ pub(in crate::http) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, ApiError> {
-    role::require(&operator, role::Act::Import).map_err(not_allowed)?;
+    role::require(&operator, role::Act::Import).map_err(|error| not_allowed(&error))?;
     let Query(flags) = flags.map_err(|_| {
         refused(
             "flags_invalid",
@@ -99,7 +99,7 @@ fn failed(error: ImportError) -> ApiError {
             ),
         )
         .with(json!({ "refusals": refusals, "more": more })),
-        ImportError::NotAllowed(error) => not_allowed(error),
+        ImportError::NotAllowed(error) => not_allowed(&error),
         error @ ImportError::ChangedMeanwhile => conflict("register_changed", error.to_string()),
         error @ ImportError::Calendar(import::CalendarError::None) => {
             conflict("calendar_unknown", error.to_string())
@@ -112,7 +112,7 @@ fn failed(error: ImportError) -> ApiError {
     }
 }
 
-fn not_allowed(error: role::NotAllowed) -> ApiError {
+fn not_allowed(error: &role::NotAllowed) -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, "not_allowed", error.to_string())
 }
 
