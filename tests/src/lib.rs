@@ -1,6 +1,7 @@
 //! What the demo, the figures and the end-to-end tests share: the two programs as processes, a clock that can be moved, a
 //! network that can be broken, and photos and registers that look real.
 
+pub mod browser;
 pub mod clock;
 pub mod database;
 pub mod demo;

@@ -369,6 +369,59 @@ async fn a_late_name_is_added_and_one_that_was_said_is_not_taken_back() {
     assert!(listed[0].stage > Stage::Live, "judged again");
 }
 
+/// WCAG 2.2, 1.4.3 and 1.4.11: text 4.5 to 1, what surrounds a control 3 to 1, in light and in dark.
+#[test]
+fn every_colour_can_be_read_on_its_ground() {
+    let style = include_str!("style.css");
+    let (light, dark) = style
+        .split_once("@media (prefers-color-scheme: dark)")
+        .unwrap();
+    for scheme in [light, dark] {
+        let colour = |name: &str| {
+            let (_, rest) = scheme.split_once(&format!("--{name}: #")).unwrap();
+            let hex = rest.split([';', ' ']).next().unwrap();
+            let wide: String = if hex.len() == 3 {
+                hex.chars().flat_map(|c| [c, c]).collect()
+            } else {
+                hex.to_owned()
+            };
+            let part = |at: usize| u8::from_str_radix(&wide[at..at + 2], 16).unwrap();
+            luminance([part(0), part(2), part(4)])
+        };
+        for (on, under, least) in [
+            ("ink", "ground", 4.5),
+            ("ink", "card", 4.5),
+            ("ink", "note", 4.5),
+            ("ink", "stop-ground", 4.5),
+            ("soft", "ground", 4.5),
+            ("soft", "card", 4.5),
+            ("stop", "stop-ground", 4.5),
+            ("stop", "card", 4.5),
+            ("on-main", "main", 4.5),
+            ("line", "ground", 3.0),
+            ("line", "card", 3.0),
+            ("main", "card", 3.0),
+            ("focus", "ground", 3.0),
+        ] {
+            let (a, b) = (colour(on), colour(under));
+            let contrast = (a.max(b) + 0.05) / (a.min(b) + 0.05);
+            assert!(contrast >= least, "{on} on {under}: {contrast}");
+        }
+    }
+}
+
+fn luminance(rgb: [u8; 3]) -> f64 {
+    let linear = rgb.map(|part| {
+        let part = f64::from(part) / 255.0;
+        if part <= 0.04045 {
+            part / 12.92
+        } else {
+            ((part + 0.055) / 1.055).powf(2.4)
+        }
+    });
+    0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+}
+
 #[tokio::test]
 async fn the_end_says_how_many_are_left_and_what_becomes_of_them() {
     let (nursery, browser) = with_session().await;

@@ -28,13 +28,15 @@ pub(super) const BOOKED: &str = "Booked today";
 pub(super) const NOT_BOOKED: &str = "Not booked today";
 pub(super) const OTHER_ROOMS: &str = "From another room";
 pub(super) const OTHER_ROOMS_ASK: &str = "Show children from other rooms";
-pub(super) const HERE_SAVE: &str = "That is everyone";
+pub(super) const HERE_SAVE: &str = "Save who is here";
 pub(super) const HERE_SAVED: &str = "Saved. You can take photos now.";
 
 pub(super) const NO_NAMES: &str =
     "Names are not available without the server. Children are shown by the end of their id.";
 pub(super) const SOME_NAMES: &str =
     "Some names are missing. Those children are shown by the end of their id.";
+pub(super) const NAMES_IN_SESSION: &str =
+    "Names are shown during a session only. Until then children are shown by the end of their id.";
 pub(super) const ASK_AGAIN: &str = "Ask for the names again";
 
 pub(super) const SORT: &str = "Photos to sort";

@@ -16,6 +16,7 @@ pub(in super::super) async fn show(desk: Arc<Desk>) -> Result<Answer, Trouble> {
     let newest = desk.photos.newest(MOST).await?;
     let content = html! {
         @if newest.photos.is_empty() { p { (texts::PHOTOS_NONE) } }
+        @if roll.session.is_none() && !newest.photos.is_empty() { p { (texts::NAMES_IN_SESSION) } }
         @if newest.count == MOST { p { (texts::newest(MOST)) } }
         ul.photos {
             @for photo in &newest.photos {

@@ -27,8 +27,8 @@ pub(in super::super) async fn show(desk: Arc<Desk>, ask: Ask) -> Result<Answer, 
     };
     let notice = done.map(|id| {
         html! {
-            p.notice role="status" {
-                (texts::SORTED) " "
+            p.line role="status" {
+                (texts::SORTED)
                 a href=(format!("/sort?photo={id}")) { (texts::ADD_TO_IT) }
             }
         }
@@ -36,11 +36,11 @@ pub(in super::super) async fn show(desk: Arc<Desk>, ask: Ask) -> Result<Answer, 
     let Some(photo) = photo else {
         let content = html! {
             @if let Some(notice) = notice { (notice) }
-            p.big { (texts::left(0)) }
+            p { (texts::END_DONE_LEAD) }
+            nav { a.button.main.wide href="/end" { (texts::END) } }
             (layout::back())
-            nav { a.button.quiet href="/end" { (texts::END) } }
         };
-        return Ok(answer::page(layout::screen(texts::SORT, &content)));
+        return Ok(answer::page(layout::screen(&texts::left(0), &content)));
     };
     let ticked = Ticks {
         children: photo.confirmed.clone(),
@@ -154,13 +154,13 @@ impl View {
             form.sort method="post" action="/sort" data-next=[following] {
                 input type="hidden" name="photo" value=(photo.id);
                 div.upper {
-                    p.count { (texts::left(self.left)) " · " (texts::taken(photo.captured_local)) }
+                    p.count { (texts::taken(photo.captured_local)) }
                     (self.picture())
+                }
+                div.lower {
                     @if let Some(same) = same {
                         button.wide form="same" name="say" value="same" { (same) }
                     }
-                }
-                div.lower {
                     @if is_sorted(photo) { p { (texts::ADDING) } }
                     (layout_of_chips(&self, &first, &sheet))
                     @if !more.is_empty() {
@@ -183,7 +183,7 @@ impl View {
             (layout::missing_names(&sheet, &children, "/sort"))
             (layout::back())
         };
-        Ok(layout::screen(texts::SORT, &content))
+        Ok(layout::screen(&texts::left(self.left), &content))
     }
 
     /// Blurred until somebody presses it, or has said who is in it.
