@@ -71,8 +71,8 @@ pub(super) async fn child(reference: &str, out: &Path, session: &Session) -> any
         write(&out.join(name), bytes).with_context(named)?;
     }
     // Last: an archive without it was cut off.
-    let signed = serde_json::to_vec_pretty(&SignedManifest { manifest, key })?;
-    write(&out.join(MANIFEST), &signed).with_context(named)?;
+    let list = serde_json::to_vec_pretty(&SignedManifest { manifest, key })?;
+    write(&out.join(MANIFEST), &list).with_context(named)?;
     File::open(out)
         .and_then(|dir| dir.sync_all())
         .with_context(named)?;
@@ -83,9 +83,12 @@ pub(super) async fn child(reference: &str, out: &Path, session: &Session) -> any
         export.needs_review
     );
     if !export.is_held {
-        text.push_str(&format!(
-            "\nNothing keeps these photos from being deleted meanwhile: `hold open --category subject_access --child {reference}` does."
-        ));
+        let _ = std::fmt::Write::write_fmt(
+            &mut text,
+            format_args!(
+                "\nNothing keeps these photos from being deleted meanwhile: `hold open --category subject_access --child {reference}` does."
+            ),
+        );
     }
     let json = json!({
         "out": out, "photos": export.photos, "needs_review": export.needs_review,

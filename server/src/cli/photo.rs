@@ -12,6 +12,7 @@ use nestwarden_policy_schema::consent::{FoundDecision, Stage, Standing};
 use nestwarden_policy_schema::id::{ChildId, DeviceId, PhotoId};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// Lines of a listing for people; `--json` has all of them.
 const MAX_LINES: usize = 200;
@@ -153,13 +154,13 @@ async fn list(args: ListArgs, session: &Session) -> anyhow::Result<Reply> {
     .await?;
     let counts: Vec<String> = stages
         .iter()
-        .map(|(stage, count)| format!("{count} {}", word(stage)))
+        .map(|(stage, count)| format!("{count} {}", word(*stage)))
         .collect();
     let mut text = table(&rows);
     if answers.len() >= rows.len() {
         text.push_str("… and more; --json has all of them\n");
     }
-    text.push_str(&format!("{} photos: {}", answers.len(), counts.join(", ")));
+    let _ = write!(text, "{} photos: {}", answers.len(), counts.join(", "));
     if answers.is_empty() {
         "No photo.".clone_into(&mut text);
     }
@@ -221,7 +222,7 @@ fn line(entry: &Value) -> Vec<String> {
     let text = |value: &Value| match value {
         Value::Null => "–".to_owned(),
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     };
     let day = |value: &Value| {
         let at = value["at"]
@@ -260,7 +261,7 @@ fn line(entry: &Value) -> Vec<String> {
     ]
 }
 
-fn word(stage: &Stage) -> &'static str {
+fn word(stage: Stage) -> &'static str {
     match stage {
         Stage::Live => "live",
         Stage::Withheld => "withheld",

@@ -95,13 +95,7 @@ pub async fn answer(
         sealed_at: row.facts.and_then(|facts| facts.sealed_at),
         at: now,
     };
-    let audit = entry(
-        device,
-        photo,
-        "photo.key_given",
-        json!(format!("{word:?}")),
-        now,
-    );
+    let audit = entry(device, photo, "photo.key_given", &format!("{word:?}"), now);
     match storage.unseal_keep(&unsealing, &audit).await? {
         UnsealingKept::Yes => Ok(opened.key),
         UnsealingKept::OtherFile => {
@@ -150,17 +144,11 @@ async fn refused(
     why: &str,
     now: Timestamp,
 ) -> Result<(), StorageError> {
-    let audit = entry(device, photo, "photo.key_refused", json!(why), now);
+    let audit = entry(device, photo, "photo.key_refused", why, now);
     storage.audit_add(&audit).await
 }
 
-fn entry(
-    device: DeviceId,
-    photo: PhotoId,
-    act: &str,
-    why: serde_json::Value,
-    now: Timestamp,
-) -> AuditEntry {
+fn entry(device: DeviceId, photo: PhotoId, act: &str, why: &str, now: Timestamp) -> AuditEntry {
     AuditEntry {
         at: now,
         who: format!("tablet:{device}"),

@@ -137,9 +137,12 @@ async fn an_export_lists_what_shows_others_as_to_be_looked_at_and_holds_nothing_
         (2, 1, false)
     );
     for (name, bytes) in &export.members {
-        let text = String::from_utf8(bytes.clone()).unwrap();
-        assert!(!text.contains(&child(2).id.to_string()), "{name}");
-        assert!(!text.contains("Last2") && !text.contains("A2"), "{name}");
+        let member = String::from_utf8(bytes.clone()).unwrap();
+        assert!(!member.contains(&child(2).id.to_string()), "{name}");
+        assert!(
+            !member.contains("Last2") && !member.contains("A2"),
+            "{name}"
+        );
         let listed = export.manifest.members.iter().find(|m| m.name == *name);
         let digest = nestwarden_policy_schema::bytes::Digest::sha256(bytes);
         assert_eq!(listed.unwrap().sha256, digest);

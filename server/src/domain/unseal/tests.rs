@@ -99,9 +99,11 @@ impl World {
         answer(storage, &self.release, device, &request, later())
             .await
             .map(|key| key.expose().to_vec())
-            .map_err(|error| match error {
+            .map_err(|error| match &error {
                 UnsealError::Refused(refusal) => format!("{refusal:?}"),
-                other => other.to_string(),
+                UnsealError::PhotoUnknown(_) | UnsealError::Stanzas | UnsealError::Storage(_) => {
+                    error.to_string()
+                }
             })
     }
 
