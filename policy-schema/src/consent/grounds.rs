@@ -1,13 +1,12 @@
 //! Every reason there can be to remove a photo, each with its own times. One row of the lifecycle table per function.
 
-use super::loss::{Loss, confirmed_child, latest_loss};
+use super::loss::{Loss, confirmed_child, latest_loss, latest_possible_loss};
 use super::register::MISSING_GRACE_HOURS;
 use super::verdict::{Cause, Due, Inquiry};
 use super::{ChildEntry, LeaveReason, Purpose, Restriction, Tagging};
 use crate::calendar::Calendar;
 use crate::id::{ChildId, ConsentId};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeSet;
 
 /// One reason to remove.
 pub(super) struct Ground {
@@ -51,7 +50,7 @@ impl Ground {
 }
 
 /// Everything that speaks, now or later, against keeping the photo.
-pub(super) fn all(inquiry: &Inquiry<'_>, usable: &BTreeSet<Purpose>) -> Vec<Ground> {
+pub(super) fn all(inquiry: &Inquiry<'_>) -> Vec<Ground> {
     if inquiry.photo.found_at_enrolment {
         return Vec::new();
     }
@@ -60,7 +59,7 @@ pub(super) fn all(inquiry: &Inquiry<'_>, usable: &BTreeSet<Purpose>) -> Vec<Grou
         grounds.extend(consent(inquiry));
         grounds.extend(unregistered_person(inquiry));
         grounds.extend(untagged(inquiry));
-        grounds.extend(retention(inquiry, usable));
+        grounds.extend(retention(inquiry));
         grounds.extend(lease(inquiry));
     }
     grounds
@@ -119,83 +118,84 @@ pub(super) fn at_once(inquiry: &Inquiry<'_>, cause: Cause, at: Timestamp) -> Gro
 
 /// Children without whom, or between whom, no purpose is left.
 fn consent(inquiry: &Inquiry<'_>) -> Vec<Ground> {
-    let grounds: Vec<Ground> = inquiry
-        .subjects
-        .iter()
-        .filter_map(|id| no_purpose_of(inquiry, *id))
-        .collect();
-    if !grounds.is_empty() || inquiry.photo.subjects.unregistered_person {
-        return grounds;
-    }
+    let subjects = &inquiry.photo.subjects;
     if inquiry.subjects.is_empty() {
         // Nobody is known to be in it, and nobody said that no child is.
-        let nobody_looked = inquiry.photo.subjects.tagging != Tagging::NoChild;
+        let nobody_looked = subjects.tagging != Tagging::NoChild && !subjects.unregistered_person;
         return nobody_looked
             .then(|| possible_child(inquiry, None))
             .into_iter()
             .collect();
     }
-    let in_common = |permits: &dyn Fn(&ChildEntry, Purpose) -> bool| {
-        let purposes = &mut inquiry.policy.purposes.keys();
-        purposes.any(|p| living(inquiry).all(|(_, child)| permits(child, *p)))
-    };
-    if in_common(&|child, p| child.permits(p, inquiry.calendar, inquiry.now.at)) {
-        return Vec::new();
-    }
-    let ground = no_common_purpose(inquiry);
-    let only_dates_deny = in_common(&ChildEntry::gives);
-    vec![Ground {
-        by_time: ground.by_time || only_dates_deny,
-        ..ground
-    }]
+    let absent = inquiry
+        .subjects
+        .iter()
+        .filter_map(|id| absence(inquiry, *id));
+    let of_one: Vec<Ground> = living(inquiry)
+        .filter_map(|(id, child)| no_purpose_of(inquiry, id, child))
+        .collect();
+    let of_all = no_common_purpose(inquiry, &of_one);
+    absent.chain(of_all).chain(of_one).collect()
 }
 
 /// The subjects on the register for whom consent still has a meaning.
 pub(super) fn living<'a>(inquiry: &Inquiry<'a>) -> impl Iterator<Item = (ChildId, &'a ChildEntry)> {
+    listed(inquiry).filter(|(_, child)| !child.has_died())
+}
+
+fn listed<'a>(inquiry: &Inquiry<'a>) -> impl Iterator<Item = (ChildId, &'a ChildEntry)> {
     inquiry
         .subjects
         .iter()
         .filter_map(|id| Some((*id, inquiry.register.children.get(id)?)))
-        .filter(|(_, child)| !child.has_died())
 }
 
-fn no_purpose_of(inquiry: &Inquiry<'_>, id: ChildId) -> Option<Ground> {
+fn no_purpose_of(inquiry: &Inquiry<'_>, id: ChildId, child: &ChildEntry) -> Option<Ground> {
     let confirmed = inquiry.photo.subjects.confirmed.contains(&id);
+    if confirmed && child.restriction == Restriction::DoNotPhotograph {
+        return Some(restricted(inquiry, id));
+    }
+    let (calendar, now) = (inquiry.calendar, inquiry.now.at);
+    let any = |permits: &dyn Fn(Purpose) -> bool| {
+        let mut purposes = inquiry.policy.purposes.keys();
+        purposes.any(|p| permits(*p))
+    };
+    if any(&|p| child.answers_yes(p, calendar, now)) {
+        return None;
+    }
+    let answered = |p| {
+        let standing = child.purposes.get(&p);
+        standing.is_some_and(|standing| standing.permits(calendar, now))
+    };
+    Some(if confirmed && any(&answered) {
+        // The parents said Yes to something; only the restriction says No.
+        restricted(inquiry, id)
+    } else if confirmed {
+        confirmed_child(inquiry, id, child)
+    } else {
+        possible_child(inquiry, Some(id))
+    })
+}
+
+/// Out of use at once, and gone on the word of the DSL only.
+fn restricted(inquiry: &Inquiry<'_>, id: ChildId) -> Ground {
+    Ground {
+        child: Some(id),
+        destroy: None,
+        ..at_once(inquiry, Cause::Restricted, inquiry.photo.captured_at)
+    }
+}
+
+/// A child who is not on the register, or was missing from it for too long.
+fn absence(inquiry: &Inquiry<'_>, id: ChildId) -> Option<Ground> {
     let Some(child) = inquiry.register.children.get(&id) else {
         return Some(not_on_register(inquiry, id, inquiry.photo.captured_at));
     };
-    if child.has_died() {
-        return None;
-    }
-    if confirmed && child.restriction == Restriction::DoNotPhotograph {
-        let restricted = at_once(inquiry, Cause::Restricted, inquiry.photo.captured_at);
-        return Some(Ground {
-            child: Some(id),
-            destroy: None,
-            ..restricted
-        });
-    }
-    let permits_any = inquiry
-        .policy
-        .purposes
-        .keys()
-        .any(|p| child.permits(*p, inquiry.calendar, inquiry.now.at));
-    if permits_any {
-        None
-    } else if let Some(since) = child
-        .missing_since
-        .filter(|_| child.is_missing_too_long(inquiry.now.at))
-    {
-        Some(not_on_register(
-            inquiry,
-            id,
-            hours_after(since, MISSING_GRACE_HOURS),
-        ))
-    } else if confirmed {
-        Some(confirmed_child(inquiry, id, child))
-    } else {
-        Some(possible_child(inquiry, Some(id)))
-    }
+    let since = child.missing_since.filter(|_| !child.has_died())?;
+    let at = hours_after(since, MISSING_GRACE_HOURS);
+    child
+        .is_missing_too_long(inquiry.now.at)
+        .then(|| not_on_register(inquiry, id, at))
 }
 
 /// An absence is not a withdrawal: withheld, never more.
@@ -213,16 +213,38 @@ fn not_on_register(inquiry: &Inquiry<'_>, id: ChildId, at: Timestamp) -> Ground 
     }
 }
 
-fn no_common_purpose(inquiry: &Inquiry<'_>) -> Ground {
+/// Each permits something, and nothing is left that all permit: first between the confirmed, then with those who may be
+/// in it. `of_one` are the grounds of children who permit nothing at all.
+fn no_common_purpose(inquiry: &Inquiry<'_>, of_one: &[Ground]) -> Option<Ground> {
     let confirmed = &inquiry.photo.subjects.confirmed;
-    if living(inquiry).any(|(id, _)| !confirmed.contains(&id)) {
-        return possible_child(inquiry, None);
+    let in_common = |counts: &dyn Fn(ChildId) -> bool,
+                     yes: &dyn Fn(&ChildEntry, Purpose) -> bool| {
+        inquiry.policy.purposes.keys().any(|p| {
+            let mut those = living(inquiry).filter(|(id, _)| counts(*id));
+            those.all(|(_, child)| yes(child, *p))
+        })
+    };
+    let now =
+        |child: &ChildEntry, p: Purpose| child.answers_yes(p, inquiry.calendar, inquiry.now.at);
+    let whatever_the_date = |child: &ChildEntry, p: Purpose| child.gives(p);
+    let named = |id: ChildId| confirmed.contains(&id);
+    let is_named = |ground: &Ground| ground.child.is_some_and(named);
+    if in_common(&named, &now) {
+        let with_possible = of_one.is_empty() && !in_common(&|_| true, &now);
+        return with_possible.then(|| possible_child(inquiry, None));
+    }
+    if of_one.iter().any(is_named) {
+        return None;
     }
     let taken_at = inquiry.photo.captured_at;
-    latest_loss(inquiry, |loss| loss.at > taken_at).map_or_else(
+    let ground = latest_loss(inquiry, |loss| loss.at > taken_at).map_or_else(
         || at_once(inquiry, Cause::NoCommonPurpose, taken_at),
         |loss| loss.ground(inquiry),
-    )
+    );
+    Some(Ground {
+        by_time: in_common(&named, &whatever_the_date),
+        ..ground
+    })
 }
 
 /// Somebody who may be in it permits nothing: withheld at once, sealed when nobody said otherwise for days.
@@ -287,8 +309,8 @@ pub(super) fn leaver(inquiry: &Inquiry<'_>, id: ChildId, child: &ChildEntry) -> 
     })
 }
 
-/// The longest retention among the usable purposes, the maximum age, and the confirmed upload.
-fn retention(inquiry: &Inquiry<'_>, usable: &BTreeSet<Purpose>) -> Vec<Ground> {
+/// The longest retention among the purposes in use, the maximum age, and the confirmed upload.
+fn retention(inquiry: &Inquiry<'_>) -> Vec<Ground> {
     let aged = |cause, at| Ground {
         cause,
         child: None,
@@ -302,20 +324,18 @@ fn retention(inquiry: &Inquiry<'_>, usable: &BTreeSet<Purpose>) -> Vec<Ground> {
         let days = days.min(inquiry.policy.max_age_days);
         hours_after(inquiry.photo.captured_at, i64::from(days) * 24)
     };
-    let longest = usable
-        .iter()
-        .filter_map(|p| inquiry.policy.purposes.get(p))
-        .max();
-    let end = retained_until(*longest.unwrap_or(&inquiry.policy.max_age_days));
+    let end = retained_until(retained_days(inquiry));
     // Kept for a longer purpose until that one was lost: it goes for that reason, with that reason's time to object.
     let kept_by_it = |loss: &Loss| {
         let its_end = inquiry.policy.purposes.get(&loss.purpose);
         end < loss.at && its_end.is_some_and(|days| loss.at < retained_until(*days))
     };
-    let mut grounds = vec![
-        latest_loss(inquiry, kept_by_it)
-            .map_or_else(|| aged(Cause::MaximumAge, end), |loss| loss.ground(inquiry)),
-    ];
+    let by_loss = latest_loss(inquiry, kept_by_it)
+        .map(|loss| loss.ground(inquiry))
+        .or_else(|| {
+            latest_possible_loss(inquiry, kept_by_it).map(|loss| may_be_lost(inquiry, loss))
+        });
+    let mut grounds = vec![by_loss.unwrap_or_else(|| aged(Cause::MaximumAge, end))];
     if let Some(at) = inquiry.photo.uploaded_at {
         grounds.push(aged(
             Cause::Uploaded,
@@ -323,6 +343,39 @@ fn retention(inquiry: &Inquiry<'_>, usable: &BTreeSet<Purpose>) -> Vec<Ground> {
         ));
     }
     grounds
+}
+
+/// Days after capture for which a purpose keeps the photo. Whatever ends a use, an absence or the last day of a consent,
+/// never makes them more.
+fn retained_days(inquiry: &Inquiry<'_>) -> u16 {
+    let days_where = |yes: &dyn Fn(ChildId, &ChildEntry, Purpose) -> bool| -> Vec<u16> {
+        let purposes = inquiry.policy.purposes.iter();
+        purposes
+            .filter(|(p, _)| listed(inquiry).all(|(id, child)| yes(id, child, **p)))
+            .map(|(_, days)| *days)
+            .collect()
+    };
+    let in_use = days_where(&|_, child, p| child.answers_yes(p, inquiry.calendar, inquiry.now.at));
+    let confirmed = &inquiry.photo.subjects.confirmed;
+    let until_its_last_day = || {
+        days_where(&|id, child, p| !confirmed.contains(&id) && child.gives(p))
+            .into_iter()
+            .min()
+    };
+    let in_use = in_use.into_iter().max();
+    in_use
+        .or_else(until_its_last_day)
+        .unwrap_or(inquiry.policy.max_age_days)
+}
+
+/// What a child who may be in it took away: withheld at once, sealed when nobody said otherwise for days.
+fn may_be_lost(inquiry: &Inquiry<'_>, loss: Loss) -> Ground {
+    let ground = possible_child(inquiry, Some(loss.child));
+    Ground {
+        withhold_at: Some(loss.at),
+        seal_at: ground.seal_at.max(Some(loss.at)),
+        ..ground
+    }
 }
 
 /// Withheld while the tablet cannot know better; the first contact restores.

@@ -1,4 +1,4 @@
-//! What a confirmed child permitted once and does not any more, and what that means for the photo.
+//! What a child permitted once and does not any more, and what that means for the photo.
 
 use super::grounds::{Ground, at_once, leaver, living};
 use super::verdict::{Cause, Inquiry};
@@ -6,12 +6,12 @@ use super::{ChildEntry, ConsentStanding, ConsentState, Purpose};
 use crate::id::{ChildId, ConsentId};
 use jiff::Timestamp;
 
-/// A purpose that a confirmed child permitted once and does not any more.
+/// A purpose that a child permitted once and does not any more.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Loss {
     pub(super) at: Timestamp,
     cause: Cause,
-    child: ChildId,
+    pub(super) child: ChildId,
     consent: Option<ConsentId>,
     pub(super) purpose: Purpose,
 }
@@ -28,11 +28,28 @@ impl Loss {
     }
 }
 
-/// The last loss of those that count.
+/// The last loss of those that count, of a confirmed child's.
 pub(super) fn latest_loss(inquiry: &Inquiry<'_>, counts: impl Fn(&Loss) -> bool) -> Option<Loss> {
     let confirmed = &inquiry.photo.subjects.confirmed;
+    latest_loss_of(inquiry, |id| confirmed.contains(&id), counts)
+}
+
+/// Likewise, of a child who may be in it.
+pub(super) fn latest_possible_loss(
+    inquiry: &Inquiry<'_>,
+    counts: impl Fn(&Loss) -> bool,
+) -> Option<Loss> {
+    let confirmed = &inquiry.photo.subjects.confirmed;
+    latest_loss_of(inquiry, |id| !confirmed.contains(&id), counts)
+}
+
+fn latest_loss_of(
+    inquiry: &Inquiry<'_>,
+    of: impl Fn(ChildId) -> bool,
+    counts: impl Fn(&Loss) -> bool,
+) -> Option<Loss> {
     living(inquiry)
-        .filter(|(id, _)| confirmed.contains(id))
+        .filter(|(id, _)| of(*id))
         .flat_map(|(id, child)| losses(inquiry, id, child))
         .filter(counts)
         .max()
@@ -56,12 +73,12 @@ fn losses<'a>(
                 let end = calendar.end_of(standing.valid_until?);
                 (end <= now).then_some((end, Cause::Expired))?
             }
-            ConsentState::Given
-            | ConsentState::Unanswered
-            | ConsentState::Refused
-            | ConsentState::Expired
-            | ConsentState::EndedLeaver
-            | ConsentState::Conflicted => return None,
+            ConsentState::Refused | ConsentState::Conflicted => {
+                (standing.withdrawn_at?.min(now), Cause::Withdrawn)
+            }
+            ConsentState::Expired => (standing.withdrawn_at?.min(now), Cause::Expired),
+            ConsentState::Unanswered => (standing.withdrawn_at?.min(now), Cause::NoConsent),
+            ConsentState::Given | ConsentState::EndedLeaver => return None,
         };
         Some(Loss {
             at,

@@ -88,6 +88,7 @@ pub struct ConsentStanding {
     pub valid_from: Option<Date>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Date>,
+    /// When a Yes was taken away, by whatever answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn_at: Option<Timestamp>,
 }
@@ -160,20 +161,33 @@ fn resolve_one(records: &[&ConsentRecord]) -> ConsentStanding {
             .filter(stands_for_its_giver)
             .max_by_key(|r| (r.answered_at, r.recorded_at, r.id));
         let at_the_same_instant = yes.filter(|yes| !no.is_withdrawal() && no.contradicts(yes));
-        return match at_the_same_instant.or(of_another) {
+        let standing = match at_the_same_instant.or(of_another) {
             Some(yes) => {
                 let later = std::cmp::max_by_key(no, yes, |r| (r.recorded_at, r.id));
                 later.standing(ConsentState::Conflicted)
             }
             None => no.standing(no.state_as_read()),
         };
+        return ConsentStanding {
+            withdrawn_at: no.takes_back_at(records),
+            ..standing
+        };
     }
-    let blank = latest(Kind::Blank);
-    match (yes, blank) {
-        (Some(yes), Some(blank)) if blank.follows(yes) => blank.standing(ConsentState::Unanswered),
-        (Some(yes), _) => yes.standing(ConsentState::Given),
-        (None, Some(blank)) => blank.standing(ConsentState::Unanswered),
-        (None, None) => ConsentStanding::UNANSWERED,
+    let blanks = || records.iter().copied().filter(|r| r.kind() == Kind::Blank);
+    let Some(yes) = yes else {
+        return latest(Kind::Blank).map_or(ConsentStanding::UNANSWERED, |blank| {
+            blank.standing(ConsentState::Unanswered)
+        });
+    };
+    let followed_by = blanks()
+        .filter(|blank| blank.follows(yes))
+        .min_by_key(|r| (r.said_at(), r.recorded_at, r.id));
+    match followed_by {
+        Some(blank) => ConsentStanding {
+            withdrawn_at: Some(blank.said_at()),
+            ..blank.standing(ConsentState::Unanswered)
+        },
+        None => yes.standing(ConsentState::Given),
     }
 }
 
@@ -211,10 +225,18 @@ impl ConsentRecord {
         self.state_as_read() == ConsentState::Withdrawn
     }
 
+    /// Nobody refused; a last day came, or the child left.
+    fn ended_by_itself(&self) -> bool {
+        matches!(
+            self.state,
+            ConsentState::Expired | ConsentState::EndedLeaver
+        )
+    }
+
     /// When it was said; what has no date is believed from the moment it was written here.
     fn said_at(&self) -> Timestamp {
         self.withdrawn_at
-            .or(self.answered_at)
+            .max(self.answered_at)
             .unwrap_or(self.recorded_at)
     }
 
@@ -228,7 +250,9 @@ impl ConsentRecord {
     /// Whether this Yes takes `no` back.
     fn answers(&self, no: &Self) -> bool {
         self.kind() == Kind::Yes
-            && (self.given_by == no.given_by || self.given_by == GivenBy::Court)
+            && (self.given_by == no.given_by
+                || self.given_by == GivenBy::Court
+                || no.ended_by_itself())
             && self.answered_at.is_some_and(|at| at > no.said_at())
     }
 
@@ -237,6 +261,7 @@ impl ConsentRecord {
     fn disagrees_with(&self, no: &Self) -> bool {
         self.given_by != no.given_by
             && no.given_by != GivenBy::Court
+            && !no.ended_by_itself()
             && (!no.is_withdrawal() || self.answered_at.is_some_and(|at| at > no.said_at()))
     }
 
@@ -247,6 +272,18 @@ impl ConsentRecord {
             (Some(blank), Some(yes)) if blank != yes => blank > yes,
             (Some(_) | None, _) => written,
         }
+    }
+
+    /// When this No took a Yes away; `None` where there was none before, and for a leaver, whose photos go as a leaver's.
+    fn takes_back_at(&self, records: &[&Self]) -> Option<Timestamp> {
+        if self.state == ConsentState::EndedLeaver {
+            return None;
+        }
+        let said_at = self.said_at();
+        let was_given = records
+            .iter()
+            .any(|yes| yes.kind() == Kind::Yes && yes.said_at() <= said_at);
+        (was_given || self.is_withdrawal()).then_some(said_at)
     }
 
     fn standing(&self, state: ConsentState) -> ConsentStanding {

@@ -121,8 +121,12 @@ impl ChildEntry {
 
     /// Whether `purpose` is permitted for this child at `now`.
     pub fn permits(&self, purpose: Purpose, calendar: &Calendar, now: Timestamp) -> bool {
+        !self.is_missing_too_long(now) && self.answers_yes(purpose, calendar, now)
+    }
+
+    /// Whether `purpose` is given and not restricted at `now`, whether or not the child is still listed.
+    pub fn answers_yes(&self, purpose: Purpose, calendar: &Calendar, now: Timestamp) -> bool {
         self.gives(purpose)
-            && !self.is_missing_too_long(now)
             && self
                 .purposes
                 .get(&purpose)

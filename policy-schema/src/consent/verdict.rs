@@ -204,7 +204,7 @@ pub fn verdict(
         .iter()
         .filter(|hold| inquiry.is_covered_by(hold))
         .collect();
-    let grounds = grounds::all(&inquiry, &usable);
+    let grounds = grounds::all(&inquiry);
     let standing = if covering.is_empty() {
         Standing::Scheduled(inquiry.schedule(&grounds))
     } else {
@@ -321,11 +321,14 @@ impl Inquiry<'_> {
             destroy: Some(due), ..
         }) = standing
         {
-            // One that is overdue waits for the next opening day.
-            instants.push(
-                due.at
-                    .max(self.calendar.end_of(self.calendar.local_date(self.now.at))),
-            );
+            // One that is overdue waits for the next opening day, which where midnight is skipped begins after the last ended.
+            let today = self.calendar.local_date(self.now.at);
+            let tomorrow = Calendar::plus_days(today, 1);
+            let midnights = [
+                self.calendar.end_of(today),
+                self.calendar.start_of(tomorrow),
+            ];
+            instants.extend(midnights.map(|midnight| due.at.max(midnight)));
             instants.push(due.at);
             if let Some(at) = self.now.holds_confirmed_at {
                 let stale = holds_fresh_until(at).checked_add(SignedDuration::from_nanos(1));

@@ -11,6 +11,7 @@ mod commands;
 mod consent;
 mod exported;
 mod golden;
+mod lapses;
 mod lifecycle;
 mod merge;
 mod nursery;
