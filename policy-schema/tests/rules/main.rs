@@ -14,6 +14,7 @@ mod golden;
 mod lapses;
 mod lifecycle;
 mod merge;
+mod model;
 mod nursery;
 mod papers;
 mod policies;
