@@ -182,14 +182,14 @@ fn restricted(inquiry: &Inquiry<'_>, id: ChildId) -> Ground {
     Ground {
         child: Some(id),
         destroy: None,
-        ..at_once(inquiry, Cause::Restricted, inquiry.photo.captured_at)
+        ..at_once(inquiry, Cause::Restricted, inquiry.taken_at())
     }
 }
 
 /// A child who is not on the register, or was missing from it for too long.
 fn absence(inquiry: &Inquiry<'_>, id: ChildId) -> Option<Ground> {
     let Some(child) = inquiry.register.children.get(&id) else {
-        return Some(not_on_register(inquiry, id, inquiry.photo.captured_at));
+        return Some(not_on_register(inquiry, id, inquiry.taken_at()));
     };
     let since = child.missing_since.filter(|_| !child.has_died())?;
     let at = hours_after(since, MISSING_GRACE_HOURS);
@@ -200,11 +200,7 @@ fn absence(inquiry: &Inquiry<'_>, id: ChildId) -> Option<Ground> {
 
 /// An absence is not a withdrawal: withheld, never more.
 fn not_on_register(inquiry: &Inquiry<'_>, id: ChildId, at: Timestamp) -> Ground {
-    let ground = at_once(
-        inquiry,
-        Cause::NotOnRegister,
-        at.max(inquiry.photo.captured_at),
-    );
+    let ground = at_once(inquiry, Cause::NotOnRegister, at.max(inquiry.taken_at()));
     Ground {
         child: Some(id),
         seal_at: None,
@@ -236,7 +232,7 @@ fn no_common_purpose(inquiry: &Inquiry<'_>, of_one: &[Ground]) -> Option<Ground>
     if of_one.iter().any(is_named) {
         return None;
     }
-    let taken_at = inquiry.photo.captured_at;
+    let taken_at = inquiry.taken_at();
     let ground = latest_loss(inquiry, |loss| loss.at > taken_at).map_or_else(
         || at_once(inquiry, Cause::NoCommonPurpose, taken_at),
         |loss| loss.ground(inquiry),
@@ -251,7 +247,7 @@ fn no_common_purpose(inquiry: &Inquiry<'_>, of_one: &[Ground]) -> Option<Ground>
 fn possible_child(inquiry: &Inquiry<'_>, child: Option<ChildId>) -> Ground {
     Ground {
         child,
-        withhold_at: Some(inquiry.photo.captured_at),
+        withhold_at: Some(inquiry.taken_at()),
         ..nobody_said(inquiry, Cause::PossibleChild)
     }
 }
@@ -266,7 +262,7 @@ fn untagged(inquiry: &Inquiry<'_>) -> Option<Ground> {
 /// No use until resolved, and only a person can resolve it.
 fn unregistered_person(inquiry: &Inquiry<'_>) -> Option<Ground> {
     inquiry.photo.subjects.unregistered_person.then(|| Ground {
-        withhold_at: Some(inquiry.photo.captured_at),
+        withhold_at: Some(inquiry.taken_at()),
         destroy: None,
         ..nobody_said(inquiry, Cause::UnregisteredPerson)
     })
@@ -283,7 +279,7 @@ fn nobody_said(inquiry: &Inquiry<'_>, cause: Cause) -> Ground {
         seal_at: Some(
             inquiry
                 .calendar
-                .after_opening_days(inquiry.photo.captured_at, days),
+                .after_opening_days(inquiry.taken_at(), days),
         ),
         destroy: Some(Grace::Days(inquiry.policy.destroy_unconfirmed_after_days)),
         by_time: true,
@@ -300,7 +296,7 @@ fn leavers<'a>(inquiry: &'a Inquiry<'_>) -> impl Iterator<Item = Ground> + 'a {
 pub(super) fn leaver(inquiry: &Inquiry<'_>, id: ChildId, child: &ChildEntry) -> Option<Ground> {
     let leaving = child.leaves.filter(|l| l.reason == LeaveReason::Left)?;
     let last = Calendar::plus_days(leaving.date, u32::from(inquiry.policy.leaver_days));
-    let at = inquiry.calendar.end_of(last).max(inquiry.photo.captured_at);
+    let at = inquiry.calendar.end_of(last).max(inquiry.taken_at());
     Some(Ground {
         child: Some(id),
         destroy: Some(Grace::Days(inquiry.policy.destroy_unconfirmed_after_days)),
@@ -322,7 +318,7 @@ fn retention(inquiry: &Inquiry<'_>) -> Vec<Ground> {
     };
     let retained_until = |days: u16| {
         let days = days.min(inquiry.policy.max_age_days);
-        hours_after(inquiry.photo.captured_at, i64::from(days) * 24)
+        hours_after(inquiry.taken_at(), i64::from(days) * 24)
     };
     let end = retained_until(retained_days(inquiry));
     // Kept for a longer purpose until that one was lost: it goes for that reason, with that reason's time to object.

@@ -18,7 +18,7 @@ pub(super) struct Loss {
 
 impl Loss {
     pub(super) fn ground(self, inquiry: &Inquiry<'_>) -> Ground {
-        let at = self.at.max(inquiry.photo.captured_at);
+        let at = self.at.max(inquiry.taken_at());
         Ground {
             child: Some(self.child),
             consent: self.consent,
@@ -60,7 +60,7 @@ fn losses<'a>(
     id: ChildId,
     child: &'a ChildEntry,
 ) -> impl Iterator<Item = Loss> + 'a {
-    let (calendar, now, taken_at) = (inquiry.calendar, inquiry.now.at, inquiry.photo.captured_at);
+    let (calendar, now, taken_at) = (inquiry.calendar, inquiry.now.at, inquiry.taken_at());
     let purposes = inquiry.policy.purposes.keys();
     purposes.filter_map(move |purpose| {
         let standing = child.purposes.get(purpose)?;
@@ -100,7 +100,7 @@ pub(super) fn confirmed_child(inquiry: &Inquiry<'_>, id: ChildId, child: &ChildE
             ..loss.ground(inquiry)
         };
     }
-    let taken_at = inquiry.photo.captured_at;
+    let taken_at = inquiry.taken_at();
     let standings: Vec<&ConsentStanding> = inquiry
         .policy
         .purposes

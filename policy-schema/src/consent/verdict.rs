@@ -63,7 +63,7 @@ pub enum Cause {
     NoCommonPurpose,
     /// A child who may be in it has no usable consent.
     PossibleChild,
-    /// The DSL set "do not photograph".
+    /// The DSL set "do not photograph", or a restriction left no use.
     Restricted,
     Left,
     /// A child is not on the register, or was missing from it for 72 hours: withheld, never more.
@@ -234,6 +234,11 @@ pub(super) struct Inquiry<'a> {
 }
 
 impl Inquiry<'_> {
+    /// Never later than now: a photo taken while the clock ran ahead is no less a photo when the clock is right again.
+    pub(super) fn taken_at(&self) -> Timestamp {
+        self.photo.captured_at.min(self.now.at)
+    }
+
     fn usable(&self) -> BTreeSet<Purpose> {
         let nobody_known =
             self.subjects.is_empty() && self.photo.subjects.tagging != Tagging::NoChild;

@@ -249,3 +249,14 @@ fn an_overdue_destruction_is_looked_at_again_after_a_midnight_that_was_skipped()
         );
     }
 }
+
+#[test]
+fn a_photo_taken_while_the_clock_ran_ahead_is_withheld_once_it_is_right_again() {
+    let refused = answers(&standing(ConsentState::Refused));
+    let mut photo = example(refused);
+    photo.photo.captured_at = at("2026-04-02T10:00:00Z");
+    let due = photo.at("2026-03-02T12:00:00Z").due();
+    assert_eq!(due, (Stage::Sealed, Some(Cause::NoConsent)));
+    let possible = photo.untagged().at("2026-03-02T12:00:00Z").due();
+    assert_eq!(possible, (Stage::Withheld, Some(Cause::PossibleChild)));
+}

@@ -221,7 +221,7 @@ pub(super) fn history() -> impl Strategy<Value = History> {
         (0_u8..4, weighted(0.7, 0_u8..2), prop::bool::weighted(0.05)),
         0_i64..80,
         photo_is_tagged(),
-        vec(steps(), 4..22),
+        vec(steps(), 4..18),
     )
         .prop_map(
             |(place, policy, everybody, more, (rooms, staff, found), hour, tags, steps)| {
