@@ -44,10 +44,16 @@ pub use unseal::{UnsealRefusal, Unsealer};
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod attack_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod belongings_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod decision_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod disk_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod engine_tests;

@@ -122,8 +122,11 @@ impl Tablet {
     }
 
     pub(super) fn unscanned() -> Self {
+        Self::unscanned_at(tempfile::tempdir().unwrap())
+    }
+
+    pub(super) fn unscanned_at(temp: tempfile::TempDir) -> Self {
         armed::restore_power();
-        let temp = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(temp.path().join(PICTURES)).unwrap();
         let paths = Paths::new(temp.path());
         let signer = Signer::new();

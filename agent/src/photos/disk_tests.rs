@@ -1,0 +1,215 @@
+//! Real file systems that fail: full, read-only, broken. Each on an image of its own, in a mount namespace of its own.
+
+use super::testing::{PICTURES, Tablet};
+use nestwarden_policy_schema::consent::{ConsentState, Stage};
+use nestwarden_policy_schema::event::EventBody;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// An ext4 file system in a file, mounted for this thread alone.
+struct Disk {
+    image: PathBuf,
+    at: PathBuf,
+    _temp: tempfile::TempDir,
+}
+
+const IMAGE_BYTES: u64 = 24 * 1024 * 1024;
+
+impl Disk {
+    /// Mounted at `at`; `None`, said as a skipped check, where only root could.
+    fn mounted(test: &str, at: Option<PathBuf>) -> Option<Self> {
+        if !nix::unistd::Uid::effective().is_root() {
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIP {test}: needs root, for a file system of its own"
+            );
+            return None;
+        }
+        let temp = tempfile::tempdir().unwrap();
+        let image = temp.path().join("image");
+        File::create(&image).unwrap().set_len(IMAGE_BYTES).unwrap();
+        run(Command::new("mkfs.ext4")
+            .args(["-q", "-O", "^has_journal"])
+            .arg(&image));
+        let at = at.unwrap_or_else(|| temp.path().join("disk"));
+        fs::create_dir_all(&at).unwrap();
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let none: Option<&str> = None;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .arg(&image)
+            .arg(&at));
+        Some(Self {
+            image,
+            at,
+            _temp: temp,
+        })
+    }
+
+    fn remount(&self, flags: MsFlags) {
+        let none: Option<&str> = None;
+        mount(none, &self.at, none, MsFlags::MS_REMOUNT | flags, none).unwrap();
+    }
+
+    /// Leaves `bytes` free, roughly.
+    fn fill(&self, bytes: u64) -> PathBuf {
+        let path = self.at.join("ballast");
+        let mut ballast = File::create(&path).unwrap();
+        while ballast.write_all(&[0xa5; 16 * 1024]).is_ok() {}
+        ballast.sync_all().unwrap();
+        let length = ballast.metadata().unwrap().len();
+        ballast.set_len(length.saturating_sub(bytes)).unwrap();
+        path
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = umount2(&self.at, MntFlags::MNT_DETACH);
+    }
+}
+
+fn run(command: &mut Command) {
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{command:?}: {done:?}");
+}
+
+/// A photo of several MiB, none of it alike.
+fn large() -> Vec<u8> {
+    let mut bytes = vec![0xff, 0xd8, 0xff, 0xe0];
+    let mut state = 1_u64;
+    while bytes.len() < 6 * 1024 * 1024 {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes
+}
+
+fn tablet_with_a_large_photo(
+    temp: tempfile::TempDir,
+    mounted: impl FnOnce(&Path) -> Option<Disk>,
+) -> Option<(Tablet, Disk)> {
+    fs::create_dir_all(temp.path().join(PICTURES)).unwrap();
+    let disk = mounted(temp.path())?;
+    let mut tablet = Tablet::unscanned_at(temp);
+    tablet.look();
+    tablet.write("a.jpg", &large());
+    tablet.look();
+    let id = tablet.only().id;
+    tablet.tag(id, &[1]);
+    Some((tablet, disk))
+}
+
+fn alarms(tablet: &Tablet) -> usize {
+    let events = tablet.events().into_iter();
+    events
+        .filter(|e| matches!(e, EventBody::Alarm { .. }))
+        .count()
+}
+
+#[test]
+fn a_photo_that_finds_no_room_to_be_sealed_stays_withheld_and_whole_until_there_is() {
+    let test = "a_photo_that_finds_no_room_to_be_sealed_stays_withheld_and_whole_until_there_is";
+    let Some(disk) = Disk::mounted(test, None) else {
+        return;
+    };
+    let temp = tempfile::tempdir_in(&disk.at).unwrap();
+    let (mut tablet, disk) = tablet_with_a_large_photo(temp, |_| Some(disk)).unwrap();
+    let ballast = disk.fill(2 * 1024 * 1024);
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Withheld);
+    assert!(tablet.pictures().is_empty());
+    let vault: Vec<_> = tablet.vault().into_values().collect();
+    assert_eq!(
+        vault,
+        [large()],
+        "whole, and nothing half written beside it"
+    );
+    assert_eq!(alarms(&tablet), 1);
+    tablet.pass_hours(1);
+    tablet.settle();
+    assert_eq!(alarms(&tablet), 1, "told once");
+    fs::remove_file(ballast).unwrap();
+    tablet.pass_hours(1);
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+    tablet.assert_sound();
+}
+
+#[test]
+fn photos_on_a_file_system_that_became_read_only_are_told_of_and_go_once_it_is_writable() {
+    let test =
+        "photos_on_a_file_system_that_became_read_only_are_told_of_and_go_once_it_is_writable";
+    let temp = tempfile::tempdir().unwrap();
+    let at = |root: &Path| Disk::mounted(test, Some(root.join(PICTURES)));
+    let Some((mut tablet, disk)) = tablet_with_a_large_photo(temp, at) else {
+        return;
+    };
+    disk.remount(MsFlags::MS_RDONLY);
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    let _ = tablet.try_settle();
+    assert_eq!(tablet.only().stage, Stage::Live);
+    assert!(tablet.receipts().is_empty());
+    disk.remount(MsFlags::empty());
+    tablet.restart();
+    tablet.pass_hours(1);
+    tablet.look();
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+    assert_eq!(
+        fs::read_dir(tablet.path(""))
+            .unwrap()
+            .filter(|e| e.as_ref().unwrap().file_name() == "a.jpg")
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn a_photo_on_a_device_that_fails_stays_withheld_and_is_sealed_once_it_can_be_read() {
+    let test = "a_photo_on_a_device_that_fails_stays_withheld_and_is_sealed_once_it_can_be_read";
+    let temp = tempfile::tempdir().unwrap();
+    let at = |root: &Path| Disk::mounted(test, Some(root.join(PICTURES)));
+    let Some((mut tablet, disk)) = tablet_with_a_large_photo(temp, at) else {
+        return;
+    };
+    // The later part of the device does not answer any more; the photo's blocks are no longer in memory.
+    let photo = File::open(tablet.path("a.jpg")).unwrap();
+    rustix::fs::syncfs(&photo).unwrap();
+    rustix::fs::fadvise(&photo, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    let image = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&disk.image)
+        .unwrap();
+    image.sync_all().unwrap();
+    let whole = fs::read(&disk.image).unwrap();
+    let photo = large();
+    let part = &photo[4096..4160];
+    let at = whole
+        .chunks(1024)
+        .position(|block| block.starts_with(part))
+        .unwrap() as u64
+        * 1024;
+    image.set_len(at + 1024 * 1024).unwrap();
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    let listed = tablet.only();
+    assert_eq!(listed.stage, Stage::Withheld, "{listed:?}");
+    assert!(listed.note.is_some(), "and that is told");
+    assert!(!tablet.path("a.jpg").exists());
+    // It answers again, with all it had.
+    let from = usize::try_from(at).unwrap() + 1024 * 1024;
+    image.write_all_at(&whole[from..], from as u64).unwrap();
+    tablet.pass_hours(1);
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+}
