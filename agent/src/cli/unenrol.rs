@@ -67,7 +67,8 @@ pub(super) fn unenrol(paths: &Paths, output: Output) -> anyhow::Result<Ended> {
 
 /// As root and without a running agent: no agent is left that would hold anything again.
 pub(super) async fn release(paths: &Paths, doors: &Doors, output: Output) -> anyhow::Result<Ended> {
-    if !paths.ledger_path().exists() {
+    let previous = paths.state_dir().join("previous.json");
+    if !paths.ledger_path().exists() && !previous.exists() {
         output.answer(&json!({ "released": [] }), || {
             "Nothing was ever held on this tablet.".to_owned()
         });

@@ -4,11 +4,14 @@ use super::photo;
 use super::profile::read;
 use super::reply::{Reply, row, table};
 use super::session::Session;
+use crate::domain::command;
 use crate::domain::compliance::{self, Compliance, Standing};
 use crate::domain::profile::{read_override, set_overrides};
-use crate::storage::{Changed, Device, Revocation};
+use crate::storage::{Changed, CommandRow, Device, Revocation};
 use anyhow::bail;
-use nestwarden_policy_schema::consent::RoomName;
+use jiff::Timestamp;
+use nestwarden_policy_schema::command::CommandKind;
+use nestwarden_policy_schema::consent::{RoomName, Stage};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -21,6 +24,13 @@ pub(super) enum Action {
     Show { device: String },
     /// Shut a tablet out: it gets no bundle and may report no more
     Revoke {
+        device: String,
+        /// Why; no names of children
+        #[arg(long)]
+        reason: String,
+    },
+    /// Ask for a tablet back: at its next contact every control is given back, and it is shut out
+    Unenrol {
         device: String,
         /// Why; no names of children
         #[arg(long)]
@@ -68,6 +78,7 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
                 .device_revoke(device.id, &revocation, &audit);
             changed(done.await?, &device, "revoked", session)
         }
+        Action::Unenrol { device, reason } => unenrol(&device, &reason, session).await,
         Action::SetRooms { device, rooms } => {
             let device = session.device(&device).await?;
             let rooms: BTreeSet<RoomName> = rooms.into_iter().collect();
@@ -96,6 +107,62 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
             changed(done, &device, "overridden", session)
         }
     }
+}
+
+async fn unenrol(named: &str, reason: &str, session: &Session) -> anyhow::Result<Reply> {
+    let device = session.device(named).await?;
+    let audit = session.audit(
+        "device.unenrol",
+        device.id.to_string(),
+        json!({ "reason": reason }),
+    );
+    let command = command::unenrol(&session.storage, &device, &audit, session.now()).await?;
+    session.nudge();
+    let inventory = session.storage.inventory_find(device.id).await?;
+    let photos = inventory.map(|stored| stored.inventory.photos);
+    let count = |stage| photos.as_ref().and_then(|all| all.get(&stage)).copied();
+    let behind = match (count(Stage::Withheld), count(Stage::Sealed)) {
+        (None, None) if photos.is_none() => {
+            "How many photos are withheld or sealed on it is not known.".to_owned()
+        }
+        (withheld, sealed) => format!(
+            "{} photos are withheld on it and {} sealed; they stay so, and nobody can open them there. Decide about them first if they are wanted.",
+            withheld.unwrap_or(0),
+            sealed.unwrap_or(0)
+        ),
+    };
+    let text = format!(
+        "\"{}\" hands itself back at its next contact, until {}. {behind}",
+        device.name, command.expires_at
+    );
+    Ok(Reply::new(
+        json!({ "device": device.id, "command": command }),
+        text,
+    ))
+}
+
+/// How far a command got, as people read it.
+fn progress(row: &CommandRow, now: Timestamp) -> String {
+    let command = &row.command.command;
+    let what = match &command.kind {
+        CommandKind::Refresh => "to measure everything",
+        CommandKind::Lock => "to lock",
+        CommandKind::Message { .. } => "to show a message",
+        CommandKind::RotatePasscode => "for a new passcode",
+        CommandKind::Lost => "to go into loss mode",
+        CommandKind::Found => "to leave loss mode",
+        CommandKind::Unenrol => "to hand itself back",
+        CommandKind::Wipe => "to erase itself",
+    };
+    let far = match &row.outcome {
+        Some(outcome) => format!("{}, at {}", outcome.said, outcome.at),
+        None if command.expires_at <= now => format!("expired at {}", command.expires_at),
+        None => format!("waits for its next contact, until {}", command.expires_at),
+    };
+    format!(
+        "asked {what} by {} at {}: {far}",
+        row.ordered_by, command.issued_at
+    )
 }
 
 fn changed(
@@ -163,12 +230,18 @@ async fn show(named: &str, session: &Session) -> anyhow::Result<Reply> {
         position.seq,
         table(&rows)
     );
+    let commands = session.storage.command_list(device.id).await?;
+    let told: String = commands
+        .iter()
+        .map(|row| format!("\n{}", progress(row, session.now())))
+        .collect();
     let mut json = view(&device, &compliance);
+    json["commands"] = json!(commands);
     json["generation_issued"] = json!(issued);
     json["events"] = json!(position.seq);
     json["overrides"] = json!(device.overrides);
     json["inventory"] = json!(inventory.map(|i| i.inventory));
-    Ok(Reply::new(json, text))
+    Ok(Reply::new(json, text + &told))
 }
 
 fn view(device: &Device, compliance: &Compliance) -> Value {

@@ -1,5 +1,6 @@
 //! `doctor`: what would keep this installation from doing its work, each with its remedy.
 
+use super::doctor_box;
 use super::reply::{Reply, row, table};
 use super::session::open_storage;
 use crate::domain::profile;
@@ -19,7 +20,7 @@ const NOT_BEFORE: i64 = 1_767_225_600;
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Finding {
+pub(super) enum Finding {
     Good,
     /// Could not be found out.
     Unknown,
@@ -27,14 +28,14 @@ enum Finding {
 }
 
 #[derive(Serialize)]
-struct Check {
+pub(super) struct Check {
     #[serde(rename = "check")]
-    what: &'static str,
-    finding: Finding,
-    said: String,
+    pub(super) what: &'static str,
+    pub(super) finding: Finding,
+    pub(super) said: String,
 }
 
-fn check(what: &'static str, finding: Finding, said: impl Into<String>) -> Check {
+pub(super) fn check(what: &'static str, finding: Finding, said: impl Into<String>) -> Check {
     Check {
         what,
         finding,
@@ -61,6 +62,7 @@ pub(super) async fn run(data: &DataDir, doors: &Doors) -> anyhow::Result<Reply> 
         Err(error) => checks.push(check("database", Finding::Bad, format!("{error:#}"))),
     }
     checks.push(clock(now));
+    checks.extend(doctor_box::checks(data, settings.as_ref().ok(), now));
     checks.push(time_zones());
     let bad = checks.iter().any(|c| c.finding == Finding::Bad);
     let rows: Vec<Vec<String>> = checks
@@ -68,7 +70,7 @@ pub(super) async fn run(data: &DataDir, doors: &Doors) -> anyhow::Result<Reply> 
         .map(|c| {
             let finding = match c.finding {
                 Finding::Good => "good",
-                Finding::Unknown => "unknown",
+                Finding::Unknown => "not checked",
                 Finding::Bad => "BAD",
             };
             row![finding, c.what, c.said]
@@ -115,6 +117,15 @@ fn private(what: &'static str, path: &Path, mode: u32) -> Check {
                 )
             }
         }
+        // Somebody who may not look has not seen anything wrong.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => check(
+            what,
+            Finding::Unknown,
+            format!(
+                "`{}`: {error}; run this as the server's user",
+                path.display()
+            ),
+        ),
         Err(error) => check(what, Finding::Bad, format!("`{}`: {error}", path.display())),
     }
 }

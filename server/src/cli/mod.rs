@@ -4,6 +4,7 @@ mod child;
 mod consent;
 mod device;
 mod doctor;
+mod doctor_box;
 mod evidence;
 mod export;
 mod hold;

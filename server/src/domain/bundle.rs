@@ -6,6 +6,7 @@ use crate::storage::{Device, Storage, StorageError};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bundle::{Bundle, FEATURES, Feature};
 use nestwarden_policy_schema::bytes::{Digest, Secret};
+use nestwarden_policy_schema::command::ApprovedCommand;
 use nestwarden_policy_schema::consent::{FoundPhotos, RegisterSnapshot, TagCorrection};
 use nestwarden_policy_schema::control::ControlName;
 use nestwarden_policy_schema::generation::Generation;
@@ -37,6 +38,7 @@ pub struct Inputs {
     setting: SettingId,
     register: Register,
     holds: Vec<Hold>,
+    commands: Vec<ApprovedCommand>,
     corrections: Vec<(DeviceId, TagCorrection)>,
     found: BTreeMap<DeviceId, FoundPhotos>,
     profiles: BTreeMap<String, PolicyProfile>,
@@ -72,6 +74,7 @@ impl Inputs {
             setting: storage.setting(),
             register: Register::load(storage).await?,
             holds,
+            commands: storage.command_waiting().await?,
             corrections: storage.correction_list().await?,
             found: storage.found_list().await?.into_iter().collect(),
             profiles,
@@ -152,12 +155,21 @@ impl Inputs {
             roster: BTreeSet::new(),
             corrections: self.corrections_for(device.id, now),
             found_photos: self.found.get(&device.id).copied(),
-            commands: Vec::new(),
+            commands: self.commands_to(device.id, now),
             photo_hash_key: secrets.photo_hash.clone(),
             release_recipient: secrets.release_recipient.clone(),
             recovery_recipient: secrets.recovery_recipient.clone(),
             anchors: None,
         })
+    }
+}
+
+impl Inputs {
+    fn commands_to(&self, device: DeviceId, now: Timestamp) -> Vec<ApprovedCommand> {
+        let to_it = self.commands.iter().filter(|approved| {
+            approved.command.device == device && approved.command.expires_at > now
+        });
+        to_it.cloned().collect()
     }
 }
 

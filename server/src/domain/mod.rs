@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod child;
+pub mod command;
 pub mod compliance;
 pub mod consent;
 pub mod correction;

@@ -2,7 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+mod commands;
 mod photos;
+
+pub(super) use commands::{
+    a_command_waits_until_its_tablet_says_what_came_of_it, a_tablet_that_declined_stays_enrolled,
+};
 
 pub(super) use photos::{
     a_sealed_file_is_opened_as_one_photo, a_task_is_opened_once_and_done_once,

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod bundle;
+pub mod command;
 #[cfg(test)]
 mod conformance;
 pub mod consent;
@@ -25,6 +26,7 @@ pub mod token;
 
 pub use audit::{AuditEntry, AuditStore};
 pub use bundle::{BundleStore, IssuedBundle};
+pub use command::{CommandRow, CommandStore};
 pub use consent::{Child, ConsentStore, FileSaid, RegisterChange, RegisterPut, SetHere};
 pub use decision::{DecisionStore, UnsealDecision, Unsealing, UnsealingKept};
 pub use device::{Device, DeviceKey, DeviceStore, Revocation};
@@ -88,6 +90,7 @@ pub trait Store:
     + TokenStore
     + EventStore
     + BundleStore
+    + CommandStore
     + InventoryStore
     + NonceStore
     + ProfileStore

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 const MAX_DATABASE_BYTES: u64 = 64 * 1024 * 1024;
 const MAX_FLATPAK_FILES: usize = 200_000;
 /// Nothing there is ever a program, and most files are there.
+const OWN_PACKAGE: &str = "dpkg:nestwarden-agent";
 const NO_PROGRAMS: [&str; 5] = [
     "/usr/share/doc/",
     "/usr/share/man/",
@@ -148,6 +149,10 @@ fn read_package(paths: &Paths, installed: &Installed) -> Result<Package, Enforce
         {
             executables.push(executable);
         }
+    }
+    if installed.app.to_string() == OWN_PACKAGE {
+        // Its page is always there: a child's safety outranks enforcement, and no setting need think of approving it.
+        desktop_entries.clear();
     }
     let is_flatpak_app = matches!(&installed.files, Files::Beneath(dir)
         if dir.starts_with(paths.on_tablet("/var/lib/flatpak/app")));

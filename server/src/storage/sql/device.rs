@@ -96,7 +96,7 @@ pub(super) async fn insert_key(
     .map_err(failed("add a device key"))
 }
 
-async fn find(
+pub(super) async fn find(
     on: impl sqlx::Executor<'_, Database = sqlx::Sqlite>,
     setting: &str,
     id: DeviceId,

@@ -1,10 +1,11 @@
 //! The one writer of events: batches that arrive together are committed together, with one flush to disk, and each is
 //! answered only after that.
 
+use super::command;
 use super::event::position;
 use super::photo;
 use super::value::{parsed, stored, to_base64};
-use super::{StorageError, begin, commit, failed};
+use super::{StorageError, begin, commit, failed, touch_inputs};
 use crate::storage::{AppendOutcome, NewBatch};
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::event::Event;
@@ -125,11 +126,16 @@ async fn one(
         insert(tx, setting, batch, rows).await?;
     }
     let mut photos_changed = false;
+    let mut commands_changed = false;
     for event in new {
         if let Some(body) = &event.body {
             let (seq, at) = (event.seq, event.at);
             photos_changed |= photo::read(tx, setting, batch.device, seq, at, body).await?;
+            commands_changed |= command::read(tx, setting, batch.device, at, body).await?;
         }
+    }
+    if commands_changed {
+        touch_inputs(tx, setting).await?;
     }
     if photos_changed {
         photo::note_change(tx, setting).await?;

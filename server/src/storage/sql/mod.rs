@@ -4,6 +4,7 @@
 
 mod audit;
 mod bundle;
+mod command;
 mod consent;
 mod decision;
 mod device;
@@ -151,12 +152,7 @@ impl SqlStorage {
 
     /// Notes that something changed which may show in a bundle.
     async fn touch_inputs(&self, tx: &mut SqliteConnection) -> Result<(), StorageError> {
-        sqlx::query("UPDATE settings SET inputs = inputs + 1 WHERE setting_id = $1")
-            .bind(&self.setting_text)
-            .execute(tx)
-            .await
-            .map(drop)
-            .map_err(failed("note a change"))
+        touch_inputs(tx, &self.setting_text).await
     }
 
     async fn add_audit(
@@ -166,6 +162,15 @@ impl SqlStorage {
     ) -> Result<(), StorageError> {
         audit::add(tx, &self.setting_text, entry).await
     }
+}
+
+async fn touch_inputs(tx: &mut SqliteConnection, setting: &str) -> Result<(), StorageError> {
+    sqlx::query("UPDATE settings SET inputs = inputs + 1 WHERE setting_id = $1")
+        .bind(setting)
+        .execute(tx)
+        .await
+        .map(drop)
+        .map_err(failed("note a change"))
 }
 
 async fn begin(writer: &SqlitePool) -> Result<Transaction<'static, Sqlite>, StorageError> {

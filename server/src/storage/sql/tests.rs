@@ -21,6 +21,8 @@ macro_rules! conforms {
 }
 
 conforms! {
+    a_command_waits_until_its_tablet_says_what_came_of_it,
+    a_tablet_that_declined_stays_enrolled,
     a_token_enrols_one_device_once,
     a_token_used_at_the_same_moment_enrols_one_device,
     a_device_changes_and_says_whether_it_did,

@@ -1,0 +1,155 @@
+//! Commands. What a tablet says of one is read in the transaction that keeps its events.
+
+use super::value::{json, optional_text, optional_time, text, to_json};
+use super::{SqlStorage, StorageError, commit, device, failed};
+use crate::storage::command::{CommandOutcome, CommandRow, CommandStore, DONE};
+use crate::storage::{Answer, AuditEntry, Changed};
+use jiff::Timestamp;
+use nestwarden_policy_schema::command::{ApprovedCommand, CommandKind};
+use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::id::DeviceId;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+const WHAT: &str = "a command";
+/// Of what a tablet says.
+const MAX_TEXT_CHARS: usize = 400;
+
+fn command(row: &SqliteRow) -> Result<CommandRow, StorageError> {
+    let said = optional_text(row, "outcome", WHAT)?;
+    Ok(CommandRow {
+        command: json(row, "command", WHAT)?,
+        ordered_by: text(row, "ordered_by", WHAT)?,
+        outcome: said
+            .zip(optional_time(row, "outcome_at", WHAT)?)
+            .map(|(said, at)| CommandOutcome { said, at }),
+    })
+}
+
+async fn list(
+    on: impl sqlx::Executor<'_, Database = sqlx::Sqlite>,
+    setting: &str,
+    device: DeviceId,
+) -> Result<Vec<CommandRow>, StorageError> {
+    sqlx::query(
+        "SELECT * FROM commands WHERE setting_id = $1 AND device_id = $2 ORDER BY command_id",
+    )
+    .bind(setting)
+    .bind(device.to_string())
+    .fetch_all(on)
+    .await
+    .map_err(failed("list commands"))?
+    .iter()
+    .map(command)
+    .collect()
+}
+
+/// Notes what came of a command, if `body` says so. Whether bundles may change by it.
+pub(super) async fn read(
+    tx: &mut SqliteConnection,
+    setting: &str,
+    device: DeviceId,
+    at: Timestamp,
+    body: &str,
+) -> Result<bool, StorageError> {
+    if !body.contains("command_outcome") {
+        return Ok(false);
+    }
+    let Ok(EventBody::CommandOutcome { command, outcome }) = serde_json::from_str(body) else {
+        return Ok(false);
+    };
+    // The first word stands.
+    let noted = sqlx::query(
+        "UPDATE commands SET outcome = $4, outcome_at = $5 WHERE setting_id = $1 \
+         AND device_id = $2 AND command_id = $3 AND outcome IS NULL",
+    )
+    .bind(setting)
+    .bind(device.to_string())
+    .bind(command.to_string())
+    .bind(outcome.chars().take(MAX_TEXT_CHARS).collect::<String>())
+    .bind(at.as_microsecond())
+    .execute(&mut *tx)
+    .await
+    .map_err(failed("note what came of a command"))?;
+    if noted.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let known = list(&mut *tx, setting, device).await?;
+    let handed_back = known.iter().any(|row| {
+        row.command.command.id == command
+            && row.command.command.kind == CommandKind::Unenrol
+            && outcome.starts_with(DONE)
+    });
+    if handed_back {
+        sqlx::query(
+            "UPDATE devices SET revoked_at = $3, revoked_why = 'handed back' \
+             WHERE setting_id = $1 AND device_id = $2 AND revoked_at IS NULL",
+        )
+        .bind(setting)
+        .bind(device.to_string())
+        .bind(at.as_microsecond())
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("shut out a tablet that was handed back"))?;
+    }
+    Ok(true)
+}
+
+impl CommandStore for SqlStorage {
+    fn command_list(&self, device: DeviceId) -> Answer<'_, Vec<CommandRow>> {
+        Box::pin(async move { list(&self.readers, &self.setting_text, device).await })
+    }
+
+    fn command_waiting(&self) -> Answer<'_, Vec<ApprovedCommand>> {
+        Box::pin(async move {
+            let rows = sqlx::query(
+                "SELECT * FROM commands WHERE setting_id = $1 AND outcome IS NULL \
+                 ORDER BY device_id, command_id",
+            )
+            .bind(&self.setting_text)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("list the commands that wait"))?;
+            let rows = rows.iter().map(command);
+            rows.map(|row| row.map(|row| row.command)).collect()
+        })
+    }
+
+    fn command_add<'a>(
+        &'a self,
+        approved: &'a ApprovedCommand,
+        audit: &'a AuditEntry,
+    ) -> Answer<'a, Changed> {
+        Box::pin(async move {
+            let new = &approved.command;
+            let mut tx = self.write().await?;
+            let found = device::find(&mut *tx, &self.setting_text, new.device).await?;
+            if found.is_none_or(|device| device.revoked.is_some()) {
+                return Ok(Changed::Missing);
+            }
+            let before = list(&mut *tx, &self.setting_text, new.device).await?;
+            if before.iter().any(|row| {
+                row.outcome.is_none()
+                    && row.command.command.kind == new.kind
+                    && row.command.command.expires_at > new.issued_at
+            }) {
+                return Ok(Changed::Already);
+            }
+            sqlx::query(
+                "INSERT INTO commands (setting_id, device_id, command_id, command, ordered_by) \
+                 VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(&self.setting_text)
+            .bind(new.device.to_string())
+            .bind(new.id.to_string())
+            .bind(to_json(approved, WHAT)?)
+            .bind(&audit.who)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("keep a command"))?;
+            self.touch_inputs(&mut tx).await?;
+            self.add_audit(&mut tx, audit).await?;
+            commit(tx).await?;
+            Ok(Changed::Yes)
+        })
+    }
+}
