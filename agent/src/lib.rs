@@ -32,7 +32,11 @@ pub(crate) fn whole_text(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {
-        text = format!("{text}: {source}");
+        let said = source.to_string();
+        // Many a message has its cause in it already.
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
         cause = source.source();
     }
     text

@@ -25,6 +25,9 @@ pub struct Status {
     pub profile: Option<String>,
     pub bundle_expires_at: Option<Timestamp>,
     pub bundle_expired: bool,
+    /// The server's data was put back from an earlier copy: the stricter of what it says and what this tablet had is enforced.
+    #[serde(default)]
+    pub held_to_earlier: bool,
     /// The newest time the server signed for.
     pub last_contact: Option<Timestamp>,
     pub server_problem: Option<String>,

@@ -115,6 +115,7 @@ impl Signer {
             roster: BTreeSet::new(),
             corrections: Vec::new(),
             found_photos: None,
+            put_back: None,
             commands: Vec::new(),
             photo_hash_key: Secret::new(vec![3; 32]),
             release_recipient: String::new(),

@@ -164,11 +164,14 @@ pub(crate) fn only_agent(paths: &Paths) -> anyhow::Result<File> {
     std::fs::create_dir_all(paths.state_dir())
         .and_then(|()| File::create(&path))
         .and_then(|file| file.try_lock().map(|()| file).map_err(Into::into))
-        .with_context(|| {
-            format!(
-                "failed to take the lock `{}`; is another agent running?",
-                path.display()
-            )
+        .map_err(|error| {
+            let remedy = if error.kind() == std::io::ErrorKind::PermissionDenied {
+                "run the agent as root, as its service does"
+            } else {
+                "is another agent running?"
+            };
+            let said = format!("failed to take the lock `{}`; {remedy}", path.display());
+            anyhow::Error::new(error).context(said)
         })
 }
 
@@ -481,6 +484,9 @@ fn status_source(shared: Shared, sync: watch::Receiver<SyncState>) -> StatusSour
                 generation: shared.generation(),
                 profile: bundle.as_ref().map(|b| b.bundle().profile.clone()),
                 bundle_expires_at: bundle.as_ref().map(|b| b.bundle().expires_at),
+                held_to_earlier: bundle
+                    .as_ref()
+                    .is_some_and(|b| b.bundle().put_back.is_some()),
                 bundle_expired: bundle.is_some_and(|b| b.bundle().expires_at <= now.at),
                 last_contact: now.last_contact,
                 server_problem: sync.problem,

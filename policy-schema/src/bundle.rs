@@ -10,6 +10,7 @@ use crate::generation::Generation;
 use crate::hold::HoldList;
 use crate::id::{DeviceId, SettingId, StaffId};
 use crate::policy::{DatedException, Policy};
+use crate::put_back::PutBack;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,6 +68,10 @@ pub struct Bundle {
     /// Absent: nobody decided yet, and they are only counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found_photos: Option<FoundPhotos>,
+    /// The tablet enforced what this server never issued: its data was put back from an earlier copy. Until a person
+    /// settles it the tablet keeps the stricter of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_back: Option<PutBack>,
     /// Keys the hash by which copies of a photo are recognised; 32 bytes.
     pub photo_hash_key: Secret,
     /// age recipients a photo is sealed to: the server's release key and the setting's offline recovery key.

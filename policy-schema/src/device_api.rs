@@ -2,7 +2,7 @@
 //!
 //! Identity comes from the client certificate, never from a body. Unknown fields are ignored on the wire.
 
-use crate::bytes::{Base64, Secret};
+use crate::bytes::{Base64, Digest, Secret};
 use crate::consent::{RoomName, Stage};
 use crate::control::ControlReport;
 use crate::envelope::Signed;
@@ -16,7 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// `POST` an [`EnrolRequest`] without a client certificate; answers with an [`EnrolAnswer`].
 pub const ENROL_PATH: &str = "/device/v1/enrol";
-/// `GET`, `?after=GENERATION&nonce=TEXT&wait_s=SECONDS`; hangs until there is a newer bundle or the wait is over;
+/// `GET`, `?after=GENERATION&nonce=TEXT&wait_s=SECONDS&digest=HEX`; generation and digest (SHA-256 of the signed text,
+/// absent from older agents) are those of the bundle in force; hangs until there is a newer one or the wait is over;
 /// answers with a [`BundleAnswer`].
 pub const BUNDLE_PATH: &str = "/device/v1/bundle";
 /// `POST` an [`EventBatch`]; answers with an [`EventsAck`].
@@ -91,6 +92,9 @@ pub struct EventBatch {
 pub struct EventsAck {
     /// The highest sequence number the server has on disk; 0 for none.
     pub on_disk: u64,
+    /// Of that event, so that a tablet notices a record that is not its own; absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<Digest>,
 }
 
 /// How a tablet stands now; replaces the one before.

@@ -80,6 +80,7 @@ pub struct VerifiedBundle {
 }
 
 impl VerifiedBundle {
+    /// What is to be enforced: as signed, or tighter.
     pub fn bundle(&self) -> &Bundle {
         &self.bundle
     }
@@ -95,6 +96,15 @@ impl VerifiedBundle {
 
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// The same signed bundle, held to be no looser than another one that was verified.
+    #[must_use]
+    pub fn no_looser_than(self, held: &Self) -> Self {
+        Self {
+            bundle: self.bundle.no_looser_than(&held.bundle),
+            ..self
+        }
     }
 }
 

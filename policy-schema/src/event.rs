@@ -30,6 +30,9 @@ pub enum EventBody {
     },
     BundleApplied {
         generation: Generation,
+        /// SHA-256 of the signed text; absent from older agents.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<Digest>,
     },
     BundleRefused {
         reason: String,
@@ -111,6 +114,18 @@ pub enum EventBody {
         needs: BTreeSet<Feature>,
         reason: String,
     },
+    /// The record was put back to an earlier state, and goes on from where the server's ends. The events of this tablet that
+    /// the server does not have follow, as many as `again` says, with the bodies, salts and times they had: whoever has
+    /// `common` can work out `had` from them, and see that nothing else was changed.
+    RecordContinued {
+        /// The last event both records share; `None`: not known any more.
+        common: Option<ChainPosition>,
+        /// Where the tablet's own record had got to.
+        had: ChainPosition,
+        /// Where the server's ends; this event follows it.
+        server: ChainPosition,
+        again: u64,
+    },
     /// Somebody must look: disk full, journal replay found damage, certificate about to end.
     Alarm {
         what: String,
@@ -122,7 +137,10 @@ impl EventBody {
     pub const fn is_evidence(&self) -> bool {
         matches!(
             self,
-            Self::Destroyed { .. } | Self::PhotoStage { .. } | Self::Alarm { .. }
+            Self::Destroyed { .. }
+                | Self::PhotoStage { .. }
+                | Self::RecordContinued { .. }
+                | Self::Alarm { .. }
         )
     }
 }
@@ -219,6 +237,32 @@ impl Event {
             previous: position.hash,
             hash,
         })
+    }
+
+    /// The same event after another one: body, salt and time as they are.
+    #[must_use]
+    pub fn moved_after(self, position: ChainPosition, device: DeviceId) -> Self {
+        let seq = position.seq + 1;
+        Self {
+            seq,
+            previous: position.hash,
+            hash: link_hash(device, seq, self.at, &self.body_digest, &position.hash),
+            ..self
+        }
+    }
+
+    /// What this event follows by its own word.
+    pub fn follows(&self) -> ChainPosition {
+        ChainPosition {
+            seq: self.seq.saturating_sub(1),
+            hash: self.previous,
+        }
+    }
+
+    /// Whether a record that was put back goes on here, so that events in between may be missing on the tablet.
+    pub fn continues_record(&self) -> bool {
+        let body = self.body.as_deref().map(serde_json::from_str);
+        matches!(body, Some(Ok(EventBody::RecordContinued { server, .. })) if server == self.follows())
     }
 
     pub fn position(&self) -> ChainPosition {

@@ -20,6 +20,7 @@ pub mod hold;
 pub mod id;
 pub mod policy;
 pub mod profile;
+pub mod put_back;
 pub mod receipt;
 pub mod support;
 pub mod trust;

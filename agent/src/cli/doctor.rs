@@ -10,7 +10,6 @@ use crate::local_api::Request;
 use crate::paths::Paths;
 use crate::sync::server::Server;
 use nestwarden_policy_schema::device_api::{EVENTS_PATH, EventBatch, EventsAck};
-use nestwarden_policy_schema::event::verify_chain;
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -207,7 +206,15 @@ fn chain_holds(ledger: &Ledger) -> Result<(), String> {
         if events.is_empty() {
             return Ok(());
         }
-        position = verify_chain(enrolment.device, position, &events).map_err(|e| said(&e))?;
+        for event in &events {
+            // A record that went on from the server's leaves out what only the server has.
+            if event.continues_record() {
+                position = event.follows();
+            }
+            position = event
+                .verify(enrolment.device, position)
+                .map_err(|e| said(&e))?;
+        }
     }
 }
 
@@ -245,14 +252,27 @@ async fn server(identity: &Identity, ledger: Option<&Ledger>) -> Finding {
             .post(EVENTS_PATH, &empty)
             .await
             .map_err(|e| crate::whole_text(&e))?;
-        Ok::<u64, String>(answer.on_disk)
+        Ok::<EventsAck, String>(answer)
     };
     match asked.await {
-        Ok(on_disk) => finding(
-            "server",
-            Judgement::Fine,
-            format!("answers; it has events up to {on_disk}"),
-        ),
+        Ok(answer) => match ledger.map(|ledger| crate::sync::difference(ledger, answer)) {
+            Some(Ok(Some(differs))) => finding(
+                "server",
+                Judgement::Wrong,
+                format!(
+                    "answers; {differs}; the running agent lets its record go on from the server's within the hour"
+                ),
+            ),
+            Some(Err(error)) => finding("server", Judgement::Unknown, crate::whole_text(&error)),
+            Some(Ok(None)) | None => finding(
+                "server",
+                Judgement::Fine,
+                format!(
+                    "answers; it has events up to {}, the same as here",
+                    answer.on_disk
+                ),
+            ),
+        },
         Err(problem) => finding("server", Judgement::Wrong, problem),
     }
 }

@@ -70,6 +70,12 @@ fn words(status: &Status) -> String {
             ""
         }
     );
+    if status.held_to_earlier {
+        let _ = writeln!(
+            text,
+            "        THE SERVER'S DATA WAS PUT BACK from an earlier copy: the stricter of both is enforced and nothing is destroyed until somebody settles it there (`nestwarden-server put-back settle`)"
+        );
+    }
     let contact = status
         .last_contact
         .map_or_else(|| "never".to_owned(), |at| at.to_string());

@@ -137,6 +137,14 @@ impl TrustedClock {
         self.shared.doubt.send_replace(doubtful);
     }
 
+    /// No hold list is known to be the setting's any more, so nothing may be destroyed.
+    pub fn forget_holds(&self) -> Result<(), LedgerError> {
+        if self.state().holds_confirmed_at.take().is_some() {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
     /// Whether the clock is in doubt; marked as changed at every contact with the server, too.
     pub fn watch_doubt(&self) -> watch::Receiver<bool> {
         self.shared.doubt.subscribe()

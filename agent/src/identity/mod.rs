@@ -6,6 +6,7 @@ mod pin;
 mod store;
 
 pub use key::DeviceKey;
+pub(crate) use pin::OTHER_KEY;
 pub use pin::{TlsError, spki_pin, tls_config};
 pub use store::{Identity, IdentityStore, KeySeal, NewIdentity};
 

@@ -10,6 +10,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use std::sync::Arc;
 
+/// By which a connection to somebody else is known among those that failed.
+pub(crate) const OTHER_KEY: &str = "the server's key is not the one this tablet was given";
+
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("failed to set up TLS")]
@@ -68,10 +71,7 @@ impl ServerCertVerifier for PinVerifier {
         if self.pins.contains(&pin) {
             Ok(ServerCertVerified::assertion())
         } else {
-            Err(Error::General(format!(
-                "the server's key is {}, which is not the one this tablet was enrolled with",
-                pin.0
-            )))
+            Err(Error::General(format!("{OTHER_KEY}: it is {}", pin.0)))
         }
     }
 

@@ -1,11 +1,13 @@
 //! Bundles and anchors: kept as received, checked again whenever the ledger is opened.
 
+use super::put_back::{self, HeldTo};
 use super::{Ledger, LedgerError, LedgerTx, enrolment, meta};
 use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::envelope::{
     BundleError, Newest, Signed, VerifiedBundle, verify_bundle,
 };
+use nestwarden_policy_schema::id::DeviceId;
 use nestwarden_policy_schema::trust::{Anchors, AnchorsError};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde::{Deserialize, Serialize};
@@ -81,9 +83,18 @@ impl Ledger {
 
     /// Stores a bundle, the anchors it brings, and its generation, in one transaction; then tells who watches.
     pub fn store_bundle(&self, bundle: VerifiedBundle) -> Result<(), LedgerError> {
-        self.transaction(|tx| store(tx, &bundle))?;
-        self.copy_bundle(bundle.signed());
-        self.shared.bundle.send_replace(Some(Arc::new(bundle)));
+        let signed = bundle.signed().clone();
+        let held_to = self.transaction(|tx| store(tx, bundle))?;
+        for problem in held_to.problems {
+            tracing::error!(
+                problem,
+                "the bundle in force is not tightened by an earlier one"
+            );
+        }
+        self.copy_bundle(&signed);
+        self.shared
+            .bundle
+            .send_replace(Some(Arc::new(held_to.bundle)));
         Ok(())
     }
 
@@ -99,7 +110,7 @@ impl Ledger {
     }
 }
 
-fn store(tx: &LedgerTx<'_>, bundle: &VerifiedBundle) -> Result<(), LedgerError> {
+fn store(tx: &LedgerTx<'_>, bundle: VerifiedBundle) -> Result<HeldTo, LedgerError> {
     let sql = tx.sql();
     if let Some(newest) = read_newest(sql)?
         && (bundle.generation() < newest.generation
@@ -121,10 +132,6 @@ fn store(tx: &LedgerTx<'_>, bundle: &VerifiedBundle) -> Result<(), LedgerError> 
             to_sql(anchors.version),
         ),
     )?;
-    sql.execute(
-        "DELETE FROM bundle WHERE generation NOT IN (SELECT generation FROM bundle ORDER BY generation DESC LIMIT 2)",
-        [],
-    )?;
     // A statement this tablet already took over is repeated in every bundle until all tablets have it.
     if let Some(statement) = &bundle.bundle().anchors {
         match anchors.updated(statement) {
@@ -139,7 +146,11 @@ fn store(tx: &LedgerTx<'_>, bundle: &VerifiedBundle) -> Result<(), LedgerError> 
         digest: bundle.digest(),
     };
     let newest = serde_json::to_string(&newest).map_err(LedgerError::Unwritable)?;
-    tx.set_meta(NEWEST_KEY, &newest)
+    tx.set_meta(NEWEST_KEY, &newest)?;
+    let history = anchors_history(sql, &mut Vec::new())?;
+    let held_to = put_back::held_to(sql, &history, enrolment::device(sql)?, bundle)?;
+    put_back::forget_others(sql, &held_to.generations)?;
+    Ok(held_to)
 }
 
 pub(super) fn insert_anchors(
@@ -182,15 +193,7 @@ pub(super) fn last_good(
     let mut good = None;
     for row in rows {
         let (generation, signed, version) = row?;
-        let checked = history
-            .iter()
-            .find(|anchors| to_sql(anchors.version) == version)
-            .ok_or_else(|| format!("anchors version {version} are missing"))
-            .and_then(|anchors| {
-                let signed = serde_json::from_str(&signed).map_err(|e| e.to_string())?;
-                verify_bundle(signed, anchors, enrolment.device, None).map_err(|e| e.to_string())
-            });
-        match checked {
+        match checked(&signed, version, &history, enrolment.device) {
             Ok(bundle) => {
                 good = Some(bundle);
                 break;
@@ -213,7 +216,27 @@ pub(super) fn last_good(
             ));
         }
     }
-    Ok((good, problems))
+    let Some(good) = good else {
+        return Ok((None, problems));
+    };
+    let held_to = put_back::held_to(sql, &history, enrolment.device, good)?;
+    problems.extend(held_to.problems);
+    Ok((Some(held_to.bundle), problems))
+}
+
+/// A stored bundle, verified against the anchors it was taken over with.
+pub(super) fn checked(
+    signed: &str,
+    anchors_version: i64,
+    history: &[Anchors],
+    device: DeviceId,
+) -> Result<VerifiedBundle, String> {
+    let anchors = history
+        .iter()
+        .find(|anchors| to_sql(anchors.version) == anchors_version)
+        .ok_or_else(|| format!("anchors version {anchors_version} are missing"))?;
+    let signed = serde_json::from_str(signed).map_err(|e| e.to_string())?;
+    verify_bundle(signed, anchors, device, None).map_err(|e| e.to_string())
 }
 
 /// Every version of the anchors, each checked against the one before it.
@@ -280,6 +303,6 @@ fn read_newest(sql: &Connection) -> Result<Option<Newest>, LedgerError> {
 }
 
 /// SQLite counts in 63 bits; nothing here ever gets there.
-fn to_sql(number: u64) -> i64 {
+pub(super) fn to_sql(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -5,9 +5,11 @@
 //! at any instruction leaves the file as after the last one that did. Calls block.
 
 mod bundles;
+mod continuation;
 mod enrolment;
 mod lost;
 mod migrations;
+mod put_back;
 mod repeats;
 mod reserve;
 mod spool;

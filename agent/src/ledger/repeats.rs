@@ -68,6 +68,7 @@ pub(super) fn repeat(body: &EventBody) -> Option<Repeat> {
         | EventBody::ClockDoubt { .. }
         | EventBody::CommandOutcome { .. }
         | EventBody::Unsupported { .. }
+        | EventBody::RecordContinued { .. }
         | EventBody::Alarm { .. } => None,
     }
 }

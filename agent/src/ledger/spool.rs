@@ -84,6 +84,11 @@ impl LedgerTx<'_> {
         if bytes > MAX_BODY_BYTES {
             return Err(LedgerError::EventTooLarge { bytes });
         }
+        self.insert(&event)?;
+        Ok(event.seq)
+    }
+
+    pub(super) fn insert(&self, event: &Event) -> Result<(), LedgerError> {
         self.sql()
             .prepare(
                 "INSERT INTO events (seq, at, body, salt, body_digest, previous, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -98,7 +103,7 @@ impl LedgerTx<'_> {
                 event.hash.0,
             ))?;
         self.recorded.set(Some(event.seq));
-        Ok(event.seq)
+        Ok(())
     }
 }
 
@@ -239,7 +244,7 @@ fn number(sql: &Connection, key: &str) -> Result<u64, LedgerError> {
     })
 }
 
-fn event_of(row: &Row<'_>) -> rusqlite::Result<Event> {
+pub(super) fn event_of(row: &Row<'_>) -> rusqlite::Result<Event> {
     Ok(Event {
         seq: unsigned(row, 0)?,
         at: timestamp(row, 1)?,
@@ -270,7 +275,7 @@ pub(super) fn to_sql(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn salt() -> Result<[u8; 16], LedgerError> {
+pub(super) fn salt() -> Result<[u8; 16], LedgerError> {
     let mut salt = [0; 16];
     ring::rand::SystemRandom::new()
         .fill(&mut salt)

@@ -347,3 +347,72 @@ fn a_ledger_of_a_newer_agent_is_left_alone() {
         Err(LedgerError::NewerSchema { found: 99, .. })
     ));
 }
+
+#[test]
+fn a_record_that_went_on_from_the_servers_holds_and_tells_again_what_was_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = enrolled(&Paths::new(dir.path()), &Signer::new());
+    for what in ["shared", "own 1", "own 2"] {
+        ledger.record(noon(), &alarm(what)).unwrap();
+    }
+    let device = ledger.enrolment().unwrap().unwrap().device;
+    let own = ledger.events_after(1, 10, usize::MAX).unwrap();
+    let (had, common) = (ledger.head().unwrap(), own[0].follows());
+    let server = ChainPosition {
+        seq: 9,
+        hash: nestwarden_policy_schema::bytes::Digest([7; 32]),
+    };
+    ledger.continue_after(server, Some(common), noon()).unwrap();
+
+    let events = ledger.events_after(1, 10, usize::MAX).unwrap();
+    assert_eq!(verify_chain(device, server, &events).unwrap().seq, 12);
+    assert!(events[0].continues_record());
+    let again = &events[1..];
+    assert!(
+        again
+            .iter()
+            .map(|e| &e.body)
+            .eq(own.iter().map(|e| &e.body))
+    );
+    let worked_out = again.iter().cloned().fold(common, |before, event| {
+        event.moved_after(before, device).position()
+    });
+    assert_eq!(worked_out, had);
+    assert_eq!(ledger.acked_through().unwrap(), 9);
+    ledger.record(noon(), &alarm("later")).unwrap();
+    assert_eq!(ledger.head().unwrap().seq, 13);
+}
+
+#[test]
+fn a_bundle_that_names_an_earlier_one_is_held_to_it_until_none_does() {
+    use nestwarden_policy_schema::put_back::PutBack;
+    let dir = tempfile::tempdir().unwrap();
+    let paths = Paths::new(dir.path());
+    let signer = Signer::new();
+    let ledger = enrolled(&paths, &signer);
+    let mut strict = signer.content(4);
+    strict.policy.storage = Some(
+        serde_json::from_value(serde_json::json!({
+            "mode": "enforce", "removable_media": "never", "usb_transfer": "never"
+        }))
+        .unwrap(),
+    );
+    ledger.accept_bundle(signer.sign_bundle(&strict)).unwrap();
+    let named = PutBack {
+        generation: ledger.bundle().unwrap().generation(),
+        digest: Some(ledger.bundle().unwrap().digest()),
+    };
+    for generation in 5..9 {
+        let mut loose = signer.content(generation);
+        loose.put_back = Some(named);
+        ledger.accept_bundle(signer.sign_bundle(&loose)).unwrap();
+    }
+    let held = |ledger: &Ledger| ledger.bundle().unwrap().bundle().policy.clone();
+    assert_eq!(held(&ledger), strict.policy);
+    drop(ledger);
+    let ledger = Ledger::open(&paths).unwrap();
+    assert_eq!(held(&ledger), strict.policy);
+    assert_eq!(ledger.take_problems(), Vec::<String>::new());
+    ledger.accept_bundle(signer.bundle(9)).unwrap();
+    assert!(held(&ledger).storage.is_none());
+}

@@ -316,9 +316,10 @@ impl Looker {
     async fn note_bundle(&self, bundle: &VerifiedBundle) {
         let (ledger, at) = (self.ledger.clone(), self.clock.now().at);
         let (generation, expires_at) = (bundle.generation(), bundle.bundle().expires_at);
+        let digest = Some(bundle.digest());
         let done = tokio::task::spawn_blocking(move || {
             once_for(&ledger, APPLIED_KEY, generation.get(), at, || {
-                EventBody::BundleApplied { generation }
+                EventBody::BundleApplied { generation, digest }
             })?;
             if at < expires_at {
                 return Ok(());

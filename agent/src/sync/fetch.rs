@@ -4,7 +4,7 @@ use super::schedule::{Attempt, Next, Schedule};
 use super::{Connected, SyncContext, SyncError, blocking, is_revoked, jitter, nonce, renewal};
 use jiff::Timestamp;
 use nestwarden_policy_schema::Generation;
-use nestwarden_policy_schema::bundle::TimeStatement;
+use nestwarden_policy_schema::bundle::{Bundle, TimeStatement};
 use nestwarden_policy_schema::device_api::{BUNDLE_PATH, BundleAnswer};
 use nestwarden_policy_schema::envelope::{Signed, verify_ed25519};
 use nestwarden_policy_schema::event::EventBody;
@@ -71,15 +71,16 @@ pub(super) async fn attempt(context: &SyncContext, wait_s: u32) -> Result<Option
     renewal::when_due(context).await?;
     let connection = Arc::clone(&context.connection);
     let connected = blocking(move || connection.connected()).await?;
-    let after = context
-        .ledger
-        .bundle()
+    let in_force = context.ledger.bundle();
+    let after = in_force
+        .as_ref()
         .map_or(Generation::NONE, |bundle| bundle.generation());
+    let digest = in_force.map_or_else(String::new, |bundle| format!("&digest={}", bundle.digest()));
     let nonce = nonce()?;
     let door = context.clock.door();
     let asked = door.since_boot();
     let hang = Duration::from_secs(u64::from(wait_s));
-    let path = format!("{BUNDLE_PATH}?after={after}&nonce={nonce}&wait_s={wait_s}");
+    let path = format!("{BUNDLE_PATH}?after={after}&nonce={nonce}&wait_s={wait_s}{digest}");
     let answer: BundleAnswer = tokio::select! {
         answer = connected.server.get(&path, hang) => answer?,
         // The connection's own timer stands still while the tablet sleeps.
@@ -116,9 +117,16 @@ fn take_over(
 ) -> Result<bool, SyncError> {
     context.clock.confirm(statement.time, round_trip)?;
     let newer = match bundle {
-        Some(signed) => context.ledger.accept_bundle(signed)?,
+        Some(signed) => {
+            if names_put_back(&signed) {
+                // A hold that was forgotten must not be outrun: nothing is destroyed until a person settled it.
+                context.clock.forget_holds()?;
+            }
+            context.ledger.accept_bundle(signed)?
+        }
         None => false,
     };
+    tell_put_back(context, newer)?;
     let newest = context.ledger.newest_generation()?;
     if statement.generation < newest {
         return Err(crate::ledger::BundleRefused::Bundle(
@@ -129,10 +137,43 @@ fn take_over(
         )
         .into());
     }
-    if holds_are_current(context, statement) {
+    if !is_held_to_earlier(context) && holds_are_current(context, statement) {
         context.clock.confirm_holds(statement.time);
     }
     Ok(newer)
+}
+
+/// Before it is verified: a bundle that is refused afterwards only delays what may be destroyed.
+fn names_put_back(signed: &Signed) -> bool {
+    serde_json::from_str::<Bundle>(&signed.payload).is_ok_and(|bundle| bundle.put_back.is_some())
+}
+
+/// Whether the server's data was put back, and nobody settled that yet.
+fn is_held_to_earlier(context: &SyncContext) -> bool {
+    let bundle = context.ledger.bundle();
+    bundle.is_some_and(|bundle| bundle.bundle().put_back.is_some())
+}
+
+/// Says once that the server's data was put back.
+fn tell_put_back(context: &SyncContext, newer: bool) -> Result<(), SyncError> {
+    const KEY: &str = "put_back_told";
+    let put_back = context.ledger.bundle().and_then(|b| b.bundle().put_back);
+    let Some(named) = put_back.filter(|_| newer) else {
+        return Ok(());
+    };
+    let now = context.clock.now().at;
+    context.ledger.transaction(|tx| {
+        let name = named.generation.to_string();
+        if tx.meta(KEY)?.as_deref() == Some(&name) {
+            return Ok(());
+        }
+        tx.set_meta(KEY, &name)?;
+        let what = format!(
+            "the server's data was put back from an earlier copy: it does not know the bundle of generation {name} that this tablet had; the stricter of both is enforced and nothing is destroyed until somebody settles it there"
+        );
+        tx.record(now, &EventBody::Alarm { what })?;
+        Ok::<_, SyncError>(())
+    })
 }
 
 fn holds_are_current(context: &SyncContext, statement: &TimeStatement) -> bool {

@@ -4,6 +4,7 @@
 mod connection;
 mod fetch;
 mod names;
+mod record;
 mod renewal;
 pub mod schedule;
 pub mod server;
@@ -12,6 +13,7 @@ mod upload;
 
 pub use connection::{Connected, Connection};
 pub use names::ServerNames;
+pub use record::difference;
 pub use unseal::unseal;
 
 use crate::clock::TrustedClock;
@@ -92,6 +94,14 @@ pub enum SyncError {
         "the server has events up to {server}, this tablet's record only reaches {ours}: the record was put back to an earlier state"
     )]
     RecordPutBack { server: u64, ours: u64 },
+    #[error(
+        "the server's event {seq} is not the one this tablet recorded: one of the two records was put back to an earlier state"
+    )]
+    RecordDiffers { seq: u64 },
+    #[error(
+        "the server only has events up to {server}, and this tablet has dropped what follows: the server's data was put back to an earlier copy"
+    )]
+    RecordForgotten { server: u64 },
     #[error("how the tablet stands could not be read: {0}")]
     Inventory(String),
     #[error("the system gave no random bytes for a request")]
@@ -179,7 +189,9 @@ fn is_revoked(error: &SyncError) -> bool {
 fn breaks_the_record(error: &SyncError) -> bool {
     use nestwarden_policy_schema::device_api::code;
     match error {
-        SyncError::RecordPutBack { .. } => true,
+        SyncError::RecordPutBack { .. }
+        | SyncError::RecordDiffers { .. }
+        | SyncError::RecordForgotten { .. } => true,
         SyncError::Server(error) => [
             code::EVENT_GAP,
             code::EVENT_CHAIN,

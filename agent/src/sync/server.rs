@@ -1,12 +1,11 @@
 //! One connection to the setting's server: requests out, answers or stable error codes back, everything bounded.
 
-use crate::identity::TlsError;
+use crate::identity::{OTHER_KEY, TlsError};
 use nestwarden_policy_schema::device_api::{ErrorBody, code};
 use reqwest::{Client, RequestBuilder};
 use rustls::ClientConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::error::Error as _;
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -26,6 +25,10 @@ pub enum ServerError {
         reason: String,
         connected: bool,
     },
+    #[error(
+        "what answers at {server} is not the server this tablet was given: its key is another one. Check the address; to enrol, make a new link on the server itself with `nestwarden-server enrol-token create`; on a tablet in use ask who looks after the server whether its keys were replaced"
+    )]
+    OtherServer { server: String },
     #[error("the server refused: {message} ({code})")]
     Refused { code: String, message: String },
     #[error("the server's answer cannot be used: {0}")]
@@ -150,7 +153,11 @@ impl Server {
         while let Some(source) = innermost.source() {
             innermost = source;
         }
-        let _ = error.source();
+        if innermost.to_string().contains(OTHER_KEY) {
+            return ServerError::OtherServer {
+                server: self.address.clone(),
+            };
+        }
         ServerError::Unreachable {
             server: self.address.clone(),
             reason: innermost.to_string(),

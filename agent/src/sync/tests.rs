@@ -288,7 +288,8 @@ fn takes_events(
         (
             200,
             json!(EventsAck {
-                on_disk: chain.len() as u64
+                on_disk: chain.len() as u64,
+                hash: chain.last().map(|event| event.hash),
             }),
         )
     }
@@ -325,7 +326,16 @@ async fn events_go_out_signed_and_in_order_and_again_when_the_server_lost_them()
 #[tokio::test]
 async fn a_record_that_was_put_back_is_noticed() {
     let signer = Signer::new();
-    let server = TestServer::start(|_, _| (200, json!(EventsAck { on_disk: 7 }))).await;
+    let server = TestServer::start(|_, _| {
+        (
+            200,
+            json!(EventsAck {
+                on_disk: 7,
+                hash: None
+            }),
+        )
+    })
+    .await;
     let tablet = Tablet::new(&signer, &server.address, server.pin, 180);
     for _ in 0..2 {
         let error = Uploader::new(tablet.context.clone()).round(true).await;

@@ -1,19 +1,21 @@
 //! Events to the server in order until it says they are on its disk, and the inventory after them.
 
 use super::schedule::{Attempt, Schedule};
-use super::{SyncContext, SyncError, blocking, is_revoked, jitter};
+use super::{Connected, SyncContext, SyncError, blocking, is_revoked, jitter, record};
 use nestwarden_policy_schema::device_api::{
     EVENTS_PATH, EventBatch, EventsAck, INVENTORY_PATH, Inventory, MAX_BATCH_EVENTS,
     MAX_BODY_BYTES, code,
 };
-use nestwarden_policy_schema::event::{ChainHead, Event};
+use nestwarden_policy_schema::event::{ChainHead, ChainPosition, Event};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Events that come close together go out together.
 const GATHER: Duration = Duration::from_millis(250);
 /// An inventory goes out this often also when nothing changed: silence is never green.
-const INVENTORY_EVERY: Duration = Duration::from_mins(15);
+const INVENTORY_EVERY: Duration = Duration::from_mins(5);
+/// How often a record may go on from the server's.
+const CONTINUED_AT_MOST_EVERY: Duration = Duration::from_hours(1);
 /// Bodies are quoted once more inside the request.
 const MAX_BATCH_BYTES: usize = MAX_BODY_BYTES / 2;
 
@@ -22,6 +24,8 @@ pub(super) struct Uploader {
     /// What the server has on disk, as it said since the last failure.
     on_disk: Option<u64>,
     sent: Option<Inventory>,
+    /// Since boot, when the record last went on from the server's.
+    continued_at: Option<Duration>,
 }
 
 pub(super) async fn run(context: SyncContext) {
@@ -77,6 +81,7 @@ impl Uploader {
             context,
             on_disk: None,
             sent: None,
+            continued_at: None,
         }
     }
 
@@ -151,20 +156,42 @@ impl Uploader {
             }
         };
         let on_disk = answer.on_disk;
-        let (ledger, now) = (self.context.ledger.clone(), self.context.clock.now().at);
-        blocking(move || {
-            let ours = ledger.head()?.seq;
-            if on_disk > ours {
-                return Err(SyncError::RecordPutBack {
-                    server: on_disk,
-                    ours,
-                });
-            }
-            Ok(ledger.acknowledge(on_disk, now)?)
-        })
-        .await?;
+        let ledger = self.context.ledger.clone();
+        if let Some(differs) = blocking(move || record::difference(&ledger, answer)).await? {
+            self.go_on_from(&connected, answer, differs).await?;
+        } else {
+            let (ledger, now) = (self.context.ledger.clone(), self.context.clock.now().at);
+            blocking(move || Ok::<_, SyncError>(ledger.acknowledge(on_disk, now)?)).await?;
+        }
         self.on_disk = Some(on_disk);
         Ok(on_disk)
+    }
+}
+
+impl Uploader {
+    /// Lets the record go on from where the server's ends, at most once an hour: two that differ again at once are not for
+    /// a program to settle.
+    async fn go_on_from(
+        &mut self,
+        connected: &Connected,
+        answer: EventsAck,
+        differs: SyncError,
+    ) -> Result<(), SyncError> {
+        let now = self.context.clock.door().since_boot();
+        let recently = self
+            .continued_at
+            .is_some_and(|at| now.saturating_sub(at) < CONTINUED_AT_MOST_EVERY);
+        let Some(hash) = answer.hash.filter(|_| !recently) else {
+            return Err(differs);
+        };
+        tracing::warn!(%differs, "the record goes on from where the server's ends");
+        let server = ChainPosition {
+            seq: answer.on_disk,
+            hash,
+        };
+        record::go_on_from(&self.context, connected, server).await?;
+        self.continued_at = Some(now);
+        Ok(())
     }
 }
 

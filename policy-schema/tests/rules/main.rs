@@ -19,6 +19,7 @@ mod nursery;
 mod papers;
 mod policies;
 mod presence;
+mod put_back;
 mod ranges;
 mod reasons;
 mod signed;

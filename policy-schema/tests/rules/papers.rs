@@ -86,6 +86,7 @@ pub(crate) fn bundle(generation: u64) -> Bundle {
         }]),
         corrections: Vec::new(),
         found_photos: None,
+        put_back: None,
         commands: vec![ApprovedCommand {
             command: command(CommandKind::Lock),
             approvals: Vec::new(),
@@ -158,6 +159,7 @@ pub(crate) fn chain() -> Vec<Event> {
         },
         EventBody::BundleApplied {
             generation: Generation::new(7),
+            digest: None,
         },
         EventBody::Destroyed { receipt: receipt() },
         EventBody::Alarm {

@@ -1,5 +1,6 @@
 //! `consent …`: what parents answered. Names stay in the database: references and random ids are enough here.
 
+use super::delivery;
 use super::reply::{Reply, row, table};
 use super::session::Session;
 use crate::domain::consent::{self, Answered, Dates, Reach, Said};
@@ -170,8 +171,8 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
                 session.now(),
             )
             .await?;
-            session.nudge();
-            Ok(answered_reply(&done))
+            let delivery = delivery::after_change(session).await?;
+            Ok(answered_reply(&done).delivered(&delivery))
         }
         Action::Refuse {
             reference,
@@ -189,8 +190,8 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
                 session.now(),
             )
             .await?;
-            session.nudge();
-            Ok(answered_reply(&done))
+            let delivery = delivery::after_change(session).await?;
+            Ok(answered_reply(&done).delivered(&delivery))
         }
         Action::Withdraw {
             reference,
@@ -297,7 +298,7 @@ async fn run_withdraw(
     let after = Register::load(storage).await?.with(&change);
     let effect = photo::effect(storage, &after, now).await?;
     let done = consent::withdraw(storage, reference, purposes, said, reach, &who, now).await?;
-    session.nudge();
+    let delivery = delivery::after_change(session).await?;
     let siblings: Vec<&str> = done.siblings.iter().map(|s| s.reference.as_str()).collect();
     let mut text = String::new();
     for (child, purposes) in &done.purposes {
@@ -339,7 +340,7 @@ async fn run_withdraw(
             "tablets": effect.devices.len(),
         },
     });
-    Ok(Reply::new(json, text))
+    Ok(Reply::new(json, text).delivered(&delivery))
 }
 
 async fn show(reference: &str, session: &Session) -> anyhow::Result<Reply> {

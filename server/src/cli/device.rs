@@ -221,13 +221,21 @@ async fn show(named: &str, session: &Session) -> anyhow::Result<Reply> {
     }
     let issued = newest.as_ref().map(|n| n.generation);
     let text = format!(
-        "{} ({}): {}\nbundle {} applied, {} issued; {} events received\n\n{}",
+        "{} ({}): {}\nlast heard {}; bundle {} applied, {} issued; {} events received\n{}\n{}",
         device.name,
         device.id,
         standing(compliance.standing),
+        device
+            .last_seen_at
+            .map_or("never".to_owned(), |at| at.to_string()),
         compliance.generation_applied,
         issued.map_or("none".to_owned(), |g| g.to_string()),
         position.seq,
+        compliance
+            .findings()
+            .iter()
+            .map(|finding| format!("! {finding}\n"))
+            .collect::<String>(),
         table(&rows)
     );
     let commands = session.storage.command_list(device.id).await?;
@@ -257,6 +265,7 @@ fn view(device: &Device, compliance: &Compliance) -> Value {
         "last_seen_at": device.last_seen_at,
         "revoked": device.revoked,
         "compliance": compliance,
+        "findings": compliance.findings(),
     })
 }
 

@@ -3,7 +3,7 @@
 use super::doctor_box;
 use super::reply::{Reply, row, table};
 use super::session::open_storage;
-use crate::domain::profile;
+use crate::domain::{compliance, profile};
 use crate::door::Doors;
 use crate::settings::{DataDir, Settings};
 use crate::signing::{ServerKeys, SignerClient};
@@ -234,6 +234,7 @@ async fn database(storage: &Storage, now: Timestamp) -> Vec<Check> {
         }
         Err(error) => checks.push(check("profiles", Finding::Bad, error.to_string())),
     }
+    checks.extend(tablets(storage, now).await);
     // A clock set back would make statements that tablets already saw the future of.
     let ahead = match storage.audit_list(1).await {
         Ok(entries) => entries.first().map(|e| e.at).filter(|at| *at > now),
@@ -245,6 +246,27 @@ async fn database(storage: &Storage, now: Timestamp) -> Vec<Check> {
             Finding::Bad,
             format!("the log has an entry of {at}, and it is {now}; set the clock right"),
         ));
+    }
+    checks
+}
+
+/// Tablets that remember something else than this server.
+async fn tablets(storage: &Storage, now: Timestamp) -> Vec<Check> {
+    let devices = match storage.device_list().await {
+        Ok(devices) => devices,
+        Err(error) => return vec![check("tablets", Finding::Bad, error.to_string())],
+    };
+    let mut checks = Vec::new();
+    for device in devices.iter().filter(|device| device.revoked.is_none()) {
+        match compliance::of_device(storage, device, now).await {
+            Ok(compliance) => checks.extend(
+                compliance
+                    .findings()
+                    .into_iter()
+                    .map(|said| check("tablet", Finding::Bad, format!("{}: {said}", device.name))),
+            ),
+            Err(error) => checks.push(check("tablet", Finding::Bad, error.to_string())),
+        }
     }
     checks
 }

@@ -5,6 +5,7 @@ use super::reply::Reply;
 use super::session::{Session, open_storage};
 use crate::domain::export::{self, Line};
 use crate::domain::verify::{End, Expected, Problem, Verified, Verifier};
+use crate::door::Doors;
 use crate::settings::DataDir;
 use crate::storage::StorageError;
 use anyhow::Context as _;
@@ -78,13 +79,17 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
     Ok(Reply::new(json!({ "out": out, "lines": lines }), text))
 }
 
-pub(super) async fn verify(args: VerifyArgs, data: &DataDir) -> anyhow::Result<Reply> {
+pub(super) async fn verify(
+    args: VerifyArgs,
+    data: &DataDir,
+    doors: &Doors,
+) -> anyhow::Result<Reply> {
     if let Some(archive) = &args.archive {
         return export_of_child::verify(archive, data);
     }
     let verified = match &args.export {
         Some(path) => of_export(path, args.expected)?,
-        None => of_database(data, args.expected).await?,
+        None => of_database(data, args.expected, doors.clock.now()).await?,
     };
     let json = json!({
         "holds": verified.holds(),
@@ -97,23 +102,30 @@ pub(super) async fn verify(args: VerifyArgs, data: &DataDir) -> anyhow::Result<R
         "problems_not_listed": verified.problems_not_listed,
         "ends": verified.ends.iter().map(End::to_string).collect::<Vec<_>>(),
         "generation_gaps": verified.generation_gaps,
+        "notes": verified.notes,
     });
     let counts = format!(
         "{} tablets, {} events ({} erased), {} signed heads, {} receipts",
         verified.devices, verified.events, verified.erased, verified.heads, verified.receipts
     );
+    let noted: Vec<String> = verified
+        .notes
+        .iter()
+        .map(|n| format!("noted: {n}"))
+        .collect();
     if verified.holds() {
         let judged = if verified.events == 0 {
             "there is nothing to check yet."
         } else {
             "every link holds."
         };
-        return Ok(Reply::new(
-            json,
-            format!("{counts}: {judged}{}", unseen(&verified)),
-        ));
+        let said = noted
+            .into_iter()
+            .chain([format!("{counts}: {judged}{}", unseen(&verified))]);
+        return Ok(Reply::new(json, said.collect::<Vec<_>>().join("\n")));
     }
     let mut text: Vec<String> = verified.problems.iter().map(Problem::to_string).collect();
+    text.extend(noted);
     if verified.problems_not_listed > 0 {
         text.push(format!("and {} more", verified.problems_not_listed));
     }
@@ -143,11 +155,14 @@ fn unseen(verified: &Verified) -> String {
     text
 }
 
-async fn of_database(data: &DataDir, expected: Vec<Expected>) -> anyhow::Result<Verified> {
+async fn of_database(
+    data: &DataDir,
+    expected: Vec<Expected>,
+    now: Timestamp,
+) -> anyhow::Result<Verified> {
     let storage = open_storage(data).await?;
     let mut verifier = Verifier::expecting(expected);
-    // The time of the export is not judged.
-    export::each(&storage, Timestamp::UNIX_EPOCH, |line| {
+    export::each(&storage, now, |line| {
         verifier.take(line);
         Ok::<(), StorageError>(())
     })

@@ -2,6 +2,7 @@
 
 mod child;
 mod consent;
+mod delivery;
 mod device;
 mod doctor;
 mod doctor_box;
@@ -14,6 +15,7 @@ mod mapping;
 mod operator;
 mod photo;
 mod profile;
+mod put_back;
 mod reply;
 mod serve;
 mod session;
@@ -83,6 +85,9 @@ enum Command {
     /// Legal holds
     #[command(subcommand)]
     Hold(hold::Action),
+    /// This server's data was put back from an earlier copy
+    #[command(subcommand)]
+    PutBack(put_back::Action),
     /// People who run the server
     #[command(subcommand)]
     Operator(operator::Action),
@@ -135,7 +140,7 @@ async fn answer(cli: Cli, doors: Doors) -> anyhow::Result<Reply> {
         Command::Serve => serve::run(&data, &doors, json).await,
         Command::Signer(args) => serve::signer(args, &data, &doors).await,
         Command::Doctor => doctor::run(&data, &doors).await,
-        Command::Verify(args) => evidence::verify(args, &data).await,
+        Command::Verify(args) => evidence::verify(args, &data, &doors).await,
         Command::EnrolToken(action) => token::run(action, &open().await?).await,
         Command::Profile(action) => profile::run(action, &open().await?).await,
         Command::Consent(action) => consent::run(action, &open().await?).await,
@@ -144,6 +149,7 @@ async fn answer(cli: Cli, doors: Doors) -> anyhow::Result<Reply> {
         Command::Photo(action) => photo::run(action, &open().await?).await,
         Command::Task(action) => task::run(action, &open().await?).await,
         Command::Hold(action) => hold::run(action, &open().await?).await,
+        Command::PutBack(action) => put_back::run(action, &open().await?).await,
         Command::Operator(action) => operator::run(action, &open().await?).await,
         Command::Audit(args) => operator::audit(args, &open().await?).await,
         Command::Events(action) => evidence::run(action, &open().await?).await,

@@ -1,5 +1,6 @@
 //! `profile …`.
 
+use super::delivery;
 use super::reply::{Reply, row, table};
 use super::session::Session;
 use crate::domain::profile::{self, ProfileChange};
@@ -51,7 +52,7 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
             let (change, version) = profile::apply(storage, &source, &session.who(), session.now())
                 .await
                 .with_context(|| refused(&file))?;
-            session.nudge();
+            let delivery = delivery::after_change(session).await?;
             let mut json = json!(change);
             json["version"] = json!(version);
             let text = format!(
@@ -59,7 +60,7 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
                 described(&change),
                 change.name
             );
-            Ok(Reply::new(json, text))
+            Ok(Reply::new(json, text).delivered(&delivery))
         }
         Action::Diff { file } => {
             let source = read(&file)?;

@@ -1,5 +1,6 @@
 //! What a command answers, as text for people or JSON for programs.
 
+use super::delivery::Delivery;
 use crate::domain::import::ImportError;
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -21,6 +22,13 @@ impl Reply {
             narration: String::new(),
             code: 0,
         }
+    }
+
+    /// How far what was done has got, after everything else.
+    pub(super) fn delivered(mut self, delivery: &Delivery) -> Self {
+        self.json["tablets"] = json!(delivery);
+        self.text = format!("{}\n{}", self.text.trim_end(), delivery.words());
+        self
     }
 
     /// The command was understood, and its answer is No.

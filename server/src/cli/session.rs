@@ -96,16 +96,27 @@ impl Session {
     }
 
     /// Has `serve` look for changes now. Without it the change is found within a second; without `serve`, at its start.
-    pub(super) fn nudge(&self) {
-        if let Ok(socket) = UnixDatagram::unbound() {
-            let _ = socket.set_nonblocking(true);
-            let _ = socket.send_to(b"1", self.data.wake_socket_path());
-        }
+    /// Whether `serve` heard it.
+    pub(super) fn nudge(&self) -> bool {
+        let Ok(socket) = UnixDatagram::unbound() else {
+            return false;
+        };
+        let _ = socket.set_nonblocking(true);
+        socket.send_to(b"1", self.data.wake_socket_path()).is_ok()
     }
 }
 
 pub(super) async fn open_storage(data: &DataDir) -> anyhow::Result<Storage> {
     let path = data.database_path();
+    if let Err(error) = path.metadata()
+        && error.kind() == std::io::ErrorKind::PermissionDenied
+    {
+        bail!(
+            "`{}` may not be read as user {}; run the command as the server's own user: `runuser -u nestwarden-server -- nestwarden-server …`",
+            data.dir().display(),
+            os_user()
+        );
+    }
     if !path.exists() {
         bail!(
             "there is no database in `{}`; run `nestwarden-server init` first, or name the right directory with --data",

@@ -1,5 +1,6 @@
 //! `status`: the setting at a glance.
 
+use super::delivery;
 use super::device::standing;
 use super::reply::{Reply, row, table};
 use super::session::Session;
@@ -13,12 +14,38 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Reply> {
     let now = session.now();
     let mut by_standing: BTreeMap<&'static str, usize> = BTreeMap::new();
     let devices = session.storage.device_list().await?;
+    let mut findings = Vec::new();
+    let (mut put_back, mut conflicts, mut behind) = (Vec::new(), Vec::new(), Vec::new());
     for device in &devices {
         let compliance = compliance::of_device(&session.storage, device, now).await?;
+        if device.revoked.is_none() {
+            let found = compliance.findings();
+            findings.extend(found.iter().map(|f| format!("{}: {f}", device.name)));
+            put_back.extend(
+                compliance
+                    .put_back
+                    .map(|row| json!({ "device": device.name, "had": row })),
+            );
+            conflicts.extend(
+                compliance
+                    .record_conflict
+                    .as_ref()
+                    .map(|c| json!({ "device": device.name, "conflict": c })),
+            );
+            behind.extend(compliance.bundle_behind.then(|| device.name.clone()));
+        }
         *by_standing
             .entry(standing(compliance.standing))
             .or_default() += 1;
     }
+    let delivery = delivery::of_now(session).await?;
+    if !delivery.not_issued.is_empty() {
+        findings.push(format!(
+            "not yet issued: what was decided last has no bundle for {}",
+            delivery.not_issued.join(", ")
+        ));
+    }
+    findings.extend(delivery::signer_problem(session).await);
     let register = Register::load(&session.storage).await?;
     let missing = register
         .children
@@ -54,11 +81,20 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Reply> {
         "name": settings.name,
         "devices": devices.len(),
         "by_standing": by_standing,
+        "put_back": put_back,
+        "record_conflicts": conflicts,
+        "bundle_behind": behind,
+        "bundles": delivery,
+        "findings": findings,
         "children": register.children.len(),
         "children_missing": missing,
         "holds_open": open.len(),
         "holds_overdue": overdue,
         "profiles": profiles,
     });
-    Ok(Reply::new(json, table(&rows)))
+    let mut text = table(&rows);
+    for finding in &findings {
+        text.push_str(&format!("! {finding}\n"));
+    }
+    Ok(Reply::new(json, text))
 }

@@ -14,6 +14,7 @@ use nestwarden_policy_schema::hold::{Hold, HoldList};
 use nestwarden_policy_schema::id::{DeviceId, PhotoId, SettingId};
 use nestwarden_policy_schema::policy::{Policy, PolicyError};
 use nestwarden_policy_schema::profile::PolicyProfile;
+use nestwarden_policy_schema::put_back::PutBack;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a bundle may be relied on; it is issued again at half of this.
@@ -42,6 +43,7 @@ pub struct Inputs {
     corrections: Vec<(DeviceId, TagCorrection)>,
     found: BTreeMap<DeviceId, FoundPhotos>,
     profiles: BTreeMap<String, PolicyProfile>,
+    put_back: BTreeMap<DeviceId, PutBack>,
 }
 
 /// Why no bundle can be made for a tablet. It keeps the one it has.
@@ -78,6 +80,13 @@ impl Inputs {
             corrections: storage.correction_list().await?,
             found: storage.found_list().await?.into_iter().collect(),
             profiles,
+            put_back: storage
+                .put_back_list()
+                .await?
+                .into_iter()
+                .filter(|row| row.settled_at.is_none())
+                .map(|row| (row.device, row.bundle))
+                .collect(),
         })
     }
 
@@ -155,6 +164,7 @@ impl Inputs {
             roster: BTreeSet::new(),
             corrections: self.corrections_for(device.id, now),
             found_photos: self.found.get(&device.id).copied(),
+            put_back: self.put_back.get(&device.id).copied(),
             commands: self.commands_to(device.id, now),
             photo_hash_key: secrets.photo_hash.clone(),
             release_recipient: secrets.release_recipient.clone(),

@@ -1,6 +1,6 @@
 //! How a tablet stands, from what it last reported. What was not heard, or not heard lately, is never fine.
 
-use crate::storage::{Device, Storage, StorageError, StoredInventory};
+use crate::storage::{Device, PutBackRow, RecordConflict, Storage, StorageError, StoredInventory};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
 use nestwarden_policy_schema::generation::Generation;
@@ -8,8 +8,10 @@ use nestwarden_policy_schema::policy::{Mode, Policy};
 use nestwarden_policy_schema::profile::PolicyProfile;
 use serde::Serialize;
 
-/// A report older than this says how things were, not how they are.
-pub const STALE_AFTER: SignedDuration = SignedDuration::from_hours(2);
+/// A report older than this says how things were, not how they are. A tablet in reach reports every five minutes.
+pub const STALE_AFTER: SignedDuration = SignedDuration::from_mins(12);
+/// How long a tablet may be on its way to the bundle issued last.
+const ON_ITS_WAY: SignedDuration = SignedDuration::from_mins(2);
 
 /// The worst of a tablet's controls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -45,6 +47,15 @@ pub struct Compliance {
     pub reported_at: Option<Timestamp>,
     /// What the tablet enforces; `NONE` until it said so.
     pub generation_applied: Generation,
+    /// What was issued to it last; `NONE`: nothing.
+    pub generation_issued: Generation,
+    /// It has had long enough to take over what was issued last, and has not.
+    pub bundle_behind: bool,
+    /// It had a bundle that this server never issued, because this server's data was put back from an earlier copy, and
+    /// nobody settled that.
+    pub put_back: Option<PutBackRow>,
+    /// Its events are refused, because they do not continue the record that is here.
+    pub record_conflict: Option<RecordConflict>,
     pub clock_doubtful: Option<bool>,
     pub events_waiting: Option<u64>,
     pub controls: Vec<ControlStanding>,
@@ -62,12 +73,58 @@ pub async fn of_device(
         .and_then(|live| PolicyProfile::from_toml(&live.source).ok())
         .map(|profile| profile.policy_with(&device.overrides));
     let inventory = storage.inventory_find(device.id).await?;
-    Ok(judge(
+    let mut compliance = judge(
         device.revoked.is_some(),
         policy.as_ref(),
         inventory.as_ref(),
         now,
-    ))
+    );
+    if let Some(newest) = storage.bundle_newest(device.id).await? {
+        compliance.generation_issued = newest.generation;
+        // What the tablet asked with last is known sooner than what it put in force.
+        let asked = storage.bundle_reported(device.id).await?;
+        let has = asked.map_or(Generation::NONE, |report| report.generation);
+        let has = has.max(compliance.generation_applied);
+        compliance.bundle_behind =
+            has < newest.generation && now.duration_since(newest.issued_at) >= ON_ITS_WAY;
+    }
+    let mut put_backs = storage.put_back_list().await?;
+    put_backs.retain(|row| row.device == device.id && row.settled_at.is_none());
+    compliance.put_back = put_backs.pop();
+    let conflict = storage.conflict_find(device.id).await?;
+    compliance.record_conflict = conflict.filter(|conflict| conflict.over_at.is_none());
+    if compliance.bundle_behind {
+        compliance.standing = compliance.standing.max(Standing::NotChecked);
+    }
+    if compliance.put_back.is_some() || compliance.record_conflict.is_some() {
+        compliance.standing = compliance.standing.max(Standing::Attention);
+    }
+    Ok(compliance)
+}
+
+impl Compliance {
+    /// What somebody has to do something about, with what to do.
+    pub fn findings(&self) -> Vec<String> {
+        let put_back = self.put_back.map(|row| {
+            format!(
+                "it had bundle {}, which this server never issued: this server's data was put back from an earlier copy (noticed {}). The tablet keeps the stricter of both and destroys nothing. Enter again what was decided since the copy was made, then run `nestwarden-server put-back settle`",
+                row.bundle.generation, row.noticed_at
+            )
+        });
+        let conflict = self.record_conflict.as_ref().map(|conflict| {
+            format!(
+                "its events are refused since {}, {} times: {}. Its record or this server's was put back or changed. It continues by itself within minutes; if this stays, run `nestwarden-agent doctor` on the tablet, update the agent, and if it still stays keep the tablet and enrol it anew",
+                conflict.since, conflict.times, conflict.problem
+            )
+        });
+        let behind = self.bundle_behind.then(|| {
+            format!(
+                "bundle {} was issued to it and it has {}; connect it to the network, and run `nestwarden-agent doctor` on it if it is",
+                self.generation_issued, self.generation_applied
+            )
+        });
+        put_back.into_iter().chain(conflict).chain(behind).collect()
+    }
 }
 
 fn judge(
@@ -97,6 +154,10 @@ fn judge(
         },
         reported_at: inventory.map(|i| i.received_at),
         generation_applied: inventory.map_or(Generation::NONE, |i| i.inventory.generation),
+        generation_issued: Generation::NONE,
+        bundle_behind: false,
+        put_back: None,
+        record_conflict: None,
         clock_doubtful: inventory.map(|i| i.inventory.clock_doubtful),
         events_waiting: inventory.map(|i| i.inventory.events_waiting),
         controls,

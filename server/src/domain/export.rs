@@ -26,6 +26,11 @@ pub enum Line {
         name: String,
         /// Every key it ever had, as uncompressed P-256 points.
         keys: Vec<Base64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        enrolled_at: Option<Timestamp>,
+        /// What it had that this server never issued.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        put_back: Option<PutBackLine>,
     },
     Bundle {
         generation: Generation,
@@ -43,6 +48,12 @@ pub enum Line {
     },
     /// An export without it was cut off.
     End { devices: u64, events: u64 },
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct PutBackLine {
+    pub generation: Generation,
+    pub settled: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,6 +74,7 @@ pub async fn each<E: From<StorageError>>(
         made_at,
     })?;
     let devices = storage.device_list().await?;
+    let put_backs = storage.put_back_list().await?;
     let mut events = 0;
     for device in &devices {
         let keys = storage.device_keys(device.id).await?;
@@ -70,6 +82,14 @@ pub async fn each<E: From<StorageError>>(
             device: device.id,
             name: device.name.clone(),
             keys: keys.into_iter().map(|k| Base64(k.public_key)).collect(),
+            enrolled_at: Some(device.enrolled_at),
+            put_back: put_backs
+                .iter()
+                .find(|row| row.device == device.id)
+                .map(|row| PutBackLine {
+                    generation: row.bundle.generation,
+                    settled: row.settled_at.is_some(),
+                }),
         })?;
         for bundle in storage.bundle_history(device.id).await? {
             take(Line::Bundle {

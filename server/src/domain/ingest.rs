@@ -31,16 +31,38 @@ pub enum IngestError {
     Storage(#[from] StorageError),
 }
 
-/// Answers with the highest sequence number on disk, once it is there.
+/// Answers with the end of the record on disk, once it is there. A record that cannot be continued is noted.
 pub async fn take_in(
     storage: &Storage,
     device: DeviceId,
     batch: EventBatch,
     now: Timestamp,
-) -> Result<u64, IngestError> {
+) -> Result<ChainPosition, IngestError> {
+    let has_events = !batch.events.is_empty();
+    let taken = continue_record(storage, device, batch, now).await;
+    match &taken {
+        Ok(_) if has_events => storage.conflict_over(device, now).await?,
+        Ok(_) => {}
+        Err(error) if error.breaks_the_record() => {
+            tracing::warn!(device.id = %device, %error, "a tablet's events do not continue its record");
+            storage
+                .conflict_note(device, &error.to_string(), now)
+                .await?;
+        }
+        Err(_) => {}
+    }
+    taken
+}
+
+async fn continue_record(
+    storage: &Storage,
+    device: DeviceId,
+    batch: EventBatch,
+    now: Timestamp,
+) -> Result<ChainPosition, IngestError> {
     let EventBatch { events, head } = batch;
     let Some(end) = chain_end(device, &events)? else {
-        return Ok(storage.event_position(device).await?.seq);
+        return Ok(storage.event_position(device).await?);
     };
     let head = head.ok_or(IngestError::HeadMissing)?;
     let keys = storage.device_keys(device).await?;
@@ -53,10 +75,23 @@ pub async fn take_in(
         received_at: now,
     };
     match storage.event_append(batch).await? {
-        AppendOutcome::OnDisk(on_disk) => Ok(on_disk),
+        AppendOutcome::OnDisk(on_disk) if on_disk == end.seq => Ok(end),
+        AppendOutcome::OnDisk(_) => Ok(storage.event_position(device).await?),
         AppendOutcome::Gap { on_disk } => Err(IngestError::Gap { on_disk }),
         AppendOutcome::Conflict { seq } => Err(IngestError::Conflict { seq }),
         AppendOutcome::DeviceMissing => Err(IngestError::DeviceMissing),
+    }
+}
+
+impl IngestError {
+    /// Whether the tablet's record and this server's disagree, and not only this request is at fault.
+    fn breaks_the_record(&self) -> bool {
+        match self {
+            Self::Chain(_) | Self::Head(_) | Self::Gap { .. } | Self::Conflict { .. } => true,
+            Self::TooManyEvents(_) | Self::HeadMissing | Self::DeviceMissing | Self::Storage(_) => {
+                false
+            }
+        }
     }
 }
 

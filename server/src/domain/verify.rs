@@ -1,17 +1,24 @@
 //! Checks the evidence: every chain, every signed head, every receipt, the order of generations. Needs no database and no
 //! key of ours: what it is given is what an export holds.
 
-use super::export::{Line, VERSION};
+mod place;
+
+pub use place::{End, Expected, ExpectedError, GenerationGap};
+
+use super::export::{Line, PutBackLine, VERSION};
+use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bytes::{Base64, Digest};
 use nestwarden_policy_schema::consent::Stage;
 use nestwarden_policy_schema::envelope::Signed;
-use nestwarden_policy_schema::event::{ChainPosition, Event, EventBody, verify_head};
+use nestwarden_policy_schema::event::{ChainPosition, Event, EventBody, link_hash, verify_head};
 use nestwarden_policy_schema::generation::Generation;
 use nestwarden_policy_schema::id::{DeviceId, PhotoId, ReceiptId};
 use nestwarden_policy_schema::receipt::Receipt;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// A tablet that was enrolled this lately may not have been started yet.
+const NOT_STARTED_FOR: SignedDuration = SignedDuration::from_hours(12);
 /// More problems than this are counted and not listed.
 const MAX_PROBLEMS: usize = 200;
 
@@ -52,60 +59,8 @@ pub struct Verified {
     pub ends: Vec<End>,
     /// Generations that are not among those issued: signed and not kept, after a rollback, or removed since.
     pub generation_gaps: Vec<GenerationGap>,
-}
-
-/// The last event of one tablet's record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct End {
-    pub device: DeviceId,
-    #[serde(flatten)]
-    pub position: ChainPosition,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct GenerationGap {
-    pub device: DeviceId,
-    pub after: Generation,
-    pub before: Generation,
-}
-
-/// A place in a tablet's record that was seen before: `DEVICE:SEQ:HASH`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expected {
-    pub device: DeviceId,
-    pub position: ChainPosition,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("\"{0}\" is no place in a record; write TABLET:NUMBER:HASH as `verify` printed it")]
-pub struct ExpectedError(String);
-
-impl std::str::FromStr for Expected {
-    type Err = ExpectedError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let read = || {
-            let (device, rest) = text.split_once(':')?;
-            let (seq, hash) = rest.split_once(':')?;
-            Some(Self {
-                device: device.parse().ok()?,
-                position: ChainPosition {
-                    seq: seq.parse().ok()?,
-                    hash: hash.parse().ok()?,
-                },
-            })
-        };
-        read().ok_or_else(|| ExpectedError(text.chars().take(160).collect()))
-    }
-}
-
-impl std::fmt::Display for End {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}:{}:{}",
-            self.device, self.position.seq, self.position.hash
-        )
-    }
+    /// What is out of the ordinary and explained: it breaks nothing.
+    pub notes: Vec<Problem>,
 }
 
 impl Verified {
@@ -119,6 +74,7 @@ impl Verified {
 pub struct Verifier {
     found: Verified,
     begun: bool,
+    made_at: Option<Timestamp>,
     ended: bool,
     device: Option<DeviceState>,
     receipts: BTreeSet<ReceiptId>,
@@ -128,17 +84,30 @@ pub struct Verifier {
 
 struct DeviceState {
     id: DeviceId,
+    enrolled_at: Option<Timestamp>,
     keys: BTreeSet<Vec<u8>>,
     issued: BTreeMap<Generation, Digest>,
     heads: BTreeMap<u64, (Signed, Vec<u8>)>,
     position: ChainPosition,
     applied: Generation,
+    put_back: Option<PutBackLine>,
+    continued: Option<Continued>,
     last_head: u64,
     destroyed: BTreeMap<PhotoId, u64>,
     /// The stage each photo was last said to be in, and by which event.
     stages: BTreeMap<PhotoId, (Stage, u64)>,
     /// Bodies that are erased may have held any stage.
     any_erased: bool,
+}
+
+/// A record that was put back on the tablet and went on from here.
+struct Continued {
+    /// The last event of before.
+    before: u64,
+    /// The tablet's own record, as worked out from what it tells again; `None`: it no longer knew what both had.
+    worked_out: Option<ChainPosition>,
+    had: ChainPosition,
+    left: u64,
 }
 
 impl Verifier {
@@ -154,7 +123,10 @@ impl Verifier {
 
     pub fn take(&mut self, line: Line) {
         match line {
-            Line::Export { version, .. } => {
+            Line::Export {
+                version, made_at, ..
+            } => {
+                self.made_at = Some(made_at);
                 if self.begun {
                     self.problem(None, "the export begins a second time".to_owned());
                 }
@@ -166,16 +138,25 @@ impl Verifier {
                     );
                 }
             }
-            Line::Device { device, keys, .. } => {
+            Line::Device {
+                device,
+                keys,
+                put_back,
+                enrolled_at,
+                ..
+            } => {
                 self.finish_device();
                 self.found.devices += 1;
                 self.device = Some(DeviceState {
                     id: device,
+                    enrolled_at,
                     keys: keys.into_iter().map(|Base64(key)| key).collect(),
                     issued: BTreeMap::new(),
                     heads: BTreeMap::new(),
                     position: ChainPosition::START,
                     applied: Generation::NONE,
+                    put_back,
+                    continued: None,
                     last_head: 0,
                     destroyed: BTreeMap::new(),
                     stages: BTreeMap::new(),
@@ -307,8 +288,37 @@ impl Verifier {
             let problem = "is not the event that was seen here before: the record was replaced";
             self.problem(Some(event.seq), problem.to_owned());
         }
+        self.told_again(event);
         if let Some(body) = &event.body {
             self.body(event, body, link_holds);
+        }
+    }
+
+    /// Works out the record the tablet had from the events it tells again, and compares where it ends.
+    fn told_again(&mut self, event: &Event) {
+        let Some(device) = &mut self.device else {
+            return;
+        };
+        let id = device.id;
+        let Some(continued) = device.continued.as_mut().filter(|c| c.left > 0) else {
+            return;
+        };
+        continued.left -= 1;
+        continued.worked_out = continued.worked_out.map(|before| {
+            let seq = before.seq.saturating_add(1);
+            let hash = link_hash(id, seq, event.at, &event.body_digest, &before.hash);
+            ChainPosition { seq, hash }
+        });
+        let ends_elsewhere = continued.left == 0
+            && continued
+                .worked_out
+                .is_some_and(|worked_out| worked_out != continued.had);
+        if ends_elsewhere {
+            self.problem(
+                Some(event.seq),
+                "the events told again after the record was put back are not those the tablet had"
+                    .to_owned(),
+            );
         }
     }
 
@@ -342,21 +352,59 @@ impl Verifier {
         {
             device.stages.insert(*photo, (*to, event.seq));
         }
-        if let EventBody::BundleApplied { generation } = &body
+        if let EventBody::RecordContinued {
+            common, had, again, ..
+        } = &body
+            && let Some(device) = &mut self.device
+        {
+            device.applied = Generation::NONE;
+            // What it said of photos before, it does not know any more.
+            device.stages.clear();
+            device.continued = Some(Continued {
+                before: event.seq.saturating_sub(1),
+                worked_out: *common,
+                had: *had,
+                left: *again,
+            });
+            let since = common.map_or("what it still had".to_owned(), |c| {
+                format!("event {}", c.seq)
+            });
+            self.note(
+                Some(event.seq),
+                format!(
+                    "the tablet's record was put back to an earlier state and goes on here; {again} events it recorded after {since} are told again"
+                ),
+            );
+        }
+        if let EventBody::BundleApplied { generation, digest } = &body
             && let Some(device) = &mut self.device
         {
             let before = std::mem::replace(&mut device.applied, *generation);
-            let issued = device.issued.contains_key(generation);
+            let issued = device.issued.get(generation);
+            let was_issued = issued.is_some_and(|issued| digest.is_none_or(|d| d == *issued));
             if *generation < before {
                 self.problem(
                     Some(event.seq),
                     format!("generation {generation} was applied after {before}"),
                 );
-            } else if !issued {
-                self.problem(
-                    Some(event.seq),
-                    format!("generation {generation} was applied, and never issued by this server"),
+            } else if !was_issued {
+                let settled = device
+                    .put_back
+                    .is_some_and(|had| had.settled && *generation <= had.generation);
+                let what = match issued {
+                    None => "was applied, and never issued by this server",
+                    Some(_) => {
+                        "was applied with another content than this server issued under that number"
+                    }
+                };
+                let problem = format!(
+                    "bundle generation {generation} {what}: this server's data was put back from an earlier copy"
                 );
+                if settled {
+                    self.note(Some(event.seq), format!("{problem}; settled since"));
+                } else {
+                    self.problem(Some(event.seq), problem);
+                }
             }
         }
     }
@@ -369,10 +417,13 @@ impl Verifier {
             }
         };
         expect(self.receipts.insert(receipt.id), "is there twice");
-        let before = self
-            .device
-            .as_mut()
-            .and_then(|d| d.destroyed.insert(receipt.photo, event.seq));
+        let device = self.device.as_mut();
+        let before = device.and_then(|d| {
+            let before = d.destroyed.insert(receipt.photo, event.seq)?;
+            // A tablet that forgot what it destroyed looks again, and says so again.
+            let forgotten = d.continued.as_ref().is_some_and(|c| before <= c.before);
+            (!forgotten).then_some(before)
+        });
         expect(before.is_none(), "its photo has a receipt already");
         let stage = self.device.as_ref().and_then(|device| {
             let said = device.stages.get(&receipt.photo)?;
@@ -416,9 +467,9 @@ impl Verifier {
             device: id,
             position: device.position,
         });
-        let mut add = |seq, problem| self.push(Some(id), seq, problem);
         for seq in device.heads.keys() {
-            add(
+            self.push(
+                Some(id),
                 Some(*seq),
                 "the tablet signed a head for it, and the event is missing".to_owned(),
             );
@@ -428,21 +479,36 @@ impl Verifier {
                 && !device.any_erased
                 && !device.destroyed.contains_key(photo)
             {
-                add(
+                self.push(
+                    Some(id),
                     Some(*seq),
                     format!("photo {photo} was destroyed, and there is no receipt for it"),
                 );
             }
         }
-        if end == 0 && !device.issued.is_empty() {
-            add(
+        let is_new = device
+            .enrolled_at
+            .zip(self.made_at)
+            .is_some_and(|(enrolled, made)| made.duration_since(enrolled) < NOT_STARTED_FOR);
+        if end == 0 && !device.issued.is_empty() && is_new {
+            let note =
+                "enrolled, and not started yet: nothing was received of it so far".to_owned();
+            self.found.notes.push(Problem {
+                device: Some(id),
+                seq: None,
+                problem: note,
+            });
+        } else if end == 0 && !device.issued.is_empty() {
+            self.push(
+                Some(id),
                 None,
                 "bundles were issued to it, and there is not one event of it; either it was never started, or its record was removed"
                     .to_owned(),
             );
         }
         if end > last_head {
-            add(
+            self.push(
+                Some(id),
                 Some(end),
                 format!("no head that the tablet signed covers the events after {last_head}"),
             );
@@ -452,6 +518,17 @@ impl Verifier {
     fn problem(&mut self, seq: Option<u64>, problem: String) {
         let device = self.device.as_ref().map(|d| d.id);
         self.push(device, seq, problem);
+    }
+
+    fn note(&mut self, seq: Option<u64>, problem: String) {
+        let device = self.device.as_ref().map(|d| d.id);
+        if self.found.notes.len() < MAX_PROBLEMS {
+            self.found.notes.push(Problem {
+                device,
+                seq,
+                problem,
+            });
+        }
     }
 
     fn push(&mut self, device: Option<DeviceId>, seq: Option<u64>, problem: String) {
@@ -466,3 +543,7 @@ impl Verifier {
         });
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+mod tests;

@@ -165,7 +165,9 @@ impl BundleJob {
         if unchanged && only == Only::IfChanged {
             return Ok(());
         }
-        let last = newest.map_or(Generation::NONE, |n| n.generation);
+        // Above what was issued, and above what the tablet had before this server's data was put back.
+        let had = bundle.put_back.map_or(Generation::NONE, |b| b.generation);
+        let last = newest.map_or(Generation::NONE, |n| n.generation).max(had);
         let Some(next) = last.next() else {
             return Ok(());
         };

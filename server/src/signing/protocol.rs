@@ -78,9 +78,9 @@ pub enum Refusal {
 
 /// Reads one frame. `None`: the other side closed between frames.
 pub async fn read_frame<T: DeserializeOwned>(
-    stream: &mut (impl AsyncRead + Unpin),
+    mut stream: impl AsyncRead + Unpin,
 ) -> io::Result<Option<T>> {
-    let Some(length) = read_length(stream).await? else {
+    let Some(length) = read_length(&mut stream).await? else {
         return Ok(None);
     };
     let mut bytes = vec![0; length];

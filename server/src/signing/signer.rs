@@ -23,6 +23,7 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -293,9 +294,13 @@ pub async fn run(
 
 async fn serve_connection(mut stream: UnixStream, signer: &Arc<Mutex<Signer>>) -> io::Result<()> {
     loop {
-        stream.readable().await?;
-        let read = tokio::time::timeout(FRAME_TIMEOUT, read_frame(&mut stream)).await?;
-        let Some(request) = read? else {
+        // A quiet connection is no breach; only a frame that has begun has to end.
+        let mut first = [0];
+        if stream.read(&mut first).await? == 0 {
+            return Ok(());
+        }
+        let read = read_frame((&first[..]).chain(&mut stream));
+        let Some(request) = tokio::time::timeout(FRAME_TIMEOUT, read).await?? else {
             return Ok(());
         };
         let signer = Arc::clone(signer);

@@ -18,6 +18,7 @@ pub mod nonce;
 pub mod operator;
 pub mod photo;
 pub mod profile;
+pub mod report;
 pub mod sql;
 pub mod task;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use nonce::NonceStore;
 pub use operator::{Operator, OperatorStore, Role};
 pub use photo::{PhotoRow, PhotoStore};
 pub use profile::{ProfileStore, ProfileVersion};
+pub use report::{BundleReport, PutBackRow, RecordConflict, ReportStore, Reported};
 pub use task::{
     Closing, PhotoUses, Task, TaskChanges, TaskDraft, TaskKind, TaskRound, TaskStore, TaskSubject,
     WithClosed,
@@ -92,6 +94,7 @@ pub trait Store:
     + BundleStore
     + CommandStore
     + InventoryStore
+    + ReportStore
     + NonceStore
     + ProfileStore
     + ConsentStore

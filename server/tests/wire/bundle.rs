@@ -2,8 +2,10 @@
 
 use crate::nursery::{Nursery, Tablet, told};
 use nestwarden_policy_schema::Generation;
+use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::device_api::{BUNDLE_PATH, BundleAnswer};
 use nestwarden_policy_schema::envelope::verify_bundle;
+use nestwarden_policy_schema::put_back::PutBack;
 use tokio::task::JoinHandle;
 
 /// Longer than any test may take: what returns was woken.
@@ -41,6 +43,35 @@ async fn a_newer_bundle_is_answered_at_once() {
         verified.unwrap().bundle().holds.digest,
         statement.holds_digest
     );
+    nursery.close().await;
+}
+
+#[tokio::test]
+async fn a_bundle_that_was_never_issued_is_noticed_and_only_one_that_names_it_is_given() {
+    let nursery = Nursery::open().await;
+    let tablet = nursery.enrolled().await;
+    nursery.issue(tablet.id, 4).await;
+    let had = Digest::sha256(b"the fourth, before the data was put back");
+    // The same number with another content: neither it nor the next may loosen what the tablet had.
+    nursery.issue(tablet.id, 5).await;
+    let path = format!("{BUNDLE_PATH}?after=4&nonce=n&wait_s=0&digest={had}");
+    let device = tablet.id;
+    let asked = tokio::spawn(async move { told(tablet.get(&path).await).await });
+    while !nursery.wakes.is_awaited(device) {
+        assert!(!asked.is_finished(), "what does not name it was given");
+        tokio::task::yield_now().await;
+    }
+    let noticed = nursery.storage.put_back_list().await.unwrap();
+    let named = PutBack {
+        generation: Generation::new(4),
+        digest: Some(had),
+    };
+    assert_eq!(noticed[0].bundle, named);
+    nursery.issue_naming(device, 6, Some(named)).await;
+    let answer = asked.await.unwrap();
+    let answer: BundleAnswer = serde_json::from_str(answer.strip_prefix("200 ").unwrap()).unwrap();
+    let verified = verify_bundle(answer.bundle.unwrap(), &nursery.anchors, device, None).unwrap();
+    assert_eq!(verified.bundle().put_back, Some(named));
     nursery.close().await;
 }
 

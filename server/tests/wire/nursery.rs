@@ -10,6 +10,7 @@ use nestwarden_policy_schema::device_api::{
 };
 use nestwarden_policy_schema::envelope::verify_ed25519;
 use nestwarden_policy_schema::id::DeviceId;
+use nestwarden_policy_schema::put_back::PutBack;
 use nestwarden_policy_schema::trust::{Anchors, SpkiPin};
 use nestwarden_server::http::{self, Limits, ServeContext, ServeError};
 use nestwarden_server::jobs::wake::{BundleWakes, Nudge};
@@ -183,7 +184,18 @@ impl Nursery {
 
     /// Has the next generation signed and stored, and wakes the tablet, as the composer does.
     pub(crate) async fn issue(&self, device: DeviceId, generation: u64) {
-        let content = bundle(device, generation);
+        self.issue_naming(device, generation, None).await;
+    }
+
+    /// The same, for a tablet that had what was never issued.
+    pub(crate) async fn issue_naming(
+        &self,
+        device: DeviceId,
+        generation: u64,
+        put_back: Option<PutBack>,
+    ) {
+        let mut content = bundle(device, generation);
+        content.put_back = put_back;
         let issued = IssuedBundle {
             device,
             generation: Generation::new(generation),

@@ -81,6 +81,7 @@ pub(crate) fn bundle(device: DeviceId, generation: u64) -> Bundle {
         roster: BTreeSet::new(),
         corrections: Vec::new(),
         found_photos: None,
+        put_back: None,
         commands: Vec::new(),
         photo_hash_key: Secret::new(vec![7; 32]),
         release_recipient: "age1release".to_owned(),

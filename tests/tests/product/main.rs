@@ -11,6 +11,7 @@ mod disk;
 mod enrolment;
 mod kill;
 mod network;
+mod put_back;
 mod restart;
 mod setting;
 mod users;

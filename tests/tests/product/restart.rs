@@ -54,7 +54,7 @@ fn a_server_put_back_to_an_earlier_day_loosens_nothing_and_gets_its_events_again
     fleet.tablets[0].start().unwrap();
     until("the tablet to say that the server is behind", || {
         let said = fleet.tablets[0].ledger().number(
-            "SELECT count(*) FROM events WHERE json_extract(body, '$.kind') = 'bundle_refused'",
+            "SELECT count(*) FROM events WHERE json_extract(body, '$.what') LIKE '%put back from an earlier copy%'",
         )?;
         Ok((said > 0).then_some(()))
     })

@@ -4,7 +4,7 @@
 use crate::http::app::{App, stopping};
 use crate::http::auth::{Caller, admitted};
 use crate::http::error::ApiError;
-use crate::storage::IssuedBundle;
+use crate::storage::{BundleReport, IssuedBundle, Reported};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, Uri};
 use axum::{Extension, Json};
@@ -12,6 +12,7 @@ use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::device_api::{BundleAnswer, MAX_NONCE_CHARS, MAX_WAIT_S, code};
 use nestwarden_policy_schema::id::DeviceId;
+use nestwarden_policy_schema::put_back::PutBack;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Deserialize;
 use std::time::Duration;
@@ -23,7 +24,14 @@ struct Ask {
     nonce: String,
     #[serde(default)]
     wait_s: u32,
+    /// Of the bundle in force; older agents do not say.
+    digest: Option<Digest>,
 }
+
+/// For a bundle above what a tablet had before this server's data was put back.
+const ISSUING: Duration = Duration::from_secs(10);
+/// No copy is so old that a tablet is further ahead of it; a larger number is a mistake.
+const FURTHEST_AHEAD: u64 = 1_000_000;
 
 pub(in crate::http) async fn fetch(
     State(app): State<App>,
@@ -31,8 +39,19 @@ pub(in crate::http) async fn fetch(
     uri: Uri,
 ) -> Result<Json<BundleAnswer>, ApiError> {
     let ask = ask(&uri)?;
-    let deadline = Instant::now() + jittered(ask.wait_s.min(MAX_WAIT_S));
-    let newest = newest_after(&app, device, ask.after, deadline).await?;
+    let report = BundleReport {
+        generation: ask.after,
+        digest: ask.digest,
+        reported_at: app.now(),
+    };
+    let had = reported(&app, device, &report).await?;
+    let mut wait = jittered(ask.wait_s.min(MAX_WAIT_S));
+    if had.is_some() {
+        app.nudge.now();
+        wait = wait.max(ISSUING);
+    }
+    let deadline = Instant::now() + wait;
+    let newest = newest_after(&app, device, ask.after, had, deadline).await?;
     let (generation, holds_digest) = newest
         .as_ref()
         .map_or((Generation::NONE, Digest::ZERO), |bundle| {
@@ -44,9 +63,52 @@ pub(in crate::http) async fn fetch(
         .await
         .map_err(ApiError::signer)?;
     let bundle = newest
-        .filter(|bundle| bundle.generation > ask.after)
+        .filter(|bundle| may_have(bundle, ask.after, had))
         .map(|bundle| bundle.signed);
     Ok(Json(BundleAnswer { statement, bundle }))
+}
+
+/// What the tablet had that this server never issued, as long as nobody settled it.
+async fn reported(
+    app: &App,
+    device: DeviceId,
+    report: &BundleReport,
+) -> Result<Option<PutBack>, ApiError> {
+    let newest = app.storage.bundle_newest(device).await;
+    let issued = newest
+        .map_err(ApiError::internal)?
+        .map_or(0, |bundle| bundle.generation.get());
+    if report.generation.get().saturating_sub(issued) > FURTHEST_AHEAD {
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            code::QUERY_INVALID,
+            format!(
+                "`after` is {}; this server is at {issued}",
+                report.generation
+            ),
+        ));
+    }
+    let reported = app.storage.bundle_report(device, report).await;
+    match reported.map_err(ApiError::internal)? {
+        Reported::Known => Ok(None),
+        Reported::NeverIssued(had) => {
+            tracing::warn!(device.id = %device, policy.generation = %had.generation, "a tablet had a bundle that was never issued here: this server's data was put back from an earlier copy");
+            Ok(Some(had))
+        }
+    }
+}
+
+/// Newer than what the tablet has; and after the data was put back only one that holds it to what it had.
+fn may_have(bundle: &IssuedBundle, after: Generation, had: Option<PutBack>) -> bool {
+    #[derive(Deserialize)]
+    struct Named {
+        put_back: Option<PutBack>,
+    }
+    let names = |had: PutBack| {
+        let read = serde_json::from_str::<Named>(&bundle.signed.payload);
+        read.is_ok_and(|named| named.put_back == Some(had))
+    };
+    bundle.generation > after && had.is_none_or(names)
 }
 
 /// The newest bundle, as soon as it is newer than `after`, and else when the wait is over.
@@ -54,6 +116,7 @@ async fn newest_after(
     app: &App,
     device: DeviceId,
     after: Generation,
+    had: Option<PutBack>,
     deadline: Instant,
 ) -> Result<Option<IssuedBundle>, ApiError> {
     let mut wakes = app.wakes.subscribe(device);
@@ -67,7 +130,7 @@ async fn newest_after(
             .bundle_newest(device)
             .await
             .map_err(ApiError::internal)?;
-        if newest.as_ref().is_some_and(|b| b.generation > after) {
+        if newest.as_ref().is_some_and(|b| may_have(b, after, had)) {
             return Ok(newest);
         }
         tokio::select! {

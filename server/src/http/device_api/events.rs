@@ -17,10 +17,13 @@ pub(in crate::http) async fn take_in(
     body: Body,
 ) -> Result<Json<EventsAck>, ApiError> {
     let batch: EventBatch = body::json(&app, body).await?;
-    let on_disk = ingest::take_in(&app.storage, device, batch, app.now())
+    let end = ingest::take_in(&app.storage, device, batch, app.now())
         .await
         .map_err(ingest_error)?;
-    Ok(Json(EventsAck { on_disk }))
+    Ok(Json(EventsAck {
+        on_disk: end.seq,
+        hash: Some(end.hash),
+    }))
 }
 
 /// By table: what each refusal of a batch is on the wire.

@@ -5,6 +5,7 @@ use crate::domain::consent::{Reach, Said, withdraw};
 use crate::domain::{import, profile};
 use crate::signing::Refusal;
 use crate::storage::testing::{TestStorage, audit, now};
+use crate::storage::{BundleReport, Reported};
 use nestwarden_policy_schema::bytes::Secret;
 use nestwarden_policy_schema::consent::{ConsentState, GivenBy, Method, Purpose};
 use nestwarden_policy_schema::envelope::sign;
@@ -188,4 +189,36 @@ impl BundleSigner for KeyInHand {
         };
         Box::pin(std::future::ready(answer))
     }
+}
+
+#[tokio::test]
+async fn a_bundle_goes_above_what_a_tablet_had_and_names_it_until_that_is_settled() {
+    let world = World::new(0).await;
+    world.round().await;
+    let report = BundleReport {
+        generation: Generation::new(9),
+        digest: Some(nestwarden_policy_schema::bytes::Digest::sha256(b"before")),
+        reported_at: now(),
+    };
+    let storage = &world.job.storage;
+    for _ in 0..2 {
+        let reported = storage.bundle_report(world.device, &report).await.unwrap();
+        assert!(matches!(reported, Reported::NeverIssued(_)));
+    }
+    assert_eq!(world.round().await.issued, vec![world.device]);
+    assert_eq!(world.round().await.issued, vec![]);
+    let named = |issued: &IssuedBundle| {
+        let bundle: Bundle = serde_json::from_str(&issued.signed.payload).unwrap();
+        bundle.put_back
+    };
+    let newest = world.newest().await;
+    assert_eq!(newest.generation, Generation::new(10));
+    assert_eq!(named(&newest).unwrap().digest, report.digest);
+
+    assert_eq!(storage.put_back_settle(&audit("settle")).await.unwrap(), 1);
+    assert_eq!(storage.put_back_settle(&audit("settle")).await.unwrap(), 0);
+    world.round().await;
+    assert_eq!(named(&world.newest().await), None);
+    let reported = storage.bundle_report(world.device, &report).await.unwrap();
+    assert_eq!(reported, Reported::Known);
 }

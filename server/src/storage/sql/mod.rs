@@ -17,6 +17,7 @@ mod nonce;
 mod operator;
 mod photo;
 mod profile;
+mod report;
 mod task;
 mod token;
 mod value;

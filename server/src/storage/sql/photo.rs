@@ -104,6 +104,7 @@ pub(super) fn about(body: &EventBody) -> Option<PhotoId> {
         | EventBody::ClockDoubt { .. }
         | EventBody::CommandOutcome { .. }
         | EventBody::Unsupported { .. }
+        | EventBody::RecordContinued { .. }
         | EventBody::Alarm { .. } => None,
     }
 }
@@ -164,6 +165,7 @@ fn told(row: &mut PhotoRow, seq: u64, at: Timestamp, body: EventBody) {
         | EventBody::ClockDoubt { .. }
         | EventBody::CommandOutcome { .. }
         | EventBody::Unsupported { .. }
+        | EventBody::RecordContinued { .. }
         | EventBody::Alarm { .. } => {}
     }
 }

@@ -1,0 +1,102 @@
+//! How far a decision has got: which tablets have a bundle that says it.
+
+use super::session::Session;
+use crate::domain::bundle::{Inputs, SettingSecrets, content_digest};
+use crate::signing::{ServerKeys, SignerClient};
+use anyhow::Context as _;
+use nestwarden_policy_schema::generation::Generation;
+use serde::Serialize;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a command waits for its change to be issued, and to arrive.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How often the database is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Tablets in use, by how far they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Delivery {
+    /// By name: they asked with the newest bundle in force.
+    pub(super) have: Vec<String>,
+    /// It is issued, and they have yet to fetch it.
+    pub(super) not_yet: Vec<String>,
+    /// No bundle says it so far.
+    pub(super) not_issued: Vec<String>,
+}
+
+impl Delivery {
+    fn is_complete(&self) -> bool {
+        self.not_yet.is_empty() && self.not_issued.is_empty()
+    }
+
+    pub(super) fn words(&self) -> String {
+        let all = self.have.len() + self.not_yet.len() + self.not_issued.len();
+        if all == 0 {
+            return "There are no tablets yet.".to_owned();
+        }
+        let mut text = format!("{} of {all} tablets have it.", self.have.len());
+        if !self.not_yet.is_empty() {
+            text.push_str(&format!(" On its way to: {}.", self.not_yet.join(", ")));
+        }
+        if !self.not_issued.is_empty() {
+            text.push_str(&format!(
+                " NOT YET ISSUED to: {}; `nestwarden-server status` says why.",
+                self.not_issued.join(", ")
+            ));
+        }
+        text
+    }
+}
+
+/// Has `serve` look for the change that was just made, and waits for it to arrive: briefly, and not at all without `serve`.
+pub(super) async fn after_change(session: &Session) -> anyhow::Result<Delivery> {
+    let is_served = session.nudge();
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let now = of_now(session).await?;
+        if now.is_complete() || !is_served || Instant::now() >= end {
+            return Ok(now);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+pub(super) async fn of_now(session: &Session) -> anyhow::Result<Delivery> {
+    let keys = ServerKeys::load(&session.data.keys_dir()).context("failed to read the keys")?;
+    let secrets = SettingSecrets {
+        photo_hash: keys.photo_hash,
+        release_recipient: keys.public.release_recipient,
+        recovery_recipient: keys.public.recovery_recipient,
+    };
+    let (storage, now) = (&session.storage, session.now());
+    let inputs = Inputs::load(storage).await?;
+    let mut delivery = Delivery::default();
+    for device in storage.device_list().await? {
+        if device.revoked.is_some() {
+            continue;
+        }
+        let newest = storage.bundle_newest(device.id).await?;
+        let wanted = inputs
+            .compose(&device, &secrets, now)
+            .and_then(|bundle| content_digest(&bundle));
+        let issued = newest.filter(|n| wanted.as_ref() == Ok(&n.content_digest));
+        let has = storage.bundle_reported(device.id).await?;
+        let has = has.map_or(Generation::NONE, |report| report.generation);
+        match issued {
+            None => delivery.not_issued.push(device.name),
+            Some(issued) if has < issued.generation => delivery.not_yet.push(device.name),
+            Some(_) => delivery.have.push(device.name),
+        }
+    }
+    Ok(delivery)
+}
+
+/// Why nothing can be issued; `None`: the signer answers.
+pub(super) async fn signer_problem(session: &Session) -> Option<String> {
+    let signer = SignerClient::new(session.data.signer_socket_path());
+    let error = signer.public_key().await.err()?;
+    Some(format!(
+        "{error}. Until it runs no decision reaches a tablet: start its service, `systemctl start nestwarden-signer`"
+    ))
+}
