@@ -220,7 +220,7 @@ async fn show(named: &str, session: &Session) -> anyhow::Result<Reply> {
         rows.push(row![control.control, shown, outcome, at]);
     }
     let issued = newest.as_ref().map(|n| n.generation);
-    let text = format!(
+    let mut text = format!(
         "{} ({}): {}\nlast heard {}; bundle {} applied, {} issued; {} events received\n{}\n{}",
         device.name,
         device.id,
@@ -239,17 +239,17 @@ async fn show(named: &str, session: &Session) -> anyhow::Result<Reply> {
         table(&rows)
     );
     let commands = session.storage.command_list(device.id).await?;
-    let told: String = commands
-        .iter()
-        .map(|row| format!("\n{}", progress(row, session.now())))
-        .collect();
+    for row in &commands {
+        text.push('\n');
+        text.push_str(&progress(row, session.now()));
+    }
     let mut json = view(&device, &compliance);
     json["commands"] = json!(commands);
     json["generation_issued"] = json!(issued);
     json["events"] = json!(position.seq);
     json["overrides"] = json!(device.overrides);
     json["inventory"] = json!(inventory.map(|i| i.inventory));
-    Ok(Reply::new(json, text + &told))
+    Ok(Reply::new(json, text))
 }
 
 fn view(device: &Device, compliance: &Compliance) -> Value {

@@ -37,7 +37,8 @@ pub(in crate::storage) async fn a_command_waits_until_its_tablet_says_what_came_
     let again = unenrol(tablet.id);
     let already = storage.command_add(&again, &audit("c")).await.unwrap();
     assert_eq!(already, Changed::Already);
-    assert_eq!(storage.command_waiting().await.unwrap(), [command.clone()]);
+    let waiting = storage.command_waiting().await.unwrap();
+    assert_eq!(waiting, std::slice::from_ref(&command));
 
     let told = |outcome: &str| EventBody::CommandOutcome {
         command: command.command.id,
