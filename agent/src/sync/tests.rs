@@ -217,7 +217,11 @@ async fn a_server_with_another_key_hears_nothing() {
     let server = TestServer::start(|_, _| (200, Value::Null)).await;
     let tablet = Tablet::new(&signer, &server.address, other_pin(), 180);
     let error = tablet.fetch().await.unwrap_err();
-    assert!(error.to_string().contains("enrolled with"), "{error}");
+    assert!(
+        matches!(error, SyncError::Server(ServerError::OtherServer { .. })),
+        "{error}"
+    );
+    assert!(error.to_string().contains("make a new link"), "{error}");
     assert!(!server.was_asked(BUNDLE_PATH));
 }
 
