@@ -67,7 +67,7 @@ fn stricter_register(new: RegisterSnapshot, held: &RegisterSnapshot) -> Register
         .collect();
     children.extend(new.children.into_iter().map(|(id, entry)| {
         let entry = match held.children.get(&id) {
-            Some(held) => stricter(entry, held),
+            Some(held) => stricter(&entry, held),
             None => unsettled(entry, as_of),
         };
         (id, entry)
@@ -86,7 +86,7 @@ fn unsettled(entry: ChildEntry, as_of: Timestamp) -> ChildEntry {
     }
 }
 
-fn stricter(new: ChildEntry, held: &ChildEntry) -> ChildEntry {
+fn stricter(new: &ChildEntry, held: &ChildEntry) -> ChildEntry {
     let purposes: BTreeSet<_> = new
         .purposes
         .keys()
@@ -107,7 +107,7 @@ fn stricter(new: ChildEntry, held: &ChildEntry) -> ChildEntry {
         purposes: purposes
             .iter()
             .map(|purpose| {
-                let both = stricter_standing(standing(&new, purpose), standing(held, purpose));
+                let both = stricter_standing(standing(new, purpose), standing(held, purpose));
                 (*purpose, both)
             })
             .collect(),
