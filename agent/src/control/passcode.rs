@@ -301,7 +301,10 @@ fn account(desired: &PasscodeWish, seen: &AccountSeen, changes: &mut Vec<Passcod
                 Some(max) => max <= u32::from(days),
                 None => false,
             };
-            if !holds {
+            // The system asks at once for one that is older than its limit, in contact hours too.
+            let would_interrupt =
+                is_before(desired.overdue_before) && !is_before(desired.force_before);
+            if !holds && !would_interrupt {
                 changes.push(PasscodeChange::SetMaxAge { uid, days });
             }
         }

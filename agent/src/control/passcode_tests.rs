@@ -81,6 +81,28 @@ fn an_old_passcode_is_overdue_in_contact_hours_and_is_asked_for_outside_them() {
 }
 
 #[test]
+fn an_overdue_passcode_gets_no_limit_in_contact_hours_at_which_the_system_would_ask_at_once() {
+    let mut now = with(policy());
+    let unlimited = |days| {
+        held(AccountSeen {
+            max_days: None,
+            max_days_by_us: false,
+            ..account(days_ago(days))
+        })
+    };
+    let limit = || PasscodeChange::SetMaxAge {
+        uid: 1000,
+        days: 91,
+    };
+    let wish = Passcode::desired(&now).unwrap();
+    assert_eq!(Passcode::diff(&wish, &unlimited(100)), [AWAIT]);
+    assert_eq!(Passcode::diff(&wish, &unlimited(3)), [limit()]);
+    now.in_contact_hours = false;
+    let wish = Passcode::desired(&now).unwrap();
+    assert!(Passcode::diff(&wish, &unlimited(100)).contains(&limit()));
+}
+
+#[test]
 fn a_passcode_due_tomorrow_is_asked_for_the_evening_before() {
     let mut now = with(policy());
     now.in_contact_hours = false;
@@ -273,8 +295,11 @@ proptest! {
         now.passcode_change_asked_at = asked.map(days_ago);
         now.in_contact_hours = in_contact_hours;
         let wish = Passcode::desired(&now).unwrap();
-        for change in Passcode::diff(&wish, &observed.clone()) {
-            apply(&mut observed, &change, now.now);
+        // A passcode that was overdue gets its limit once somebody has changed it.
+        for _ in 0..2 {
+            for change in Passcode::diff(&wish, &observed.clone()) {
+                apply(&mut observed, &change, now.now);
+            }
         }
         prop_assert_eq!(Passcode::diff(&wish, &observed), vec![]);
     }
