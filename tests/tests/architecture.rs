@@ -258,3 +258,19 @@ fn no_file_points_at_what_is_not_in_the_checkout() {
     }
     assert!(wrong.is_empty(), "\n{wrong}");
 }
+
+#[test]
+fn the_agents_unit_closes_no_device_to_it() {
+    let unit = top().join("packaging/linux/systemd/nestwarden-agent.service");
+    let unit = fs::read_to_string(unit).unwrap();
+    // Each of these hides the radios' switch and the cameras, ProtectClock by way of a list of devices.
+    for setting in [
+        "ProtectClock=",
+        "PrivateDevices=",
+        "DeviceAllow=",
+        "DevicePolicy=",
+    ] {
+        let closes = unit.lines().any(|line| line.starts_with(setting));
+        assert!(!closes, "{setting}");
+    }
+}
