@@ -92,7 +92,7 @@ fn restrictions_earlier_ends_deaths_and_holds_of_either_side_stand() {
     if let Some(standing) = held.purposes.get_mut(&PURPOSE) {
         standing.valid_until = Some("2026-04-01".parse().unwrap());
     }
-    let hold = Hold {
+    let opened = Hold {
         id: HoldId::from_uuid(Uuid::from_u128(7)),
         scope: HoldScope::Child { child: child(1) },
         category: HoldCategory::Safeguarding,
@@ -101,7 +101,7 @@ fn restrictions_earlier_ends_deaths_and_holds_of_either_side_stand() {
     };
     let new = of([(1, new)]);
     let mut held = of([(1, held)]);
-    held.holds = HoldList::new(held.holds.as_of, vec![hold.clone()]);
+    held.holds = HoldList::new(held.holds.as_of, vec![opened.clone()]);
     let both = new.no_looser_than(&held);
     let entry = &both.register.children[&child(1)];
     assert_eq!(entry.restriction, Restriction::DoNotPhotograph);
@@ -110,7 +110,7 @@ fn restrictions_earlier_ends_deaths_and_holds_of_either_side_stand() {
         entry.purposes[&PURPOSE].valid_until,
         Some("2026-04-01".parse().unwrap())
     );
-    assert!(both.holds.holds.contains(&hold));
+    assert!(both.holds.holds.contains(&opened));
 }
 
 #[test]

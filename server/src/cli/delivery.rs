@@ -6,6 +6,7 @@ use crate::signing::{ServerKeys, SignerClient};
 use anyhow::Context as _;
 use nestwarden_policy_schema::generation::Generation;
 use serde::Serialize;
+use std::fmt::Write as _;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -37,13 +38,14 @@ impl Delivery {
         }
         let mut text = format!("{} of {all} tablets have it.", self.have.len());
         if !self.not_yet.is_empty() {
-            text.push_str(&format!(" On its way to: {}.", self.not_yet.join(", ")));
+            let _ = write!(text, " On its way to: {}.", self.not_yet.join(", "));
         }
         if !self.not_issued.is_empty() {
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 " NOT YET ISSUED to: {}; `nestwarden-server status` says why.",
                 self.not_issued.join(", ")
-            ));
+            );
         }
         text
     }

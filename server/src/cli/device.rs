@@ -14,6 +14,7 @@ use nestwarden_policy_schema::command::CommandKind;
 use nestwarden_policy_schema::consent::{RoomName, Stage};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 #[derive(clap::Subcommand)]
@@ -206,6 +207,11 @@ async fn show(named: &str, session: &Session) -> anyhow::Result<Reply> {
     let newest = session.storage.bundle_newest(device.id).await?;
     let position = session.storage.event_position(device.id).await?;
     let inventory = session.storage.inventory_find(device.id).await?;
+    let findings = compliance.findings();
+    let said = findings.iter().fold(String::new(), |mut said, finding| {
+        let _ = writeln!(said, "! {finding}");
+        said
+    });
     let mut rows = vec![row!["control", "standing", "outcome", "measured at"]];
     for control in &compliance.controls {
         let (outcome, at) = control.report.as_ref().map_or_else(
@@ -231,11 +237,7 @@ async fn show(named: &str, session: &Session) -> anyhow::Result<Reply> {
         compliance.generation_applied,
         issued.map_or("none".to_owned(), |g| g.to_string()),
         position.seq,
-        compliance
-            .findings()
-            .iter()
-            .map(|finding| format!("! {finding}\n"))
-            .collect::<String>(),
+        said,
         table(&rows)
     );
     let commands = session.storage.command_list(device.id).await?;

@@ -8,6 +8,7 @@ use crate::domain::compliance;
 use crate::domain::register::Register;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 pub(super) async fn run(session: &Session) -> anyhow::Result<Reply> {
     let settings = session.settings()?;
@@ -94,7 +95,7 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Reply> {
     });
     let mut text = table(&rows);
     for finding in &findings {
-        text.push_str(&format!("! {finding}\n"));
+        let _ = writeln!(text, "! {finding}");
     }
     Ok(Reply::new(json, text))
 }

@@ -42,14 +42,13 @@ pub async fn take_in(
     let taken = continue_record(storage, device, batch, now).await;
     match &taken {
         Ok(_) if has_events => storage.conflict_over(device, now).await?,
-        Ok(_) => {}
         Err(error) if error.breaks_the_record() => {
             tracing::warn!(device.id = %device, %error, "a tablet's events do not continue its record");
             storage
                 .conflict_note(device, &error.to_string(), now)
                 .await?;
         }
-        Err(_) => {}
+        Ok(_) | Err(_) => {}
     }
     taken
 }
