@@ -53,6 +53,11 @@ pub enum SealError {
     },
 }
 
+/// The problem's name: the texts that age has for people are translations it may not find.
+pub(super) fn age_problem(error: &impl std::fmt::Debug) -> String {
+    format!("{error:?}")
+}
+
 impl SealError {
     fn io(act: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { act, source }
@@ -124,7 +129,7 @@ pub fn seal(
     ];
     let encryptor =
         age::Encryptor::with_recipients(both.iter().map(|tee| tee as &dyn age::Recipient))
-            .map_err(|e| SealError::NotAsWritten(e.to_string()))?;
+            .map_err(|e| SealError::NotAsWritten(age_problem(&e)))?;
     let mut hasher = key.hasher();
     let mut out = encryptor
         .wrap_output(&mut written)
@@ -164,10 +169,10 @@ fn verify(
     let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
     let mut reading = Hashing::new(&file);
     let decryptor =
-        age::Decryptor::new(&mut reading).map_err(|e| SealError::NotAsWritten(e.to_string()))?;
+        age::Decryptor::new(&mut reading).map_err(|e| SealError::NotAsWritten(age_problem(&e)))?;
     let mut content = decryptor
         .decrypt(std::iter::once(file_key as &dyn age::Identity))
-        .map_err(|e| SealError::NotAsWritten(e.to_string()))?;
+        .map_err(|e| SealError::NotAsWritten(age_problem(&e)))?;
     let found = key.hash(&mut content, stop).map_err(SealError::io(act))?;
     if found != (plain.hash, plain.bytes) {
         return Err(SealError::NotAsWritten("its content differs".to_owned()));

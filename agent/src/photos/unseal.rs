@@ -11,7 +11,7 @@ use super::facts;
 use super::fault::{self, Write};
 use super::hash::{ContentKey, Stop, copy};
 use super::jobs::{Done, Job};
-use super::seal::{self, SealedFile};
+use super::seal::{self, SealedFile, age_problem};
 use super::tree::{self, Stat};
 use super::vault::Vaults;
 use super::withhold::{file_vaulted, journal};
@@ -352,7 +352,7 @@ impl UnsealJob {
         let held = Held(&self.file_key);
         let mut content = age::Decryptor::new_buffered(source)
             .and_then(|file| file.decrypt(std::iter::once(&held as &dyn age::Identity)))
-            .map_err(io::Error::other)?;
+            .map_err(|e| io::Error::other(age_problem(&e)))?;
         tree::unlink(&dir, &self.name)?;
         let mut sink = tree::create_new(&dir, &self.name)?;
         copy(&mut content, &self.stop, |chunk| {
@@ -402,7 +402,8 @@ impl Original {
 
 /// The recipient stanzas of a sealed file.
 fn stanzas(file: File) -> io::Result<Vec<UnsealStanza>> {
-    let header = age::Decryptor::new_buffered(BufReader::new(file)).map_err(io::Error::other)?;
+    let header = age::Decryptor::new_buffered(BufReader::new(file))
+        .map_err(|e| io::Error::other(age_problem(&e)))?;
     let reader = Reader::default();
     // It holds no key, so nothing is ever decrypted.
     let _ = header.decrypt(std::iter::once(&reader as &dyn age::Identity));

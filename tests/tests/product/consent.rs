@@ -6,6 +6,7 @@ use crate::setting::{
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use system_tests::evidence;
+use system_tests::fleet::DSL;
 use system_tests::patience::until;
 
 #[test]
@@ -37,6 +38,36 @@ fn a_file_opened_before_the_withdrawal_reads_nothing_after_the_seal() {
         Ok(left.is_empty().then_some(()))
     })
     .unwrap();
+}
+
+#[test]
+fn a_consent_given_again_brings_its_sealed_photo_back_and_only_that_one() {
+    let mut fleet = setting_with_tablet();
+    let of_ben = photo_of(&fleet, 1, &[BEN]);
+    let of_both = photo_of(&fleet, 2, &[AVA, BEN]);
+    fleet.server.withdraw(AVA).unwrap();
+    fleet.server.withdraw(BEN).unwrap();
+    until_sealed(&mut fleet, &of_ben);
+    until_sealed(&mut fleet, &of_both);
+    fleet
+        .clock()
+        .advance(jiff::SignedDuration::from_mins(1))
+        .unwrap();
+    fleet
+        .server
+        .tell(["consent", "give", BEN, "--purpose", "all", "--as", DSL])
+        .unwrap();
+    until("the photo of the one child back", || {
+        fleet.tablets[0].check()?;
+        // Past every pause before the tablet asks again.
+        fleet.clock().advance(jiff::SignedDuration::from_secs(5))?;
+        Ok(of_ben.is_in_use().then_some(()))
+    })
+    .unwrap();
+    assert!(of_both.is_only_sealed(&fleet.tablets[0]));
+    fleet.tablets[0].wait_until_reported().unwrap();
+    fleet.server.tell(["verify"]).unwrap();
+    fleet.check_logs().unwrap();
 }
 
 #[test]
