@@ -1,7 +1,8 @@
 //! Histories in which a photo once went too soon, too late, or came back.
 
 use super::nursery::{
-    answers, at, calendar, child, example, given, leaves, photos_policy, standing, until, withdrawn,
+    Example, answers, at, calendar, child, example, given, leaves, photos_policy, standing, until,
+    withdrawn,
 };
 use nestwarden_policy_schema::consent::{
     Cause, ChildEntry, ConsentRecord, ConsentSource, ConsentStanding, ConsentState, GivenBy,
@@ -259,4 +260,27 @@ fn a_photo_taken_while_the_clock_ran_ahead_is_withheld_once_it_is_right_again() 
     assert_eq!(due, (Stage::Sealed, Some(Cause::NoConsent)));
     let possible = photo.untagged().at("2026-03-02T12:00:00Z").due();
     assert_eq!(possible, (Stage::Withheld, Some(Cause::PossibleChild)));
+}
+
+#[test]
+fn what_a_possible_child_takes_away_late_counts_from_then() {
+    // The display keeps it for 14 days, the journal would for 28.
+    let mut photo = example(answers(&given())).with(2, journal(withdrawn("2026-03-18T09:00:00Z")));
+    photo.photo.subjects.tagging = Tagging::Partial;
+    let then = Some("2026-03-18T09:00:00Z".to_owned());
+    let late = photo.at("2026-03-19T12:00:00Z");
+    assert_eq!(late.times(), [then.clone(), then, None]);
+}
+
+#[test]
+fn a_clock_in_doubt_seals_nothing_that_would_be_in_use_without_its_dates() {
+    let mut one = answers(&given());
+    let withdrawal = withdrawn("2026-03-11T12:00:00Z");
+    one.purposes.insert(Purpose::DisplayInSetting, withdrawal);
+    let mut photo = example(one).and(2, journal(until("2026-03-10")));
+    photo = photo.at("2026-03-12T12:00:00Z");
+    let stage = |photo: &Example| photo.due().0;
+    assert_eq!(stage(&photo), Stage::Sealed);
+    photo.now.doubtful = true;
+    assert_eq!(stage(&photo), Stage::Withheld);
 }
