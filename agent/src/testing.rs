@@ -117,6 +117,7 @@ impl Signer {
             found_photos: None,
             put_back: None,
             commands: Vec::new(),
+            access_requests: Vec::new(),
             photo_hash_key: Secret::new(vec![3; 32]),
             release_recipient: String::new(),
             recovery_recipient: String::new(),

@@ -1,5 +1,6 @@
 //! What a tablet is told: everything it needs to enforce on its own until the next bundle.
 
+use crate::access::ApprovedAccess;
 use crate::bytes::{Digest, Secret};
 use crate::calendar::Calendar;
 use crate::command::ApprovedCommand;
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub type Feature = String;
 
 /// Features this version of the schema can express; an agent built with it understands all of them.
-pub const FEATURES: [&str; 7] = [
+pub const FEATURES: [&str; 8] = [
     "passcode.1",
     "apps.1",
     "radios.1",
@@ -27,7 +28,11 @@ pub const FEATURES: [&str; 7] = [
     "camera.1",
     "hours.1",
     "photos.1",
+    REVIEW_FEATURE,
 ];
+
+/// Photos can be reviewed for a subject access request. Needed only by a bundle that carries one.
+pub const REVIEW_FEATURE: &str = "photos.2";
 
 /// A registered person who may use the tablet. No name: tablets show the code staff know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -72,6 +77,9 @@ pub struct Bundle {
     /// settles it the tablet keeps the stricter of both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub put_back: Option<PutBack>,
+    /// Requests for photos that this tablet may have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub access_requests: Vec<ApprovedAccess>,
     /// Keys the hash by which copies of a photo are recognised; 32 bytes.
     pub photo_hash_key: Secret,
     /// age recipients a photo is sealed to: the server's release key and the setting's offline recovery key.

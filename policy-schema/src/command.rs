@@ -75,11 +75,51 @@ pub enum CommandError {
     #[error("the command expired at {0}")]
     Expired(Timestamp),
     #[error("an approval does not verify: {0}")]
-    Approval(#[from] SignedError),
+    Approval(SignedError),
     #[error("an approval is for another command")]
     OtherCommand,
     #[error("{given} of {APPROVALS_NEEDED} approvals: a destructive command needs two people")]
     TooFewApprovals { given: usize },
+}
+
+impl From<ApprovalError> for CommandError {
+    fn from(error: ApprovalError) -> Self {
+        match error {
+            ApprovalError::Signature(error) => Self::Approval(error),
+            ApprovalError::OtherStatement => Self::OtherCommand,
+        }
+    }
+}
+
+/// Why an approval counts for nothing.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ApprovalError {
+    #[error(transparent)]
+    Signature(#[from] SignedError),
+    #[error("it is for something else")]
+    OtherStatement,
+}
+
+/// Who approved `statement`, by the keys in `anchors`: each person once, whatever keys they have.
+pub fn approved_by<T: Signable + PartialEq>(
+    approvals: &[Signed],
+    anchors: &Anchors,
+    statement: &T,
+) -> Result<BTreeSet<ApproverId>, ApprovalError> {
+    let mut people = BTreeSet::new();
+    for approval in approvals {
+        let approver = anchors
+            .approvers
+            .iter()
+            .find(|a| a.key.key_id() == approval.key_id)
+            .ok_or(SignedError::UnknownKey(approval.key_id))?;
+        let said: T = verify_ed25519(approval, &[&approver.key])?;
+        if said != *statement {
+            return Err(ApprovalError::OtherStatement);
+        }
+        people.insert(approver.id);
+    }
+    Ok(people)
 }
 
 impl ApprovedCommand {
@@ -104,19 +144,7 @@ impl ApprovedCommand {
         if !self.command.kind.is_destructive() {
             return Ok(&self.command);
         }
-        let mut people: BTreeSet<ApproverId> = BTreeSet::new();
-        for approval in &self.approvals {
-            let approver = anchors
-                .approvers
-                .iter()
-                .find(|a| a.key.key_id() == approval.key_id)
-                .ok_or(SignedError::UnknownKey(approval.key_id))?;
-            let statement: Command = verify_ed25519(approval, &[&approver.key])?;
-            if statement != self.command {
-                return Err(CommandError::OtherCommand);
-            }
-            people.insert(approver.id);
-        }
+        let people = approved_by(&self.approvals, anchors, &self.command)?;
         if people.len() < APPROVALS_NEEDED {
             return Err(CommandError::TooFewApprovals {
                 given: people.len(),

@@ -8,7 +8,7 @@ use crate::control::ControlReport;
 use crate::envelope::Signed;
 use crate::event::Event;
 use crate::generation::Generation;
-use crate::id::{ChildId, DeviceId, PhotoId, RequestId, SessionId, SettingId};
+use crate::id::{AccessRequestId, ChildId, DeviceId, PhotoId, RequestId, SessionId, SettingId};
 use crate::trust::Anchors;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,13 @@ pub const NAMES_PATH: &str = "/device/v1/session-names";
 /// `POST` an [`UnsealRequest`]; answers with an [`UnsealAnswer`], or refuses with `unseal_not_authorised`.
 pub const UNSEAL_PATH: &str = "/device/v1/unseal";
 
+/// `PUT` the ciphertext of one photo, `?request=ID&photo=ID&sha256=HEX`, at most [`MAX_EXPORT_BYTES`]; answers 204 once
+/// it is on disk. The same again is harmless. Refused with `access_not_open`, `photo_unknown`, `photo_not_asked`,
+/// `access_full` or `export_damaged`.
+pub const EXPORT_PATH: &str = "/device/v1/subject-access";
+
+/// Largest ciphertext of one photo or video.
+pub const MAX_EXPORT_BYTES: u64 = 1024 * 1024 * 1024;
 /// Longest hang of a bundle fetch, in seconds.
 pub const MAX_WAIT_S: u32 = 1800;
 /// Most events in a batch.
@@ -185,6 +192,9 @@ pub struct UnsealRequest {
     pub photo: PhotoId,
     /// The recipient stanzas of the age header, in order, at most [`MAX_STANZAS`].
     pub stanzas: Vec<UnsealStanza>,
+    /// Opened to be reviewed or sent for this request, and never to come back into use. Absent from older agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<AccessRequestId>,
 }
 
 /// Recipient stanzas of a sealed file: it has two, and age may add one that means nothing.
@@ -235,6 +245,14 @@ pub mod code {
     pub const QUERY_INVALID: &str = "query_invalid";
     pub const UNSEAL_NOT_AUTHORISED: &str = "unseal_not_authorised";
     pub const PHOTO_UNKNOWN: &str = "photo_unknown";
+    /// The request is not there, was not agreed to, has ended, or is not this tablet's.
+    pub const ACCESS_NOT_OPEN: &str = "access_not_open";
+    /// By what the server was told, the child is not in this photo.
+    pub const PHOTO_NOT_ASKED: &str = "photo_not_asked";
+    /// No more photos or bytes fit this request, or the server's disk.
+    pub const ACCESS_FULL: &str = "access_full";
+    /// What arrived is not what was announced.
+    pub const EXPORT_DAMAGED: &str = "export_damaged";
     pub const NONCE_INVALID: &str = "nonce_invalid";
     pub const SIGNATURE_INVALID: &str = "signature_invalid";
     pub const TOO_MANY_REQUESTS: &str = "too_many_requests";

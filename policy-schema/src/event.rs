@@ -3,13 +3,14 @@
 //! The chain commits to a salted digest of each body and not to the body, so a body can be erased (with its salt) while
 //! the chain still verifies and nobody can confirm a guess of what it said.
 
+use crate::access::{ReviewStep, Reviewed};
 use crate::bundle::Feature;
 use crate::bytes::{Base64, Digest};
 use crate::consent::{Cause, PhotoFacts, RoomName, Stage, Tagging};
 use crate::control::{ControlName, Outcome};
 use crate::envelope::{Signable, Signed};
 use crate::generation::Generation;
-use crate::id::{CommandId, DeviceId, PhotoId, SessionId};
+use crate::id::{AccessRequestId, CommandId, DeviceId, PhotoId, SessionId};
 use crate::receipt::Receipt;
 use jiff::Timestamp;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
@@ -99,6 +100,26 @@ pub enum EventBody {
     Destroyed {
         receipt: Receipt,
     },
+    /// Somebody reviewed photos for a subject access request.
+    AccessReview {
+        request: AccessRequestId,
+        #[serde(flatten)]
+        step: ReviewStep,
+    },
+    /// What they said of one photo.
+    PhotoReviewed {
+        request: AccessRequestId,
+        photo: PhotoId,
+        reviewed: Reviewed,
+    },
+    /// About to be sent to the server, encrypted to the request's recipient. On disk before the first byte leaves.
+    PhotoExported {
+        request: AccessRequestId,
+        photo: PhotoId,
+        /// Of the ciphertext.
+        bytes: u64,
+        sha256: Digest,
+    },
     /// The tablet cannot vouch for its clock, or can again.
     ClockDoubt {
         doubtful: bool,
@@ -139,6 +160,8 @@ impl EventBody {
             self,
             Self::Destroyed { .. }
                 | Self::PhotoStage { .. }
+                | Self::PhotoReviewed { .. }
+                | Self::PhotoExported { .. }
                 | Self::RecordContinued { .. }
                 | Self::Alarm { .. }
         )

@@ -42,6 +42,11 @@ impl HoldCategory {
     pub const fn freezes(self) -> bool {
         matches!(self, Self::IllegalContent)
     }
+
+    /// A request for what is known of a child keeps photos from being destroyed, and nothing of them in use.
+    pub const fn only_pauses_destruction(self) -> bool {
+        matches!(self, Self::SubjectAccess)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -56,6 +56,8 @@ macro_rules! ids {
 }
 
 ids! {
+    /// A request for what is known of one child, photos included.
+    AccessRequestId = "subject access request",
     /// A person who may approve destructive commands; their key is in the anchors.
     ApproverId = "approver",
     /// A child as tablets know them: random, so that it says nothing about when they joined.

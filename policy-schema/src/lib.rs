@@ -4,6 +4,7 @@
 //! system. Time, salts and keys are passed in. That is what lets the tablet and the server reach the same verdict
 //! about the same photo, and what lets property tests cover the rules.
 
+pub mod access;
 pub mod bundle;
 pub mod bytes;
 pub mod calendar;

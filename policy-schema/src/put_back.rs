@@ -52,6 +52,12 @@ impl Bundle {
             found_photos: self
                 .found_photos
                 .filter(|found| held.found_photos == Some(*found)),
+            // One that was cancelled since may be open again on the server.
+            access_requests: self
+                .access_requests
+                .into_iter()
+                .filter(|access| held.access_requests.contains(access))
+                .collect(),
             ..self
         }
     }

@@ -65,6 +65,9 @@ pub(super) fn repeat(body: &EventBody) -> Option<Repeat> {
         | EventBody::PhotoStage { .. }
         | EventBody::PhotoIncomplete { .. }
         | EventBody::Destroyed { .. }
+        | EventBody::AccessReview { .. }
+        | EventBody::PhotoReviewed { .. }
+        | EventBody::PhotoExported { .. }
         | EventBody::ClockDoubt { .. }
         | EventBody::CommandOutcome { .. }
         | EventBody::Unsupported { .. }

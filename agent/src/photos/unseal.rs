@@ -158,7 +158,11 @@ impl Engine {
             stanzas(tree::open_file(&dir, &sealed.name)?)
         });
         match header {
-            Some(Ok(stanzas)) => Ok(Some(UnsealRequest { photo, stanzas })),
+            Some(Ok(stanzas)) => Ok(Some(UnsealRequest {
+                photo,
+                stanzas,
+                access: None,
+            })),
             Some(Err(error)) => {
                 self.asking.asked.remove(&photo);
                 let problem = format!("the sealed file cannot be read: {error}");

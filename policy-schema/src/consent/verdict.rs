@@ -102,7 +102,8 @@ pub struct Schedule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "standing", rename_all = "snake_case")]
 pub enum Standing {
-    /// A legal hold covers it: nothing moves it forward. Frozen: nothing touches it at all.
+    /// A legal hold covers it: nothing moves it forward. Frozen: nothing touches it at all. One for a subject access
+    /// request is none of these: it only keeps the photo from being destroyed.
     Held {
         holds: Vec<HoldId>,
         frozen: bool,
@@ -205,8 +206,15 @@ pub fn verdict(
         .filter(|hold| inquiry.is_covered_by(hold))
         .collect();
     let grounds = grounds::all(&inquiry);
-    let standing = if covering.is_empty() {
-        Standing::Scheduled(inquiry.schedule(&grounds))
+    let may_move = covering
+        .iter()
+        .all(|hold| hold.category.only_pauses_destruction());
+    let standing = if may_move {
+        let schedule = inquiry.schedule(&grounds);
+        Standing::Scheduled(Schedule {
+            destroy: schedule.destroy.filter(|_| covering.is_empty()),
+            ..schedule
+        })
     } else {
         let frozen = covering.iter().any(|hold| hold.category.freezes());
         Standing::Held {

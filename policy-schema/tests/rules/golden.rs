@@ -2,9 +2,10 @@
 
 use crate::nursery::{at, device};
 use crate::papers::{
-    APPROVER_A, APPROVER_B, RECOVERY, SIGNING, STRANGER, anchors, bundle, chain, command, key,
-    public, receipt, time_statement,
+    APPROVER_A, APPROVER_B, RECOVERY, SIGNING, STRANGER, access_events, access_request, anchors,
+    bundle, chain, command, key, public, receipt, time_statement,
 };
+use nestwarden_policy_schema::access::ApprovedAccess;
 use nestwarden_policy_schema::bundle::TimeStatement;
 use nestwarden_policy_schema::bytes::{Base64, Digest};
 use nestwarden_policy_schema::command::{ApprovedCommand, CommandKind};
@@ -125,6 +126,15 @@ fn a_frozen_command_carries_two_approvals() {
 }
 
 #[test]
+fn a_frozen_request_for_photos_carries_two_approvals() {
+    let access: ApprovedAccess = frozen("access_request.json");
+    let verified = access.verified(&anchors(), at("2026-03-10T09:30:00Z"));
+    assert_eq!(verified.unwrap(), &access_request());
+    let told: Vec<EventBody> = frozen("access_events.json");
+    assert_eq!(told, access_events());
+}
+
+#[test]
 fn a_frozen_chain_and_its_head_verify() {
     let batch: Batch = frozen("events.json");
     let end = verify_chain(device(), ChainPosition::START, &batch.events).unwrap();
@@ -205,6 +215,16 @@ fn every_golden_file_is_there() {
                 approvals,
             }),
         ),
+        (
+            "access_request.json",
+            json(&ApprovedAccess {
+                request: access_request(),
+                approvals: [APPROVER_A, APPROVER_B]
+                    .map(|by| sign(&access_request(), &key(by)).unwrap())
+                    .to_vec(),
+            }),
+        ),
+        ("access_events.json", json(&access_events())),
         ("events.json", json(&batch())),
         ("receipt.json", json(&receipt())),
         ("enrol_link.txt", link),

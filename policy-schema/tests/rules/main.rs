@@ -5,6 +5,7 @@
     reason = "a test that cannot set up its example may panic"
 )]
 
+mod access;
 mod calendar;
 mod chain;
 mod commands;

@@ -2,6 +2,7 @@
 
 use crate::nursery::{answers, at, calendar, child, device, given, hold};
 use nestwarden_policy_schema::Generation;
+use nestwarden_policy_schema::access::{AccessRequest, ReviewStep, Reviewed};
 use nestwarden_policy_schema::bundle::{Bundle, RosterEntry, TimeStatement};
 use nestwarden_policy_schema::bytes::{Base64, Digest, Secret};
 use nestwarden_policy_schema::command::{ApprovedCommand, Command, CommandKind};
@@ -9,7 +10,7 @@ use nestwarden_policy_schema::consent::{Cause, RegisterSnapshot};
 use nestwarden_policy_schema::event::{ChainPosition, Event, EventBody};
 use nestwarden_policy_schema::hold::{HoldList, HoldScope};
 use nestwarden_policy_schema::id::{
-    ApproverId, CommandId, ConsentId, PhotoId, ReceiptId, SettingId, StaffId,
+    AccessRequestId, ApproverId, CommandId, ConsentId, PhotoId, ReceiptId, SettingId, StaffId,
 };
 use nestwarden_policy_schema::profile::{EARLY_YEARS, PolicyProfile};
 use nestwarden_policy_schema::receipt::{Artefact, ArtefactKind, ArtefactResult, Receipt, Rescan};
@@ -33,6 +34,9 @@ pub(crate) const RECOVERY: u8 = 2;
 pub(crate) const APPROVER_A: u8 = 3;
 pub(crate) const APPROVER_B: u8 = 4;
 pub(crate) const STRANGER: u8 = 9;
+
+/// Written as age writes one; nobody has its identity.
+pub(crate) const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 
 pub(crate) fn setting() -> SettingId {
     SettingId::from_uuid(Uuid::from_u128(0x5000))
@@ -91,6 +95,7 @@ pub(crate) fn bundle(generation: u64) -> Bundle {
             command: command(CommandKind::Lock),
             approvals: Vec::new(),
         }],
+        access_requests: Vec::new(),
         photo_hash_key: Secret::new(vec![8; 32]),
         release_recipient: "age1release".to_owned(),
         recovery_recipient: "age1recovery".to_owned(),
@@ -117,6 +122,50 @@ pub(crate) fn command(kind: CommandKind) -> Command {
         issued_at: at("2026-03-02T09:00:00Z"),
         expires_at: at("2026-03-02T10:00:00Z"),
     }
+}
+
+pub(crate) fn access_request() -> AccessRequest {
+    AccessRequest {
+        id: AccessRequestId::from_uuid(Uuid::from_u128(0xac00)),
+        child: child(1),
+        recipient: RECIPIENT.to_owned(),
+        asked_by: "Dana Lead".to_owned(),
+        asked_at: at("2026-03-02T09:00:00Z"),
+        agreed_by: "Kim Manager".to_owned(),
+        agreed_at: at("2026-03-02T10:00:00Z"),
+        expires_at: at("2026-04-01T10:00:00Z"),
+        max_photos: 500,
+    }
+}
+
+/// What a tablet tells of a review, one of each.
+pub(crate) fn access_events() -> Vec<EventBody> {
+    let request = access_request().id;
+    let photo = PhotoId::from_uuid(Uuid::from_u128(0xa000));
+    let review = |step| EventBody::AccessReview { request, step };
+    let reviewed = |reviewed| EventBody::PhotoReviewed {
+        request,
+        photo,
+        reviewed,
+    };
+    vec![
+        review(ReviewStep::FingerprintDiffers),
+        review(ReviewStep::Begun),
+        reviewed(Reviewed::Include),
+        reviewed(Reviewed::OthersInIt),
+        reviewed(Reviewed::NotThisChild),
+        review(ReviewStep::Finished {
+            included: 1,
+            others_in_it: 1,
+            not_this_child: 1,
+        }),
+        EventBody::PhotoExported {
+            request,
+            photo,
+            bytes: 4096,
+            sha256: Digest([6; 32]),
+        },
+    ]
 }
 
 pub(crate) fn receipt() -> Receipt {

@@ -177,6 +177,34 @@ fn a_hold_on_a_child_covers_photos_the_child_may_be_in() {
 }
 
 #[test]
+fn a_subject_access_request_only_keeps_a_photo_from_being_destroyed() {
+    let asked = || {
+        let mut asked = hold(HoldScope::Child { child: child(1) });
+        asked.category = HoldCategory::SubjectAccess;
+        asked
+    };
+    let mut photo = example(answers(&withdrawn("2026-03-02T11:00:00Z")));
+    photo.holds = vec![asked()];
+    assert_eq!(
+        photo.at("2026-03-02T12:00:00Z").due(),
+        sealed(Cause::Withdrawn)
+    );
+    let mut later = photo
+        .sealed("2026-03-02T11:30:00Z")
+        .at("2026-03-06T12:00:00Z");
+    assert_eq!(later.stage(), Some(Stage::Sealed));
+    // Beside another hold it counts as one.
+    later.holds.push(hold(HoldScope::Child { child: child(1) }));
+    assert_eq!(later.stage(), None);
+    later.holds.clear();
+    assert_eq!(later.stage(), Some(Stage::Destroyed));
+    // And it keeps nothing from coming back.
+    let mut back = example(answers(&given())).sealed("2026-03-02T11:30:00Z");
+    back.holds = vec![asked()];
+    assert_eq!(back.due(), LIVE);
+}
+
+#[test]
 fn illegal_content_freezes() {
     let mut photo = example(answers(&given()));
     photo.holds = vec![hold(HoldScope::Device {

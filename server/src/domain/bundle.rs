@@ -4,7 +4,8 @@ use super::photo::Setup;
 use super::register::Register;
 use crate::storage::{Device, Storage, StorageError};
 use jiff::{SignedDuration, Timestamp};
-use nestwarden_policy_schema::bundle::{Bundle, FEATURES, Feature};
+use nestwarden_policy_schema::access::ApprovedAccess;
+use nestwarden_policy_schema::bundle::{Bundle, FEATURES, Feature, REVIEW_FEATURE};
 use nestwarden_policy_schema::bytes::{Digest, Secret};
 use nestwarden_policy_schema::command::ApprovedCommand;
 use nestwarden_policy_schema::consent::{FoundPhotos, RegisterSnapshot, TagCorrection};
@@ -146,6 +147,7 @@ impl Inputs {
         if let Some(problem) = policy.problems().into_iter().next() {
             return Err(ComposeError::Unsound(problem));
         }
+        let access_requests: Vec<ApprovedAccess> = Vec::new();
         Ok(Bundle {
             setting: self.setting,
             device: device.id,
@@ -156,7 +158,7 @@ impl Inputs {
             rooms: device.rooms.clone(),
             profile: profile.name.clone(),
             calendar: profile.calendar.clone(),
-            requires: requires(&policy),
+            requires: requires(&policy, &access_requests),
             policy,
             exceptions: profile.exceptions.clone(),
             register: self.register(now),
@@ -166,6 +168,7 @@ impl Inputs {
             found_photos: self.found.get(&device.id).copied(),
             put_back: self.put_back.get(&device.id).copied(),
             commands: self.commands_to(device.id, now),
+            access_requests,
             photo_hash_key: secrets.photo_hash.clone(),
             release_recipient: secrets.release_recipient.clone(),
             recovery_recipient: secrets.recovery_recipient.clone(),
@@ -196,7 +199,10 @@ pub fn content_digest(bundle: &Bundle) -> Result<Digest, ComposeError> {
         .map_err(|_| ComposeError::Unwritable)
 }
 
-fn requires(policy: &Policy) -> BTreeMap<ControlName, BTreeSet<Feature>> {
+fn requires(
+    policy: &Policy,
+    access: &[ApprovedAccess],
+) -> BTreeMap<ControlName, BTreeSet<Feature>> {
     ControlName::ALL
         .into_iter()
         .filter(|control| policy.mode(*control).is_some())
@@ -204,6 +210,7 @@ fn requires(policy: &Policy) -> BTreeMap<ControlName, BTreeSet<Feature>> {
             let features = FEATURES
                 .iter()
                 .filter(|feature| feature.split('.').next() == Some(control.as_str()))
+                .filter(|feature| **feature != REVIEW_FEATURE || !access.is_empty())
                 .map(|feature| (*feature).to_owned())
                 .collect();
             (control, features)

@@ -102,7 +102,7 @@ impl<'a> Reference<'a> {
 
     fn place(&self) -> Place {
         let holds = self.holds();
-        if !holds.is_empty() {
+        if holds.contains(&"hold") || holds.contains(&"freeze") {
             let frozen = holds.contains(&"freeze");
             return Place::Held { frozen };
         }
@@ -118,7 +118,13 @@ impl<'a> Reference<'a> {
                 Stage::Live => false,
                 Stage::Withheld => row.withheld || (row.sealed && !died),
                 Stage::Sealed => sealed,
-                Stage::Destroyed => sealed && row.gone && !left_to_a_person && self.may_destroy(),
+                Stage::Destroyed => {
+                    sealed
+                        && row.gone
+                        && !left_to_a_person
+                        && holds.is_empty()
+                        && self.may_destroy()
+                }
             }
         };
         for stage in [Stage::Destroyed, Stage::Sealed, Stage::Withheld] {
@@ -470,10 +476,10 @@ impl<'a> Reference<'a> {
             .filter(|(on, _)| self.covers(on))
             .map(|(_, category)| match category {
                 HoldCategory::IllegalContent => "freeze",
-                HoldCategory::Safeguarding
-                | HoldCategory::Complaint
-                | HoldCategory::SubjectAccess
-                | HoldCategory::Police => "hold",
+                HoldCategory::SubjectAccess => "not gone",
+                HoldCategory::Safeguarding | HoldCategory::Complaint | HoldCategory::Police => {
+                    "hold"
+                }
             })
             .collect()
     }

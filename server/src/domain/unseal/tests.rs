@@ -92,6 +92,7 @@ impl World {
 
     async fn asks(&self, photo: u128, stanzas: &[UnsealStanza]) -> Result<Vec<u8>, String> {
         let request = UnsealRequest {
+            access: None,
             photo: photo_id(photo),
             stanzas: stanzas.to_vec(),
         };
@@ -247,6 +248,7 @@ async fn a_persons_word_does_not_stand_for_ever() {
     let world = World::new().await;
     world.decides("D", Role::Dsl).await.unwrap();
     let request = UnsealRequest {
+        access: None,
         photo: photo_id(1),
         stanzas: world.header([7; 16]),
     };

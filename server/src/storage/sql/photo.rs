@@ -101,6 +101,10 @@ pub(super) fn about(body: &EventBody) -> Option<PhotoId> {
         | EventBody::AppRefused { .. }
         | EventBody::SessionStarted { .. }
         | EventBody::SessionEnded { .. }
+        | EventBody::AccessReview { .. }
+        // Said of a request, and read with it.
+        | EventBody::PhotoReviewed { .. }
+        | EventBody::PhotoExported { .. }
         | EventBody::ClockDoubt { .. }
         | EventBody::CommandOutcome { .. }
         | EventBody::Unsupported { .. }
@@ -162,6 +166,9 @@ fn told(row: &mut PhotoRow, seq: u64, at: Timestamp, body: EventBody) {
         | EventBody::AppRefused { .. }
         | EventBody::SessionStarted { .. }
         | EventBody::SessionEnded { .. }
+        | EventBody::AccessReview { .. }
+        | EventBody::PhotoReviewed { .. }
+        | EventBody::PhotoExported { .. }
         | EventBody::ClockDoubt { .. }
         | EventBody::CommandOutcome { .. }
         | EventBody::Unsupported { .. }
