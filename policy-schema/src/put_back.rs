@@ -108,6 +108,7 @@ fn stricter(new: &ChildEntry, held: &ChildEntry) -> ChildEntry {
         attends: anywhere_or_union(&new.attends, &held.attends),
         starts: new.starts.zip(held.starts).map(|(a, b)| a.min(b)),
         leaves: stricter_leaving(new.leaves, held.leaves),
+        before_death: new.before_death.or(held.before_death),
         restriction: new.restriction.max(held.restriction),
         missing_since: earliest(new.missing_since, held.missing_since),
         purposes: purposes

@@ -3,7 +3,7 @@
 use super::loss::{Loss, confirmed_child, latest_loss, latest_possible_loss};
 use super::register::MISSING_GRACE_HOURS;
 use super::verdict::{Cause, Due, Inquiry};
-use super::{ChildEntry, LeaveReason, Purpose, Restriction, Tagging};
+use super::{ChildEntry, Purpose, Restriction, Tagging};
 use crate::calendar::Calendar;
 use crate::id::{ChildId, ConsentId};
 use jiff::{SignedDuration, Timestamp};
@@ -131,19 +131,15 @@ fn consent(inquiry: &Inquiry<'_>) -> Vec<Ground> {
         .subjects
         .iter()
         .filter_map(|id| absence(inquiry, *id));
-    let of_one: Vec<Ground> = living(inquiry)
+    let of_one: Vec<Ground> = listed(inquiry)
         .filter_map(|(id, child)| no_purpose_of(inquiry, id, child))
         .collect();
     let of_all = no_common_purpose(inquiry, &of_one);
     absent.chain(of_all).chain(of_one).collect()
 }
 
-/// The subjects on the register for whom consent still has a meaning.
-pub(super) fn living<'a>(inquiry: &Inquiry<'a>) -> impl Iterator<Item = (ChildId, &'a ChildEntry)> {
-    listed(inquiry).filter(|(_, child)| !child.has_died())
-}
-
-fn listed<'a>(inquiry: &Inquiry<'a>) -> impl Iterator<Item = (ChildId, &'a ChildEntry)> {
+/// The subjects on the register. Those who died count with what was said of them.
+pub(super) fn listed<'a>(inquiry: &Inquiry<'a>) -> impl Iterator<Item = (ChildId, &'a ChildEntry)> {
     inquiry
         .subjects
         .iter()
@@ -155,7 +151,7 @@ fn no_purpose_of(inquiry: &Inquiry<'_>, id: ChildId, child: &ChildEntry) -> Opti
     if confirmed && child.restriction == Restriction::DoNotPhotograph {
         return Some(restricted(inquiry, id));
     }
-    let (calendar, now) = (inquiry.calendar, inquiry.now.at);
+    let (calendar, now) = (inquiry.calendar, inquiry.asked_at(child));
     let any = |permits: &dyn Fn(Purpose) -> bool| {
         let mut purposes = inquiry.policy.purposes.keys();
         purposes.any(|p| permits(*p))
@@ -191,10 +187,9 @@ fn absence(inquiry: &Inquiry<'_>, id: ChildId) -> Option<Ground> {
     let Some(child) = inquiry.register.children.get(&id) else {
         return Some(not_on_register(inquiry, id, inquiry.taken_at()));
     };
-    let since = child.missing_since.filter(|_| !child.has_died())?;
-    let at = hours_after(since, MISSING_GRACE_HOURS);
+    let at = hours_after(child.missing_since?, MISSING_GRACE_HOURS);
     child
-        .is_missing_too_long(inquiry.now.at)
+        .is_missing_too_long(inquiry.asked_at(child))
         .then(|| not_on_register(inquiry, id, at))
 }
 
@@ -216,12 +211,13 @@ fn no_common_purpose(inquiry: &Inquiry<'_>, of_one: &[Ground]) -> Option<Ground>
     let in_common = |counts: &dyn Fn(ChildId) -> bool,
                      yes: &dyn Fn(&ChildEntry, Purpose) -> bool| {
         inquiry.policy.purposes.keys().any(|p| {
-            let mut those = living(inquiry).filter(|(id, _)| counts(*id));
+            let mut those = listed(inquiry).filter(|(id, _)| counts(*id));
             those.all(|(_, child)| yes(child, *p))
         })
     };
-    let now =
-        |child: &ChildEntry, p: Purpose| child.answers_yes(p, inquiry.calendar, inquiry.now.at);
+    let now = |child: &ChildEntry, p: Purpose| {
+        child.answers_yes(p, inquiry.calendar, inquiry.asked_at(child))
+    };
     let whatever_the_date = |child: &ChildEntry, p: Purpose| child.gives(p);
     let named = |id: ChildId| confirmed.contains(&id);
     let is_named = |ground: &Ground| ground.child.is_some_and(named);
@@ -294,9 +290,11 @@ fn leavers<'a>(inquiry: &'a Inquiry<'_>) -> impl Iterator<Item = Ground> + 'a {
 }
 
 pub(super) fn leaver(inquiry: &Inquiry<'_>, id: ChildId, child: &ChildEntry) -> Option<Ground> {
-    let leaving = child.leaves.filter(|l| l.reason == LeaveReason::Left)?;
-    let last = Calendar::plus_days(leaving.date, u32::from(inquiry.policy.leaver_days));
+    let last = Calendar::plus_days(child.left_on()?, u32::from(inquiry.policy.leaver_days));
     let at = inquiry.calendar.end_of(last).max(inquiry.taken_at());
+    if child.has_died() && inquiry.asked_at(child) < at {
+        return None;
+    }
     Some(Ground {
         child: Some(id),
         destroy: Some(Grace::Days(inquiry.policy.destroy_unconfirmed_after_days)),
@@ -351,7 +349,8 @@ fn retained_days(inquiry: &Inquiry<'_>) -> u16 {
             .map(|(_, days)| *days)
             .collect()
     };
-    let in_use = days_where(&|_, child, p| child.answers_yes(p, inquiry.calendar, inquiry.now.at));
+    let in_use =
+        days_where(&|_, child, p| child.answers_yes(p, inquiry.calendar, inquiry.asked_at(child)));
     let confirmed = &inquiry.photo.subjects.confirmed;
     let until_its_last_day = || {
         days_where(&|id, child, p| !confirmed.contains(&id) && child.gives(p))

@@ -1,6 +1,6 @@
 //! What a child permitted once and does not any more, and what that means for the photo.
 
-use super::grounds::{Ground, at_once, leaver, living};
+use super::grounds::{Ground, at_once, leaver, listed};
 use super::verdict::{Cause, Inquiry};
 use super::{ChildEntry, ConsentStanding, ConsentState, Purpose};
 use crate::id::{ChildId, ConsentId};
@@ -48,7 +48,7 @@ fn latest_loss_of(
     of: impl Fn(ChildId) -> bool,
     counts: impl Fn(&Loss) -> bool,
 ) -> Option<Loss> {
-    living(inquiry)
+    listed(inquiry)
         .filter(|(id, _)| of(*id))
         .flat_map(|(id, child)| losses(inquiry, id, child))
         .filter(counts)
@@ -61,6 +61,7 @@ fn losses<'a>(
     child: &'a ChildEntry,
 ) -> impl Iterator<Item = Loss> + 'a {
     let (calendar, now, taken_at) = (inquiry.calendar, inquiry.now.at, inquiry.taken_at());
+    let asked_at = inquiry.asked_at(child);
     let purposes = inquiry.policy.purposes.keys();
     purposes.filter_map(move |purpose| {
         let standing = child.purposes.get(purpose)?;
@@ -71,7 +72,7 @@ fn losses<'a>(
             ),
             ConsentState::Given if child.gives(*purpose) => {
                 let end = calendar.end_of(standing.valid_until?);
-                (end <= now).then_some((end, Cause::Expired))?
+                (end <= asked_at).then_some((end, Cause::Expired))?
             }
             ConsentState::Refused | ConsentState::Conflicted => {
                 (standing.withdrawn_at?.min(now), Cause::Withdrawn)

@@ -8,7 +8,9 @@ pub mod subjects;
 pub mod verdict;
 
 pub use record::{ConsentRecord, ConsentSource, ConsentStanding, ConsentState, GivenBy, Method};
-pub use register::{ChildEntry, LeaveReason, Leaving, RegisterSnapshot, Restriction, RoomName};
+pub use register::{
+    BeforeDeath, ChildEntry, LeaveReason, Leaving, RegisterSnapshot, Restriction, RoomName,
+};
 pub use subjects::{FoundDecision, FoundPhotos, Subjects, TagCorrection, Tagging};
 pub use verdict::{
     Cause, Due, PhotoFacts, Schedule, Stage, Standing, TrustedNow, Verdict, may_destroy, verdict,

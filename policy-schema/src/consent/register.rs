@@ -78,6 +78,15 @@ pub struct Leaving {
     pub reason: LeaveReason,
 }
 
+/// What was known of a child when their death was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeforeDeath {
+    pub recorded_at: Timestamp,
+    /// The last day, where the child had left before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Date>,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChildEntry {
     pub rooms: BTreeSet<RoomName>,
@@ -88,6 +97,8 @@ pub struct ChildEntry {
     pub starts: Option<Date>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaves: Option<Leaving>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before_death: Option<BeforeDeath>,
     #[serde(default)]
     pub restriction: Restriction,
     /// When the child was first missing from an import; `None` while listed.
@@ -147,6 +158,23 @@ impl ChildEntry {
     pub fn has_died(&self) -> bool {
         self.leaves
             .is_some_and(|leaving| leaving.reason == LeaveReason::Died)
+    }
+
+    /// The last day of a child who left, also of one who died afterwards.
+    pub fn left_on(&self) -> Option<Date> {
+        let leaving = self.leaves?;
+        match leaving.reason {
+            LeaveReason::Left => Some(leaving.date),
+            LeaveReason::Died => self.before_death?.left,
+        }
+    }
+
+    /// From here on time changes nothing any more about what is said of a child who died: the end of that day, or when it
+    /// was recorded. `None` for the living.
+    pub fn time_stopped_at(&self, calendar: &Calendar) -> Option<Timestamp> {
+        let died = self.leaves.filter(|l| l.reason == LeaveReason::Died)?;
+        let recorded_at = self.before_death.map(|before| before.recorded_at);
+        Some(calendar.end_of(died.date)).max(recorded_at)
     }
 
     pub fn is_missing_too_long(&self, now: Timestamp) -> bool {

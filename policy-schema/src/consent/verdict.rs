@@ -4,7 +4,7 @@
 //! before binds it. The lifecycle that carries an answer out is the tablet's.
 
 use super::grounds::{self, Ground};
-use super::{Purpose, RegisterSnapshot, Subjects, Tagging};
+use super::{ChildEntry, Purpose, RegisterSnapshot, Subjects, Tagging};
 use crate::calendar::Calendar;
 use crate::hold::{Hold, HoldList, HoldScope};
 use crate::id::{ChildId, ConsentId, DeviceId, HoldId, PhotoId, StaffId};
@@ -247,6 +247,15 @@ impl Inquiry<'_> {
         self.photo.captured_at.min(self.now.at)
     }
 
+    /// The moment at which a child's answers are asked. For one who died time has stopped, so that no last day that comes
+    /// after the death counts; one that came before the photo was sealed does.
+    pub(super) fn asked_at(&self, child: &ChildEntry) -> Timestamp {
+        let stopped = child.time_stopped_at(self.calendar);
+        stopped.map_or(self.now.at, |at| {
+            self.now.at.min(at.max(self.photo.sealed_at.unwrap_or(at)))
+        })
+    }
+
     fn usable(&self) -> BTreeSet<Purpose> {
         let nobody_known =
             self.subjects.is_empty() && self.photo.subjects.tagging != Tagging::NoChild;
@@ -287,19 +296,19 @@ impl Inquiry<'_> {
                 .filter_map(|g| Some(g.due(stage(g)?)))
                 .min_by_key(|due| (due.at, due.cause))
         };
-        let withhold = earliest(|g| g.withhold_at.or(g.seal_at));
-        if grounds::any_died(self) {
-            return Schedule {
-                // Only what another child's answer asks for: nothing that merely leads to deletion.
-                withhold: earliest(|g| g.withhold_at),
-                seal: None,
-                destroy: None,
-            };
-        }
+        let died = grounds::any_died(self);
+        let is_sealed = self.photo.sealed_at.is_some();
+        // A death stops what leads to deletion, and opens nothing that was sealed before.
+        let stopped = died && !is_sealed;
+        let withhold = earliest(if stopped {
+            |g| g.withhold_at
+        } else {
+            |g| g.withhold_at.or(g.seal_at)
+        });
         let dated_by_a_clock_in_doubt = |g: &&Ground| g.by_time && self.now.doubtful;
         let seal = grounds
             .iter()
-            .filter(|g| !dated_by_a_clock_in_doubt(g))
+            .filter(|g| !stopped && !dated_by_a_clock_in_doubt(g))
             .filter_map(|g| Some(g.due(g.seal_at?)))
             .min_by_key(|due| (due.at, due.cause));
         // What one reason leaves to a person, no other reason takes from them.
@@ -307,7 +316,7 @@ impl Inquiry<'_> {
         let destroy = self
             .photo
             .sealed_at
-            .filter(|_| !left_to_a_person && !self.now.doubtful)
+            .filter(|_| !left_to_a_person && !died && !self.now.doubtful)
             .and_then(|sealed_at| {
                 grounds
                     .iter()

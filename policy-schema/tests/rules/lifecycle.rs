@@ -135,24 +135,6 @@ fn a_leaver_whose_consents_ended_is_out_of_use_but_not_gone_before_the_pack() {
 }
 
 #[test]
-fn the_death_of_a_child_stops_everything() {
-    for state in [
-        ConsentState::Given,
-        ConsentState::EndedLeaver,
-        ConsentState::Withdrawn,
-    ] {
-        let entry = leaves(answers(&standing(state)), "2026-03-03", LeaveReason::Died);
-        let mut photo = example(entry).sealed("2026-03-02T11:00:00Z");
-        photo.photo.uploaded_at = Some(at("2026-03-02T11:00:00Z"));
-        for tagging in [Tagging::Complete, Tagging::Untagged] {
-            photo.photo.subjects.tagging = tagging;
-            let later = photo.at("2026-12-01T12:00:00Z");
-            assert_eq!(later.due(), LIVE, "{state:?} {tagging:?}");
-        }
-    }
-}
-
-#[test]
 fn another_childs_withdrawal_withholds_a_dead_childs_photo_and_no_more() {
     let entry = leaves(answers(&given()), "2026-03-03", LeaveReason::Died);
     let photo = example(entry).and(2, answers(&withdrawn("2026-03-04T11:00:00Z")));

@@ -10,6 +10,7 @@ mod calendar;
 mod chain;
 mod commands;
 mod consent;
+mod death;
 mod exported;
 mod golden;
 mod lapses;

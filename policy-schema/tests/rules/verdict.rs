@@ -5,8 +5,8 @@ use crate::nursery::{
 };
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::consent::{
-    Cause, ChildEntry, ConsentStanding, ConsentState, LeaveReason, Leaving, Purpose, Restriction,
-    Stage, Standing, Tagging, TrustedNow,
+    BeforeDeath, Cause, ChildEntry, ConsentStanding, ConsentState, LeaveReason, Leaving, Purpose,
+    Restriction, Stage, Standing, Tagging, TrustedNow,
 };
 use nestwarden_policy_schema::hold::HoldScope;
 use nestwarden_policy_schema::id::ChildId;
@@ -254,12 +254,28 @@ proptest! {
     }
 
     #[test]
-    fn a_death_leads_to_no_seal_and_no_destruction(mut question in question(), number in 0u8..4) {
+    fn a_death_leads_to_no_seal_and_no_destruction_and_opens_nothing(
+        mut question in question(),
+        number in 0u8..4,
+    ) {
+        question.photo.subjects.confirmed.insert(child(number));
+        question.children.entry(child(number)).or_default().leaves = None;
+        let alive = question.clone();
         let entry = question.children.entry(child(number)).or_default();
         entry.leaves = Some(Leaving { date: date("2026-04-30"), reason: LeaveReason::Died });
-        question.photo.subjects.confirmed.insert(child(number));
-        let stage = question.stage();
-        prop_assert!(stage.is_none() || stage <= Some(Stage::Withheld));
+        entry.before_death = Some(BeforeDeath { recorded_at: question.now.at, left: None });
+        let Some((stage, before)) = question.stage().zip(alive.stage()) else {
+            return Ok(());
+        };
+        let most = if question.photo.sealed_at.is_some() { Stage::Sealed } else { Stage::Withheld };
+        prop_assert!(stage <= most);
+        let (_, due) = alive.verdict().due(&alive.calendar, &alive.now).unwrap();
+        let by_age = due.is_some_and(|due| {
+            matches!(due.cause, Cause::Uploaded | Cause::MaximumAge | Cause::Untagged)
+        });
+        if question.photo.sealed_at.is_some() || !by_age {
+            prop_assert!(stage >= before.min(most));
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::storage::{
 };
 use jiff::Timestamp;
 use jiff::civil::Date;
-use nestwarden_policy_schema::consent::{LeaveReason, Leaving, Restriction, RoomName};
+use nestwarden_policy_schema::consent::{BeforeDeath, LeaveReason, Leaving, Restriction, RoomName};
 use nestwarden_policy_schema::id::{ChildId, FamilyId};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -142,13 +142,19 @@ pub async fn died(
             date,
             reason: LeaveReason::Died,
         };
+        // A date that is corrected was known before.
+        let known = child.entry.before_death.unwrap_or(BeforeDeath {
+            recorded_at: now,
+            left: child.entry.left_on(),
+        });
         set_leaves(child, Some(leaving));
+        child.entry.before_death = Some(known);
         Ok(())
     })
     .await
 }
 
-/// Takes a leave date or a death back.
+/// Takes a death back, and of a child who had not died a leave date.
 pub async fn stay(
     storage: &Storage,
     reference: &str,
@@ -165,7 +171,14 @@ pub async fn stay(
         now,
         |child| {
             if child.entry.leaves.is_some() {
-                set_leaves(child, None);
+                let died = child.entry.has_died();
+                let left = child.entry.left_on().filter(|_| died);
+                let leaving = left.map(|date| Leaving {
+                    date,
+                    reason: LeaveReason::Left,
+                });
+                set_leaves(child, leaving);
+                child.entry.before_death = None;
             }
             Ok(())
         },

@@ -6,7 +6,8 @@ use super::history::{Fact, HoldOn};
 use super::told::{Said, Told};
 use nestwarden_policy_schema::calendar::{Calendar, Closure, Day};
 use nestwarden_policy_schema::consent::{
-    ChildEntry, ConsentRecord, LeaveReason, Leaving, Method, RegisterSnapshot, RoomName, record,
+    BeforeDeath, ChildEntry, ConsentRecord, LeaveReason, Leaving, Method, RegisterSnapshot,
+    RoomName, record,
 };
 use nestwarden_policy_schema::hold::{Hold, HoldList, HoldScope};
 use nestwarden_policy_schema::id::{ChildId, ConsentId, DeviceId, HoldId, PhotoId, StaffId};
@@ -75,7 +76,14 @@ pub(super) fn register(told: &Told) -> RegisterSnapshot {
                 entries.entry(*child).or_default().starts = Some(told.day(*day));
             }
             Fact::Leaves { child, day, died } => {
-                entries.entry(*child).or_default().leaves = Some(Leaving {
+                let entry = entries.entry(*child).or_default();
+                entry.before_death = died.then(|| {
+                    entry.before_death.unwrap_or(BeforeDeath {
+                        recorded_at: instant(*at),
+                        left: entry.leaves.map(|leaving| leaving.date),
+                    })
+                });
+                entry.leaves = Some(Leaving {
                     date: told.day(*day),
                     reason: if *died {
                         LeaveReason::Died
@@ -84,7 +92,10 @@ pub(super) fn register(told: &Told) -> RegisterSnapshot {
                     },
                 });
             }
-            Fact::Stays { child } => entries.entry(*child).or_default().leaves = None,
+            Fact::Stays { child } => {
+                let entry = entries.entry(*child).or_default();
+                (entry.leaves, entry.before_death) = (None, None);
+            }
             Fact::Restricted { child, to } => entries.entry(*child).or_default().restriction = *to,
             Fact::Missing { child } => {
                 let since = &mut entries.entry(*child).or_default().missing_since;

@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 pub(super) struct Child {
     listed: bool,
     leaves: Option<(i64, bool)>,
+    /// When a death was written down, and the last day of a child who had left before.
+    death_written: Option<(i64, Option<i64>)>,
     restriction: Restriction,
     missing_since: Option<i64>,
     pub(super) resolved: [Resolved; PURPOSES.len()],
@@ -120,13 +122,31 @@ impl Reference<'_> {
         self.leaving(child).is_some_and(|(_, died)| died)
     }
 
-    /// Those on the register who have not died.
-    pub(super) fn living(&self, children: &BTreeSet<u8>) -> Vec<u8> {
-        children
-            .iter()
-            .copied()
-            .filter(|c| self.is_listed(*c) && !self.has_died(*c))
-            .collect()
+    /// The last day of a child who left, whether or not they died since.
+    pub(super) fn left(&self, child: u8) -> Option<Date> {
+        let (day, died) = self.leaving(child)?;
+        if !died {
+            return Some(day);
+        }
+        let (_, left) = self.children[usize::from(child)].death_written?;
+        left.map(|n| self.told.day(n))
+    }
+
+    /// The time that counts for a child. After a death only what people say counts, not what the clock brings; but what it
+    /// brought before anybody wrote the death down, or while the photo was still on its way to being sealed, was brought.
+    pub(super) fn time_of(&self, child: u8) -> i64 {
+        let Some((day, true)) = self.leaving(child) else {
+            return self.clock.now;
+        };
+        let written = self.children[usize::from(child)].death_written.unwrap().0;
+        let brought = [Some(self.days.end_of(day)), Some(written), self.sealed_at];
+        let last = brought.into_iter().flatten().max().unwrap();
+        self.clock.now.min(last)
+    }
+
+    pub(super) fn on_register(&self, children: &BTreeSet<u8>) -> Vec<u8> {
+        let listed = |c: &u8| self.is_listed(*c);
+        children.iter().copied().filter(listed).collect()
     }
 
     pub(super) fn restriction(&self, child: u8) -> Restriction {
@@ -136,17 +156,27 @@ impl Reference<'_> {
     /// Missing from the register's file for 72 hours.
     pub(super) fn is_missing(&self, child: u8) -> bool {
         let since = self.children[usize::from(child)].missing_since;
-        since.is_some_and(|at| self.clock.now >= at + 72 * HOUR)
+        since.is_some_and(|at| self.time_of(child) >= at + 72 * HOUR)
     }
 
     /// Whether the answer is Yes on this day, whatever the DSL restricted.
     pub(super) fn answered_yes(&self, child: u8, purpose: Purpose) -> bool {
+        self.answered_yes_at(self.time_of(child), child, purpose)
+    }
+
+    fn answered_yes_at(&self, now: i64, child: u8, purpose: Purpose) -> bool {
         let Resolved::Yes { from, until } = self.resolved(child, purpose) else {
             return false;
         };
-        let begun = from.is_none_or(|n| self.days.has_begun(self.told.day(n), self.clock.now));
-        let over = until.is_some_and(|n| self.days.is_over(self.told.day(n), self.clock.now));
+        let begun = from.is_none_or(|n| self.days.has_begun(self.told.day(n), now));
+        let over = until.is_some_and(|n| self.days.is_over(self.told.day(n), now));
         begun && !over
+    }
+
+    /// Missing from the register's file for 72 hours, whoever died.
+    fn is_missing_today(&self, child: u8) -> bool {
+        let since = self.children[usize::from(child)].missing_since;
+        since.is_some_and(|at| self.clock.now >= at + 72 * HOUR)
     }
 
     /// Whether the answer is Yes on some day, and not restricted.
@@ -168,9 +198,12 @@ impl Reference<'_> {
         let nobody_known = subjects.is_empty() && self.is_untagged();
         !self.has_stranger()
             && !nobody_known
-            && subjects
-                .iter()
-                .all(|c| self.is_listed(*c) && !self.is_missing(*c) && self.gives(*c, purpose))
+            && subjects.iter().all(|c| {
+                self.is_listed(*c)
+                    && !self.is_missing_today(*c)
+                    && self.gives_some_day(*c, purpose)
+                    && self.answered_yes_at(self.clock.now, *c, purpose)
+            })
     }
 
     pub(super) fn is_care_record(&self) -> bool {
@@ -202,6 +235,7 @@ pub(super) fn read(said: &[Said], child: u8) -> Child {
     Child {
         listed: listed(said, child),
         leaves: leaves(said, child),
+        death_written: death_written(said, child),
         restriction: restricted.unwrap_or_default(),
         missing_since: missing_since(said, child),
         resolved: PURPOSES.map(|p| resolved::resolve(said, child, p)),
@@ -270,6 +304,23 @@ fn leaves(said: &[Said], child: u8) -> Option<(i64, bool)> {
         _ => None,
     })
     .flatten()
+}
+
+fn death_written(said: &[Said], child: u8) -> Option<(i64, Option<i64>)> {
+    let (mut left, mut written) = (None, None);
+    for said in said {
+        match said.fact {
+            Fact::Leaves {
+                child: c,
+                died: true,
+                ..
+            } if c == child => written = written.or(Some((said.at, left))),
+            Fact::Leaves { child: c, day, .. } if c == child => (left, written) = (Some(day), None),
+            Fact::Stays { child: c } if c == child => (left, written) = (None, None),
+            _ => {}
+        }
+    }
+    written
 }
 
 /// Monday is 0.

@@ -113,13 +113,16 @@ impl<'a> Reference<'a> {
         let died = self.has_lost_a_child();
         let left_to_a_person = rows.iter().any(|row| row.for_a_person);
         let is = |row: &Row, stage: Stage| {
-            let sealed = row.sealed && !died && !(row.by_time && self.clock.doubtful);
+            // A death lets nothing more be sealed, and opens nothing that is.
+            let may_be_sealed = !died || self.sealed_at.is_some();
+            let sealed = row.sealed && may_be_sealed && !(row.by_time && self.clock.doubtful);
             match stage {
                 Stage::Live => false,
-                Stage::Withheld => row.withheld || (row.sealed && !died),
+                Stage::Withheld => row.withheld || (row.sealed && may_be_sealed),
                 Stage::Sealed => sealed,
                 Stage::Destroyed => {
                     sealed
+                        && !died
                         && row.gone
                         && !left_to_a_person
                         && holds.is_empty()
@@ -181,11 +184,11 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// `None`: has not left, or died.
+    /// `None`: has not left, or not before they died.
     fn pack_offered_until(&self, child: u8) -> Option<i64> {
-        let (day, died) = self.leaving(child)?;
         let pack = i64::from(self.told.policy().leaver_days);
-        (!died).then(|| self.days.end_of(super::days::plus(day, pack)))
+        let until = self.days.end_of(super::days::plus(self.left(child)?, pack));
+        (!self.has_died(child) || self.time_of(child) >= until).then_some(until)
     }
 
     fn left_long_ago(&self, child: u8) -> bool {
@@ -204,7 +207,7 @@ impl<'a> Reference<'a> {
     }
 
     fn confirmed_children(&self, rows: &mut Vec<Row>) {
-        let confirmed = self.living(&self.confirmed());
+        let confirmed = self.on_register(&self.confirmed());
         let now = |child, p| self.gives(child, p);
         let whatever_the_date = |child, p| self.gives_some_day(child, p);
         let mut alone = false;
@@ -284,7 +287,7 @@ impl<'a> Reference<'a> {
             }
             Resolved::Yes { until: Some(n), .. } if self.gives_some_day(child, purpose) => {
                 let end = self.days.end_of(self.told.day(n));
-                if self.clock.now >= end {
+                if self.time_of(child) >= end {
                     Lost::At(end)
                 } else {
                     Lost::Never
@@ -298,8 +301,8 @@ impl<'a> Reference<'a> {
     }
 
     fn possible_children(&self, rows: &mut Vec<Row>) {
-        let confirmed = self.living(&self.confirmed());
-        let all = self.living(self.subjects());
+        let confirmed = self.on_register(&self.confirmed());
+        let all = self.on_register(self.subjects());
         let now = |child, p| self.gives(child, p);
         let nobody_known = self.subjects().is_empty() && self.is_untagged();
         if nobody_known || (!self.in_common(&all, now) && self.in_common(&confirmed, now)) {
@@ -341,7 +344,7 @@ impl<'a> Reference<'a> {
 
     fn absent_children(&self, rows: &mut Vec<Row>) {
         for child in self.subjects().clone() {
-            if !self.is_listed(child) || (self.is_missing(child) && !self.has_died(child)) {
+            if !self.is_listed(child) || self.is_missing(child) {
                 rows.push(withheld(Cause::NotOnRegister));
             }
         }
@@ -361,9 +364,9 @@ impl<'a> Reference<'a> {
             let losses = self.losses(children).into_iter().filter(kept_by_it);
             losses.map(|(_, at)| at).max()
         };
-        let confirmed = self.living(&self.confirmed());
+        let confirmed = self.on_register(&self.confirmed());
         let possible: Vec<u8> = self
-            .living(self.subjects())
+            .on_register(self.subjects())
             .into_iter()
             .filter(|c| !confirmed.contains(c))
             .collect();

@@ -122,7 +122,35 @@ async fn no_file_takes_a_death_back_and_a_person_can() {
     let refused = leave(storage, "A1", died_on, &by, now()).await.unwrap_err();
     assert!(refused.to_string().contains("child stay A1"), "{refused}");
     stay(storage, "A1", &by, now()).await.unwrap();
+    let entry = world.child("A1").await.entry;
+    assert!(!entry.has_died());
+    assert_eq!(entry.left_on(), Some(date("2026-07-31")), "as before");
+    stay(storage, "A1", &by, now()).await.unwrap();
     assert_eq!(world.child("A1").await.entry.leaves, None);
+}
+
+#[tokio::test]
+async fn a_death_keeps_what_was_known_before_and_taken_back_leaves_it_so() {
+    let world = World::new("A1,A,B,,,2026-03-02,Yes").await;
+    let (storage, by) = (world.storage(), operator(Role::Manager));
+    died(storage, "A1", date("2026-03-08"), &by, now())
+        .await
+        .unwrap();
+    let later = now() + jiff::SignedDuration::from_hours(24);
+    died(storage, "A1", date("2026-03-09"), &by, later)
+        .await
+        .unwrap();
+    let entry = world.child("A1").await.entry;
+    let known = BeforeDeath {
+        recorded_at: now(),
+        left: Some(date("2026-03-02")),
+    };
+    assert_eq!(entry.before_death, Some(known));
+    stay(storage, "A1", &by, later).await.unwrap();
+    let entry = world.child("A1").await.entry;
+    assert_eq!(entry.before_death, None);
+    assert_eq!(entry.left_on(), Some(date("2026-03-02")));
+    assert!(!entry.has_died());
 }
 
 #[tokio::test]
