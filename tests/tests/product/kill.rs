@@ -17,13 +17,31 @@ use system_tests::register::Register;
 
 const CHILDREN: usize = 10;
 
-struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(1);
         mix(self.0) % limit
     }
+
+    pub(crate) fn one_in(&mut self, many: u64) -> bool {
+        self.below(many) == 0
+    }
+}
+
+/// How many kills, and the chance that picks them: `NESTWARDEN_KILLS` and `NESTWARDEN_SEED`, or `kills` and the same
+/// every time.
+#[expect(
+    clippy::print_stdout,
+    reason = "whoever reads a failure has to be able to repeat it"
+)]
+pub(crate) fn kills_and_chance(kills: u64) -> (u64, Chance) {
+    let number = |variable: &str| std::env::var(variable).ok()?.parse::<u64>().ok();
+    let kills = number("NESTWARDEN_KILLS").unwrap_or(kills);
+    let seed = number("NESTWARDEN_SEED").unwrap_or(20_260_901);
+    println!("{kills} kills, seed {seed}");
+    (kills, Chance(seed))
 }
 
 /// Everything that was done from outside.
@@ -46,10 +64,7 @@ impl Deeds {
 
 #[test]
 fn no_kill_loses_or_doubles_an_event_or_leaves_half_a_photo() {
-    let number = |variable: &str| std::env::var(variable).ok()?.parse::<u64>().ok();
-    let kills = number("NESTWARDEN_KILLS").unwrap_or(200);
-    let seed = number("NESTWARDEN_SEED").unwrap_or(20_260_901);
-    let mut chance = Chance(seed);
+    let (kills, mut chance) = kills_and_chance(200);
     let yesterday = crate::setting::first_day().yesterday().unwrap();
     let register = Register::of(yesterday, CHILDREN, ROOM);
     let mut fleet = Fleet::open(&programs(), &profile::photos_only(), &register).unwrap();

@@ -10,6 +10,7 @@ mod consent;
 mod disk;
 mod enrolment;
 mod kill;
+mod kill_photos;
 mod network;
 mod put_back;
 mod restart;

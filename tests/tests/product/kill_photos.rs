@@ -1,0 +1,440 @@
+//! SIGKILL to the agent at random moments while the photos' journal is at work: photos come and are tagged, consents are
+//! withdrawn and given back, holds open and close, and days go by.
+
+use crate::kill::{Chance, kills_and_chance};
+use crate::setting::{ROOM, first_day, programs};
+use jiff::SignedDuration;
+use nestwarden_agent::ledger::Ledger;
+use nestwarden_agent::paths::Paths;
+use nestwarden_agent::photos::hash::{ContentKey, Stop};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use system_tests::evidence;
+use system_tests::fleet::{DSL, Fleet, content};
+use system_tests::patience::until;
+use system_tests::profile;
+use system_tests::register::Register;
+
+const CHILDREN: u64 = 6;
+const MANAGER: &str = "Kim Manager";
+
+/// A photo as it was taken, under every name that staff gave it.
+struct Taken {
+    content: Vec<u8>,
+    names: Vec<PathBuf>,
+    sidecar: Option<PathBuf>,
+}
+
+/// Everything that was done from outside.
+#[derive(Default)]
+struct Deeds {
+    taken: Vec<Taken>,
+    /// Children that the agent acknowledged to be in a photo, both by id.
+    tagged: BTreeMap<String, BTreeSet<String>>,
+    withdrawn: BTreeSet<String>,
+    holds: Vec<String>,
+}
+
+/// What the tablet's catalogue has of one photo.
+#[derive(Clone, Debug)]
+struct Kept {
+    id: String,
+    stage: String,
+    children: BTreeSet<String>,
+}
+
+#[test]
+fn no_kill_leaves_a_photo_half_withheld_half_sealed_or_half_destroyed() {
+    let (kills, mut chance) = kills_and_chance(40);
+    let yesterday = first_day().yesterday().unwrap();
+    let children = usize::try_from(CHILDREN).unwrap();
+    let register = Register::of(yesterday, children, ROOM);
+    let mut fleet = Fleet::open(&programs(), &profile::photos_only(), &register).unwrap();
+    fleet
+        .server
+        .tell(["operator", "add", "--name", MANAGER, "--role", "manager"])
+        .unwrap();
+    fleet.enrol("tablet-1", profile::NAME, &[ROOM]).unwrap();
+    let mut deeds = Deeds::default();
+    for round in 1..=kills {
+        let victim = fleet.tablets[0].agent_id().unwrap();
+        let end = move |moment| {
+            std::thread::sleep(Duration::from_micros(moment));
+            kill(Pid::from_raw(victim.cast_signed()), Signal::SIGKILL).unwrap();
+        };
+        if chance.one_in(2) {
+            let moment = chance.below(150_000);
+            let killer = std::thread::spawn(move || end(moment));
+            act(&mut fleet, &mut deeds, &mut chance, round);
+            killer.join().unwrap();
+        } else {
+            act(&mut fleet, &mut deeds, &mut chance, round);
+            end(chance.below(60_000));
+        }
+        fleet.tablets[0].kill().unwrap();
+        fleet.tablets[0].launch().unwrap();
+        if chance.one_in(6) {
+            fleet.tablets[0].wait_until_running().unwrap();
+        }
+        // From Monday to the Saturday of the week after, so that what was sealed first is destroyed under kills as well.
+        if round % (kills / 10).max(1) == 0 {
+            advance(&fleet, SignedDuration::from_hours(30));
+        }
+    }
+    settle(&mut fleet, &deeds);
+    every_photo_is_in_one_place_and_whole(&fleet, &deeds);
+    nothing_else_lies_about(&fleet, &deeds);
+    every_destroyed_photo_has_one_receipt(&fleet);
+    the_server_sees_what_the_tablet_does(&fleet);
+    fleet.server.tell(["verify"]).unwrap();
+}
+
+fn advance(fleet: &Fleet, by: SignedDuration) {
+    fleet.clock().advance(by).unwrap();
+}
+
+/// What staff and the office do meanwhile. What is asked of the tablet may fail, because the agent may be dead.
+fn act(fleet: &mut Fleet, deeds: &mut Deeds, chance: &mut Chance, round: u64) {
+    for again in 0..2 {
+        deeds.take(fleet, chance, 2 * round + again);
+    }
+    deeds.tag(fleet, chance);
+    let reference = format!("C{:03}", 1 + chance.below(CHILDREN));
+    match chance.below(6) {
+        0 | 1 => {
+            advance(fleet, SignedDuration::from_mins(1));
+            if deeds.withdrawn.remove(&reference) {
+                fleet
+                    .server
+                    .tell([
+                        "consent",
+                        "give",
+                        &reference,
+                        "--purpose",
+                        "all",
+                        "--as",
+                        DSL,
+                    ])
+                    .unwrap();
+            } else if deeds.withdrawn.len() < 3 {
+                fleet.server.withdraw(&reference).unwrap();
+                deeds.withdrawn.insert(reference);
+            }
+        }
+        2 if deeds.holds.is_empty() => {
+            let hold = ["hold", "open", "--category", "safeguarding", "--child"];
+            let opened = fleet
+                .server
+                .tell(hold.into_iter().chain([reference.as_str(), "--as", DSL]))
+                .unwrap();
+            deeds.holds.push(opened["id"].as_str().unwrap().to_owned());
+        }
+        3 => deeds.release_holds(fleet),
+        _ => {}
+    }
+}
+
+impl Deeds {
+    fn take(&mut self, fleet: &Fleet, chance: &mut Chance, seed: u64) {
+        let tablet = &fleet.tablets[0];
+        let path = tablet.take(&format!("photo-{seed}.jpg"), seed).unwrap();
+        let mut taken = Taken {
+            content: content(seed),
+            names: vec![path.clone()],
+            sidecar: None,
+        };
+        // The agent may have withheld the photo by now; then it has the one name.
+        let album = tablet.pictures_dir().join("Album");
+        fs::create_dir_all(&album).unwrap();
+        match chance.below(6) {
+            0 => {
+                let link = album.join(format!("linked-{seed}.jpg"));
+                if fs::hard_link(&path, &link).is_ok() {
+                    taken.names.push(link);
+                }
+            }
+            1 => {
+                let copy = album.join(format!("copied-{seed}"));
+                fs::write(&copy, &taken.content).unwrap();
+                taken.names.push(copy);
+            }
+            2 => {
+                let sidecar = path.with_extension("xmp");
+                fs::write(&sidecar, format!("<x:xmpmeta>{seed}</x:xmpmeta>")).unwrap();
+                taken.sidecar = Some(sidecar);
+            }
+            _ => {}
+        }
+        self.taken.push(taken);
+    }
+
+    fn tag(&mut self, fleet: &Fleet, chance: &mut Chance) {
+        let untagged =
+            "SELECT id FROM photo WHERE tagging = 'untagged' AND stage <> 'destroyed' LIMIT 1";
+        let found = fleet.tablets[0].ledger().texts(untagged);
+        let Some(photo) = found.ok().and_then(|mut photos| photos.pop()) else {
+            return;
+        };
+        let who: BTreeSet<u64> = (0..=chance.below(2))
+            .map(|_| chance.below(CHILDREN))
+            .collect();
+        let ids: Vec<String> = who
+            .iter()
+            .map(|number| {
+                fleet
+                    .server
+                    .child_id(&format!("C{:03}", 1 + number))
+                    .unwrap()
+            })
+            .collect();
+        if fleet.tablets[0].tag(&photo, &ids).is_ok() {
+            self.tagged.insert(photo, ids.into_iter().collect());
+        }
+    }
+
+    /// By two people.
+    fn release_holds(&mut self, fleet: &Fleet) {
+        for hold in self.holds.drain(..) {
+            for person in [DSL, MANAGER] {
+                fleet
+                    .server
+                    .tell(["hold", "release", &hold, "--as", person])
+                    .unwrap();
+            }
+        }
+    }
+}
+
+/// Lets everything that was begun come to its end.
+fn settle(fleet: &mut Fleet, deeds: &Deeds) {
+    let holds = deeds.holds.iter();
+    for (hold, person) in holds.flat_map(|hold| [(hold, DSL), (hold, MANAGER)]) {
+        fleet
+            .server
+            .tell(["hold", "release", hold, "--as", person])
+            .unwrap();
+    }
+    fleet.tablets[0].wait_until_running().unwrap();
+    fleet.tablets[0].tell(["photos", "rescan"]).unwrap();
+    let withdrawn: BTreeSet<String> = deeds
+        .withdrawn
+        .iter()
+        .map(|reference| fleet.server.child_id(reference).unwrap())
+        .collect();
+    until("every photo where it has to be", || {
+        fleet.tablets[0].check()?;
+        // Past every pause between attempts.
+        fleet.clock().advance(SignedDuration::from_secs(20))?;
+        let ledger = fleet.tablets[0].ledger();
+        if ledger.number("SELECT count(*) FROM photo_journal")? > 0 {
+            return Ok(None);
+        }
+        let kept = kept(fleet)?;
+        let stray: Vec<&Kept> = kept
+            .values()
+            .filter(|kept| !kept.is_settled(&withdrawn))
+            .collect();
+        anyhow::ensure!(stray.is_empty(), "{withdrawn:?} withdrew, and {stray:?}");
+        Ok((kept.len() == deeds.taken.len()).then_some(()))
+    })
+    .unwrap();
+    fleet.tablets[0].stop().unwrap();
+    fleet.tablets[0].start().unwrap();
+    fleet.tablets[0].tell(["photos", "rescan"]).unwrap();
+    fleet.tablets[0].wait_until_reported().unwrap();
+    fleet.tablets[0].stop().unwrap();
+}
+
+impl Kept {
+    fn is_settled(&self, withdrawn: &BTreeSet<String>) -> bool {
+        let stage = self.stage.as_str();
+        match (
+            self.children.is_empty(),
+            self.children.is_disjoint(withdrawn),
+        ) {
+            (_, _) if stage == "destroyed" => true,
+            (false, false) => stage == "sealed",
+            (false, true) => stage == "live",
+            // Untagged: anybody may be in it, for seven opening days.
+            (true, _) => stage == "sealed" || (stage == "live") == withdrawn.is_empty(),
+        }
+    }
+}
+
+/// By id.
+fn kept(fleet: &Fleet) -> anyhow::Result<BTreeMap<String, Kept>> {
+    let ledger = fleet.tablets[0].ledger();
+    let rows = ledger.texts(
+        "SELECT id || ' ' || stage || ' ' || coalesce((SELECT group_concat(child, ' ') FROM photo_tag
+             WHERE photo = id), '') FROM photo",
+    )?;
+    let read = |row: String| {
+        let mut words = row.split_whitespace().map(str::to_owned);
+        let id = words.next().unwrap_or_default();
+        let stage = words.next().unwrap_or_default();
+        let children = words.collect();
+        (
+            id.clone(),
+            Kept {
+                id,
+                stage,
+                children,
+            },
+        )
+    };
+    Ok(rows.into_iter().map(read).collect())
+}
+
+fn every_photo_is_in_one_place_and_whole(fleet: &Fleet, deeds: &Deeds) {
+    let tablet = &fleet.tablets[0];
+    let root = tablet.root_dir();
+    let ids = ids_by_content(fleet);
+    let kept = kept(fleet).unwrap();
+    for (photo, children) in &deeds.tagged {
+        assert!(children.is_subset(&kept[photo].children), "a name was lost");
+    }
+    let sheet = fs::read_to_string(fleet.server.data_dir().with_file_name("recovery-sheet.txt"));
+    let recovery: age::x25519::Identity = sheet
+        .unwrap()
+        .lines()
+        .find_map(|line| line.trim().parse().ok())
+        .unwrap();
+    let opened: Vec<Vec<u8>> = evidence::sealed(root)
+        .iter()
+        .map(|path| age::decrypt(&recovery, &fs::read(path).unwrap()).unwrap())
+        .collect();
+    for taken in &deeds.taken {
+        let photo = &kept[&ids[&taken.content]];
+        let copies: BTreeSet<PathBuf> =
+            evidence::copies(root, &taken.content).into_iter().collect();
+        let names: BTreeSet<PathBuf> = taken.names.iter().cloned().collect();
+        let sealed = opened
+            .iter()
+            .filter(|content| **content == taken.content)
+            .count();
+        let sidecar_shown = taken.sidecar.as_ref().map(|sidecar| sidecar.exists());
+        let shown = match photo.stage.as_str() {
+            "live" => {
+                assert_eq!(copies, names, "{photo:?}");
+                true
+            }
+            "withheld" => {
+                let closed = |path: &PathBuf| evidence::is_closed_to_staff(root, path);
+                assert!(
+                    !copies.is_empty() && copies.iter().all(closed),
+                    "{photo:?} {copies:?}"
+                );
+                false
+            }
+            "sealed" | "destroyed" => {
+                assert!(copies.is_empty(), "{photo:?} {copies:?}");
+                false
+            }
+            other => panic!("stage {other}"),
+        };
+        assert_eq!(sealed, usize::from(photo.stage == "sealed"), "{photo:?}");
+        assert!(
+            sidecar_shown.is_none_or(|is| is == shown),
+            "{photo:?} {:?}",
+            taken.sidecar
+        );
+    }
+    let of_stage = |wanted| kept.values().filter(|kept| kept.stage == wanted).count();
+    assert_eq!(opened.len(), of_stage("sealed"));
+    for stage in ["live", "sealed", "destroyed"] {
+        assert!(of_stage(stage) > 0, "nothing {stage}: this proves little");
+    }
+}
+
+/// The photo of each content, by the hash that the catalogue keeps.
+fn ids_by_content(fleet: &Fleet) -> BTreeMap<Vec<u8>, String> {
+    let tablet = &fleet.tablets[0];
+    let ledger = Ledger::open(&Paths::new(tablet.root_dir())).unwrap();
+    let bundle = ledger.bundle().unwrap();
+    let key = ContentKey::new(&bundle.bundle().photo_hash_key);
+    let rows = tablet
+        .ledger()
+        .texts("SELECT lower(hex(keyed_hash)) || ' ' || id FROM photo")
+        .unwrap();
+    let mut ids = BTreeMap::new();
+    for row in rows {
+        let (hash, id) = row.split_once(' ').unwrap();
+        let twice = ids.insert(hash.to_owned(), id.to_owned());
+        assert_eq!(twice, None, "one content is two photos");
+    }
+    let contents = (0..=3 * ids.len() as u64 + 3).map(content);
+    let by_content = contents.filter_map(|content| {
+        let (hash, _) = key.hash(&mut content.as_slice(), &Stop::default()).unwrap();
+        Some((content, ids.remove(&hash.to_string())?))
+    });
+    let by_content = by_content.collect();
+    assert!(ids.is_empty(), "photos that nobody took: {ids:?}");
+    by_content
+}
+
+/// No half of a photo in the folders, and nothing in a vault that the catalogue does not have there.
+fn nothing_else_lies_about(fleet: &Fleet, deeds: &Deeds) {
+    let tablet = &fleet.tablets[0];
+    let known: BTreeSet<&PathBuf> = deeds
+        .taken
+        .iter()
+        .flat_map(|taken| taken.names.iter().chain(&taken.sidecar))
+        .collect();
+    for path in evidence::files(&tablet.pictures_dir()) {
+        assert!(known.contains(&path), "left behind: {}", path.display());
+    }
+    let recorded = tablet
+        .ledger()
+        .texts(
+            "SELECT CAST(vault || '/' || vault_name AS TEXT) FROM photo_file WHERE state = 'vaulted'
+             UNION ALL SELECT CAST(sealed_vault || '/' || sealed_name AS TEXT) FROM photo WHERE stage = 'sealed'",
+        )
+        .unwrap();
+    let recorded: BTreeSet<PathBuf> = recorded
+        .into_iter()
+        .map(|at| tablet.root_dir().join(at))
+        .collect();
+    let found: BTreeSet<PathBuf> = evidence::files(&vault(tablet.root_dir()))
+        .into_iter()
+        .collect();
+    assert_eq!(found, recorded, "the vault and the catalogue");
+}
+
+fn vault(root: &Path) -> PathBuf {
+    root.join("var/lib/nestwarden/vault")
+}
+
+fn every_destroyed_photo_has_one_receipt(fleet: &Fleet) {
+    let destroyed: BTreeSet<String> = kept(fleet)
+        .unwrap()
+        .into_values()
+        .filter(|kept| kept.stage == "destroyed")
+        .map(|kept| kept.id)
+        .collect();
+    let receipts =
+        "SELECT json_extract(body, '$.receipt.photo') FROM events WHERE kind = 'destroyed'";
+    let told = fleet.server.database().texts(receipts).unwrap();
+    assert_eq!(told.len(), destroyed.len(), "{told:?}");
+    assert_eq!(told.into_iter().collect::<BTreeSet<_>>(), destroyed);
+}
+
+fn the_server_sees_what_the_tablet_does(fleet: &Fleet) {
+    let seen = fleet.server.tell(["photo", "list"]).unwrap();
+    let seen: BTreeMap<String, String> = seen["photos"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|photo| {
+            let text = |key: &str| photo.get(key).and_then(Value::as_str).unwrap().to_owned();
+            (text("photo"), text("stage"))
+        })
+        .collect();
+    let kept = kept(fleet).unwrap().into_values();
+    let kept: BTreeMap<String, String> = kept.map(|kept| (kept.id, kept.stage)).collect();
+    assert_eq!(seen, kept);
+}
