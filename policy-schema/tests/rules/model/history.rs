@@ -40,6 +40,17 @@ const PLACES: [(&str, i16, i8, i8); 6] = [
     ("UTC", 2026, 5, 4),
 ];
 
+/// The moment of the day of an answer that counts for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OfDay {
+    /// As a Yes that has only a date is read.
+    Start,
+    /// As a No that has only a date is read.
+    LastSecond,
+    /// Written down as it was said.
+    AsWritten,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) child: u8,
@@ -49,6 +60,7 @@ pub(super) struct Answer {
     pub(super) source: ConsentSource,
     /// Answered on the day that was so many days ago, as imports have it; `None`: undated.
     pub(super) days_ago: Option<i64>,
+    pub(super) of_day: OfDay,
     pub(super) from: Option<i64>,
     pub(super) until: Option<i64>,
     /// Withdrawn so many hours before it was written here.
@@ -58,8 +70,13 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn answered_at(&self, written: i64) -> Option<i64> {
         let day = 24 * HOUR;
-        self.days_ago
-            .map(|ago| (written - ago * day).div_euclid(day) * day)
+        let then = written - self.days_ago? * day;
+        let start = then.div_euclid(day) * day;
+        Some(match self.of_day {
+            OfDay::Start => start,
+            OfDay::LastSecond => start + day - 1,
+            OfDay::AsWritten => then,
+        })
     }
 
     pub(super) fn withdrawn_at(&self, written: i64) -> Option<i64> {
@@ -266,6 +283,7 @@ fn everybody() -> impl Strategy<Value = Vec<Fact>> {
                             giver: GivenBy::Parent,
                             source: ConsentSource::Import,
                             days_ago: Some(30),
+                            of_day: OfDay::Start,
                             from: None,
                             until: None,
                             withdrawn_hours_ago: None,
@@ -383,19 +401,28 @@ fn answer() -> impl Strategy<Value = Answer> {
     (
         (a_child(), select(&PURPOSES[..]), state, giver),
         select(vec![ConsentSource::Import, ConsentSource::Recorded]),
-        weighted(0.75, 0_i64..6),
+        (
+            weighted(0.75, 0_i64..6),
+            select(vec![
+                OfDay::Start,
+                OfDay::Start,
+                OfDay::LastSecond,
+                OfDay::AsWritten,
+            ]),
+        ),
         weighted(0.15, -5_i64..30),
         weighted(0.3, -5_i64..45),
         weighted(0.1, 0_i64..80),
     )
         .prop_map(
-            |((child, purpose, state, giver), source, days_ago, from, until, withdrawn)| Answer {
+            |((child, purpose, state, giver), source, said, from, until, withdrawn)| Answer {
                 child,
                 purpose,
                 state,
                 giver,
                 source,
-                days_ago,
+                days_ago: said.0,
+                of_day: said.1,
                 from,
                 until,
                 withdrawn_hours_ago: withdrawn.filter(|_| state != ConsentState::Unanswered),

@@ -269,11 +269,18 @@ impl Tablet {
             let clock = Clock { now: later, ..now };
             let answer = self.agreed(clock, reference.at(later));
             if next.is_none_or(|next| later < next) {
-                assert_eq!(
-                    answer,
-                    today,
-                    "changed at {} before it said",
-                    instant(later)
+                // Of two reasons for one stage the older is named, and one that rests on a capture ahead of the clock grows
+                // no older until the clock is there.
+                let named = now.now >= self.kept.photo.captured_at.as_second();
+                let same = if named {
+                    answer == today
+                } else {
+                    stage(&answer) == stage(&today) && answer.usable == today.usable
+                };
+                let when = instant(later);
+                assert!(
+                    same,
+                    "changed at {when} before it said\n{today:?}\n{answer:?}"
                 );
             }
             if !self.waits_for_a_first_day() {

@@ -14,17 +14,17 @@ pub(super) struct Said {
 /// Facts are only ever added.
 pub(super) struct Told {
     pub(super) place: Place,
-    zone: TimeZone,
+    pub(super) zone: TimeZone,
     pub(super) first_policy: PhotosPolicy,
     pub(super) taken_at: i64,
     pub(super) found_at_enrolment: bool,
     pub(super) rooms_of_session: u8,
     pub(super) taken_by: Option<u8>,
-    said: Vec<Said>,
+    pub(super) said: Vec<Said>,
     /// What the server had said when the tablet last heard all of it.
-    synced: usize,
+    pub(super) synced: usize,
     /// And when the photo was taken or sorted.
-    synced_when_taken: usize,
+    pub(super) synced_when_taken: usize,
 }
 
 impl Told {
