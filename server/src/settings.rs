@@ -45,6 +45,11 @@ impl DataDir {
         self.0.join("recovery-proof.json")
     }
 
+    /// Photos that tablets sent for subject access requests, encrypted, 0700.
+    pub fn received_dir(&self) -> PathBuf {
+        self.0.join("received")
+    }
+
     /// Unix datagrams that make `serve` look for changes at once.
     pub fn wake_socket_path(&self) -> PathBuf {
         self.0.join("wake.sock")

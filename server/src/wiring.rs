@@ -5,11 +5,13 @@ use crate::door::Doors;
 use crate::http::{self, Limits, ServeContext, ServeError};
 use crate::jobs::bundles::BundleJob;
 use crate::jobs::import_folder::ImportFolderJob;
+use crate::jobs::received::ReceivedJob;
 use crate::jobs::reminders::ReminderJob;
 use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::settings::{DataDir, Settings};
 use crate::signing::{KeysError, ServerKeys, SignerClient};
 use crate::storage::Storage;
+use crate::storage::received::ReceivedFiles;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -82,6 +84,12 @@ pub(crate) async fn serve(
         storage: storage.clone(),
         clock: Arc::clone(&doors.clock),
     };
+    let files = ReceivedFiles::new(data.received_dir());
+    let received = ReceivedJob {
+        storage: storage.clone(),
+        files: files.clone(),
+        clock: Arc::clone(&doors.clock),
+    };
     let folder_wake = Nudge::default();
     let folder = settings.import.as_ref().map(|import| {
         ImportFolderJob::new(
@@ -106,6 +114,7 @@ pub(crate) async fn serve(
         clock: Arc::clone(&doors.clock),
         wakes,
         nudge: nudge.clone(),
+        files,
         tablets,
         people,
         limits: Limits::default(),
@@ -119,6 +128,7 @@ pub(crate) async fn serve(
         served = http::serve(context, stop) => served,
         () = bundles.run() => Ok(()),
         () = reminders.run() => Ok(()),
+        () = received.run() => Ok(()),
         () = folder => Ok(()),
         () = pass_on(&wake_socket, &woken) => Ok(()),
     };

@@ -2,10 +2,11 @@
 
 use super::reply::Reply;
 use super::session::Session;
-use crate::domain::{letter, subject_access};
+use crate::domain::letter;
+use crate::domain::subject_access::{self, Export};
 use crate::settings::DataDir;
 use crate::signing::SignerClient;
-use crate::signing::archive::ArchiveManifest;
+use crate::signing::archive::{ArchiveManifest, Member};
 use crate::signing::keys::public_keys;
 use anyhow::{Context as _, bail};
 use nestwarden_policy_schema::bytes::Digest;
@@ -18,7 +19,7 @@ use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const MANIFEST: &str = "manifest.json";
 /// Far larger than a manifest of every photo a child may have.
@@ -61,23 +62,9 @@ pub(super) async fn child(reference: &str, out: &Path, session: &Session) -> any
     let signer = SignerClient::new(session.data.signer_socket_path());
     let (_, key) = signer.public_key().await?;
     let export = subject_access::gather(&session.storage, reference, by, session.now()).await?;
-    let manifest = signer.sign_archive(export.manifest.clone()).await?;
-    let named = || format!("failed to write `{}`", out.display());
-    DirBuilder::new()
-        .mode(0o700)
-        .create(out)
-        .with_context(named)?;
-    for (name, bytes) in &export.members {
-        write(&out.join(name), bytes).with_context(named)?;
-    }
-    // Last: an archive without it was cut off.
-    let list = serde_json::to_vec_pretty(&SignedManifest { manifest, key })?;
-    write(&out.join(MANIFEST), &list).with_context(named)?;
-    File::open(out)
-        .and_then(|dir| dir.sync_all())
-        .with_context(named)?;
+    write_archive(&export, Vec::new(), out, (&signer, key)).await?;
     let mut text = format!(
-        "`{}` holds what is known of {reference}: {} photos are listed, {} of them show or may show others and need somebody's look. The photos themselves are on the tablets, and are added from there.",
+        "`{}` holds what is known of {reference}: {} photos are listed, {} of them show or may show others and need somebody's look. The photos themselves are on the tablets; `subject-access ask {reference}` asks for them.",
         out.display(),
         export.photos,
         export.needs_review
@@ -97,18 +84,96 @@ pub(super) async fn child(reference: &str, out: &Path, session: &Session) -> any
     Ok(Reply::new(json, text))
 }
 
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = File::options()
+/// Writes an archive to a new directory: its members, copies of `files`, and the signed list of all of them.
+pub(super) async fn write_archive(
+    export: &Export,
+    files: Vec<(Member, PathBuf)>,
+    out: &Path,
+    (signer, key): (&SignerClient, SigningPublicKey),
+) -> anyhow::Result<()> {
+    let manifest = signer.sign_archive(export.manifest.clone()).await?;
+    let named = || format!("failed to write `{}`", out.display());
+    DirBuilder::new()
+        .mode(0o700)
+        .create(out)
+        .with_context(named)?;
+    for (name, bytes) in &export.members {
+        write(&out.join(name), bytes).with_context(named)?;
+    }
+    for (member, from) in files {
+        let to = out.join(&member.name);
+        let copied = copy(&from, &to).with_context(named)?;
+        if copied != (member.bytes, member.sha256) {
+            bail!(
+                "`{}` is not what the tablet sent any more; the disk of this machine may be failing",
+                from.display()
+            );
+        }
+    }
+    // Last: an archive without it was cut off.
+    let list = serde_json::to_vec_pretty(&SignedManifest { manifest, key })?;
+    write(&out.join(MANIFEST), &list).with_context(named)?;
+    File::open(out)
+        .and_then(|dir| dir.sync_all())
+        .with_context(named)?;
+    Ok(())
+}
+
+/// What was copied, as it was read.
+fn copy(from: &Path, to: &Path) -> std::io::Result<(u64, Digest)> {
+    let mut source = File::open(from)?;
+    let mut file = new_file(to)?;
+    let (mut hash, mut bytes) = (Context::new(&SHA256), 0_u64);
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let read = source.read(&mut buffer)?;
+        if read == 0 {
+            file.sync_all()?;
+            return Ok((bytes, Digest::from_ring(&hash.finish())));
+        }
+        hash.update(&buffer[..read]);
+        bytes += read as u64;
+        file.write_all(&buffer[..read])?;
+    }
+}
+
+pub(super) fn new_file(path: &Path) -> std::io::Result<File> {
+    File::options()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)?;
+        .open(path)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = new_file(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
-/// Checks an archive against its manifest, and the manifest against the setting's key where that is on this machine.
-pub(super) fn verify(dir: &Path, data: &DataDir) -> anyhow::Result<Reply> {
+/// An archive against its manifest, and the manifest against the setting's key where that is on this machine.
+pub(super) struct Checked {
+    pub(super) manifest: Option<ArchiveManifest>,
+    /// Empty: everything is as it was made.
+    pub(super) problems: Vec<String>,
+    files: usize,
+    key: SigningPublicKey,
+    is_ours: bool,
+}
+
+impl Checked {
+    pub(super) fn key_words(&self) -> String {
+        if self.is_ours {
+            return "signed by this setting's key".to_owned();
+        }
+        format!(
+            "signed by key {}; compare it with the one `nestwarden-server status` shows, because this machine does not know the setting",
+            self.key.key_id()
+        )
+    }
+}
+
+pub(super) fn check(dir: &Path, data: &DataDir) -> anyhow::Result<Checked> {
     let path = dir.join(MANIFEST);
     let named = || format!("failed to read `{}`", path.display());
     let mut text = String::new();
@@ -122,9 +187,10 @@ pub(super) fn verify(dir: &Path, data: &DataDir) -> anyhow::Result<Reply> {
     let ours = public_keys(&data.keys_dir())
         .ok()
         .map(|public| public.signing);
-    let key = ours.as_ref().unwrap_or(&signed.key);
+    let is_ours = ours.is_some();
+    let key = ours.unwrap_or(signed.key);
     let mut problems = Vec::new();
-    let manifest = match verify_ed25519::<ArchiveManifest>(&signed.manifest, &[key]) {
+    let manifest = match verify_ed25519::<ArchiveManifest>(&signed.manifest, &[&key]) {
         Ok(manifest) => Some(manifest),
         Err(problem) => {
             problems.push(format!("{MANIFEST}: {problem}"));
@@ -157,26 +223,32 @@ pub(super) fn verify(dir: &Path, data: &DataDir) -> anyhow::Result<Reply> {
     if listed.len() < 2 && problems.is_empty() {
         bail!("`{}` lists nothing", path.display());
     }
-    let said = if ours.is_some() {
-        "signed by this setting's key".to_owned()
-    } else {
-        format!(
-            "signed by key {}; compare it with the one `nestwarden-server status` shows, because this machine does not know the setting",
-            signed.key.key_id()
-        )
-    };
+    Ok(Checked {
+        manifest,
+        problems,
+        files: listed.len() - 1,
+        key,
+        is_ours,
+    })
+}
+
+pub(super) fn verify(dir: &Path, data: &DataDir) -> anyhow::Result<Reply> {
+    let checked = check(dir, data)?;
     let json = json!({
-        "holds": problems.is_empty(), "problems": problems, "key": signed.key.key_id(),
-        "key_known": ours.is_some(), "manifest": manifest,
+        "holds": checked.problems.is_empty(), "problems": checked.problems,
+        "key": checked.key.key_id(), "key_known": checked.is_ours, "manifest": checked.manifest,
     });
-    if problems.is_empty() {
-        let members = listed.len() - 1;
+    if checked.problems.is_empty() {
+        let (files, said) = (checked.files, checked.key_words());
         return Ok(Reply::new(
             json,
-            format!("{members} files: as they were made, {said}."),
+            format!("{files} files: as they were made, {said}."),
         ));
     }
-    let text = format!("{}\nThe archive does NOT hold.", problems.join("\n"));
+    let text = format!(
+        "{}\nThe archive does NOT hold.",
+        checked.problems.join("\n")
+    );
     Ok(Reply::new(json, text).negative())
 }
 

@@ -20,6 +20,7 @@ mod reply;
 mod serve;
 mod session;
 mod status;
+mod subject_access;
 mod task;
 mod token;
 
@@ -85,6 +86,9 @@ enum Command {
     /// Legal holds
     #[command(subcommand)]
     Hold(hold::Action),
+    /// A child's photos for the family: asked for by two people, reviewed on the tablets
+    #[command(subcommand)]
+    SubjectAccess(subject_access::Action),
     /// This server's data was put back from an earlier copy
     #[command(subcommand)]
     PutBack(put_back::Action),
@@ -136,6 +140,13 @@ async fn answer(cli: Cli, doors: Doors) -> anyhow::Result<Reply> {
     let json = cli.json;
     let open = || session::Session::open(&data, &doors, cli.acting.as_deref());
     match cli.command {
+        Command::SubjectAccess(subject_access::Action::Key { out }) => {
+            subject_access::key(&out, &data)
+        }
+        Command::SubjectAccess(subject_access::Action::Open(args)) => {
+            subject_access::open(&args, &data)
+        }
+        Command::SubjectAccess(action) => subject_access::run(action, &open().await?).await,
         Command::Init(args) => init::run(args, &data, &doors).await,
         Command::Serve => serve::run(&data, &doors, json).await,
         Command::Signer(args) => serve::signer(args, &data, &doors).await,

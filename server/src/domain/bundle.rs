@@ -2,9 +2,9 @@
 
 use super::photo::Setup;
 use super::register::Register;
-use crate::storage::{Device, Storage, StorageError};
+use crate::storage::{AccessRow, Device, Storage, StorageError};
 use jiff::{SignedDuration, Timestamp};
-use nestwarden_policy_schema::access::ApprovedAccess;
+use nestwarden_policy_schema::access::{ApprovedAccess, MAX_REQUESTS};
 use nestwarden_policy_schema::bundle::{Bundle, FEATURES, Feature, REVIEW_FEATURE};
 use nestwarden_policy_schema::bytes::{Digest, Secret};
 use nestwarden_policy_schema::command::ApprovedCommand;
@@ -45,6 +45,7 @@ pub struct Inputs {
     found: BTreeMap<DeviceId, FoundPhotos>,
     profiles: BTreeMap<String, PolicyProfile>,
     put_back: BTreeMap<DeviceId, PutBack>,
+    access: Vec<(AccessRow, BTreeSet<DeviceId>)>,
 }
 
 /// Why no bundle can be made for a tablet. It keeps the one it has.
@@ -73,7 +74,16 @@ impl Inputs {
             .filter(|row| row.released.is_none())
             .map(|row| row.hold)
             .collect();
+        let mut asked = storage.access_asked().await?;
+        let access = storage
+            .access_list()
+            .await?
+            .into_iter()
+            .filter_map(|row| Some((asked.remove(&row.id)?, row)))
+            .map(|(tablets, row)| (row, tablets))
+            .collect();
         Ok(Self {
+            access,
             setting: storage.setting(),
             register: Register::load(storage).await?,
             holds,
@@ -147,7 +157,7 @@ impl Inputs {
         if let Some(problem) = policy.problems().into_iter().next() {
             return Err(ComposeError::Unsound(problem));
         }
-        let access_requests: Vec<ApprovedAccess> = Vec::new();
+        let access_requests = self.access_to(device.id, now);
         Ok(Bundle {
             setting: self.setting,
             device: device.id,
@@ -183,6 +193,12 @@ impl Inputs {
             approved.command.device == device && approved.command.expires_at > now
         });
         to_it.cloned().collect()
+    }
+
+    fn access_to(&self, device: DeviceId, now: Timestamp) -> Vec<ApprovedAccess> {
+        let asked = self.access.iter().filter(|(_, of)| of.contains(&device));
+        let open = asked.filter_map(|(row, _)| row.told(now));
+        open.take(MAX_REQUESTS).collect()
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Act {
     Correct,
     /// Give out what is known of a child.
     Export,
+    /// Be the second person for a child's photos, or end a request for them.
+    AgreeToExport,
     /// Import over the admin API.
     Import,
 }
@@ -47,7 +49,8 @@ impl Act {
             | Self::Arrange
             | Self::ConfirmImport
             | Self::Correct
-            | Self::Export => &[Role::Manager, Role::Dsl, Role::Deputy],
+            | Self::Export
+            | Self::AgreeToExport => &[Role::Manager, Role::Dsl, Role::Deputy],
             Self::Import => &[Role::Manager, Role::Dsl, Role::Deputy, Role::ItAdmin],
         }
     }
@@ -60,7 +63,8 @@ impl Act {
             | Self::Arrange
             | Self::ConfirmImport
             | Self::Correct
-            | Self::Export => "a manager, the DSL or a deputy",
+            | Self::Export
+            | Self::AgreeToExport => "a manager, the DSL or a deputy",
             Self::Import => "a manager, the DSL, a deputy or an IT admin",
         }
     }
@@ -75,6 +79,7 @@ impl Act {
             Self::Import => "import a register",
             Self::Correct => "decide on photos",
             Self::Export => "give out what is known of a child",
+            Self::AgreeToExport => "decide on a request for a child's photos",
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Everything that is known of one child, for the person who asked for it. No other child's data: a photo that shows
 //! others is listed as such and goes out only after somebody looked.
 
+pub mod archive;
+pub mod request;
+pub mod sending;
+
 use super::photo::{self, Judge};
 use super::register::{NoChild, Register};
 use super::role::{self, Act, NotAllowed};
@@ -24,9 +28,12 @@ photos.json    photos that show the child, or did: when taken, on which tablet, 
 receipts.json  for photos that were deleted: deleted and not found on re-scan, on tablets we manage
 manifest.json  this list with the SHA-256 of each file, signed; `nestwarden-server verify --archive` checks it
 
-The photos themselves are not here: they never leave a tablet through Nestwarden. Each is added from the tablet that has
-it, by the DSL with a second person. Photos marked \"needs_review\" show, or may show, other children, and somebody has
-to look at each before it is given out.
+Photos marked \"needs_review\" show, or may show, other children, and somebody has to look at each before it is given
+out. Photos come from the tablets, where somebody looked at each, and only where the DSL and a second person asked for
+them (`nestwarden-server subject-access`). Then there are here too:
+
+reviewed.json   what became of each photo that was asked for: sent, or left out and why
+photo-….age     a photo, encrypted on the tablet to the DSL's key; `nestwarden-server subject-access open` opens it
 ";
 
 #[derive(Debug, thiserror::Error)]
@@ -62,9 +69,20 @@ pub async fn gather(
     by: &Operator,
     now: Timestamp,
 ) -> Result<Export, ExportError> {
-    role::require(by, Act::Export)?;
     let register = Register::load(storage).await?;
     let child = register.child(reference)?.clone();
+    gather_of(storage, &register, child, by, now).await
+}
+
+/// The same, of a child by the id that tablets know.
+pub async fn gather_of(
+    storage: &Storage,
+    register: &Register,
+    child: Child,
+    by: &Operator,
+    now: Timestamp,
+) -> Result<Export, ExportError> {
+    role::require(by, Act::Export)?;
     let judge = Judge::load(storage, now).await?;
     let mut found = Found::default();
     photo::each(storage, |row| found.look(&judge, &row, child.id)).await?;
@@ -76,7 +94,7 @@ pub async fn gather(
     }
     let members = vec![
         ("about.txt", ABOUT.as_bytes().to_vec()),
-        ("child.json", pretty(&entry(&register, &child))?),
+        ("child.json", pretty(&entry(register, &child))?),
         (
             "consents.json",
             pretty(&json!(register.records_of(child.id)))?,
@@ -200,8 +218,11 @@ fn entry(register: &Register, child: &Child) -> Value {
     })
 }
 
-fn pretty(value: &Value) -> Result<Vec<u8>, serde_json::Error> {
+pub(super) fn pretty(value: &Value) -> Result<Vec<u8>, serde_json::Error> {
     let mut bytes = serde_json::to_vec_pretty(value)?;
     bytes.push(b'\n');
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 
 use super::hold::is_dsl;
 use super::photo::Judge;
+use super::subject_access::sending::{self, SendError};
 use crate::signing::release::ReleaseKey;
 use crate::storage::decision::{UnsealDecision, Unsealing, UnsealingKept};
 use crate::storage::hold::HoldAct;
@@ -11,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bytes::Secret;
 use nestwarden_policy_schema::consent::{Stage, Standing};
 use nestwarden_policy_schema::device_api::{MAX_STANZAS, UnsealRequest};
-use nestwarden_policy_schema::id::{DeviceId, PhotoId};
+use nestwarden_policy_schema::id::{AccessRequestId, DeviceId, PhotoId};
 use serde_json::json;
 
 /// For how long a person's word opens a photo.
@@ -24,6 +25,8 @@ enum Word {
     /// Nothing speaks for sealing it any more.
     Register,
     Person,
+    /// Two people asked for a child's photos: it is looked at, and may be sent, and does not come back into use.
+    Access(AccessRequestId),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +62,8 @@ pub enum Refusal {
     Untold,
     #[error("this file was opened as another photo, or this photo with another file")]
     OtherFile,
+    #[error("there is no open request by which this tablet may have this photo reviewed")]
+    NotAsked,
 }
 
 /// The key of one file for a tablet that owns the photo, if it may have it. Every answer and refusal is in the access log.
@@ -74,7 +79,11 @@ pub async fn answer(
         refused(storage, device, photo, "photo_unknown", now).await?;
         return Err(UnsealError::PhotoUnknown(photo));
     };
-    let word = match authorised(storage, &row, now).await? {
+    let authorised = match request.access {
+        Some(access) => for_access(storage, access, &row, now).await?,
+        None => authorised(storage, &row, now).await?,
+    };
+    let word = match authorised {
         Ok(word) => word,
         Err(refusal) => {
             refused(storage, device, photo, &format!("{refusal:?}"), now).await?;
@@ -102,6 +111,25 @@ pub async fn answer(
             refused(storage, device, photo, "OtherFile", now).await?;
             Err(UnsealError::Refused(Refusal::OtherFile))
         }
+    }
+}
+
+async fn for_access(
+    storage: &Storage,
+    access: AccessRequestId,
+    row: &PhotoRow,
+    now: Timestamp,
+) -> Result<Result<Word, Refusal>, StorageError> {
+    match sending::authorise(storage, access, row.device, row.photo, now).await {
+        Ok(_) => Ok(Ok(Word::Access(access))),
+        Err(SendError::Frozen(_)) => Ok(Err(Refusal::Frozen)),
+        Err(
+            SendError::NotOpen(_)
+            | SendError::PhotoUnknown(_)
+            | SendError::NotAsked(_)
+            | SendError::Full { .. },
+        ) => Ok(Err(Refusal::NotAsked)),
+        Err(SendError::Storage(error)) => Err(error),
     }
 }
 

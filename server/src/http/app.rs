@@ -6,6 +6,7 @@ use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::signing::rate::HourlyRate;
 use crate::signing::{DeviceCa, ReleaseKey, ServerKeys, SignerClient};
 use crate::storage::Storage;
+use crate::storage::received::ReceivedFiles;
 use jiff::Timestamp;
 use nestwarden_policy_schema::id::DeviceId;
 use std::net::IpAddr;
@@ -25,6 +26,8 @@ const UNSEALS_PER_DEVICE_HOUR: u32 = 1_000;
 const UNSEALS_HOUR: u32 = 20_000;
 const NAMES_PER_DEVICE_HOUR: u32 = 120;
 const NAMES_HOUR: u32 = 20_000;
+const EXPORTS_PER_DEVICE_HOUR: u32 = 6_000;
+const EXPORTS_HOUR: u32 = 20_000;
 
 /// Returns once the server stops.
 pub(super) async fn stopping(closing: &mut watch::Receiver<bool>) {
@@ -52,6 +55,8 @@ pub(super) struct Parts {
     pub(super) renewals: Rate<DeviceId>,
     pub(super) unseals: Rate<DeviceId>,
     pub(super) names: Rate<DeviceId>,
+    pub(super) exports: Rate<DeviceId>,
+    pub(super) files: ReceivedFiles,
     pub(super) health: super::people::LastHealth,
 }
 
@@ -88,6 +93,7 @@ impl App {
         clock: Arc<dyn Clock>,
         wakes: BundleWakes,
         nudge: Nudge,
+        files: ReceivedFiles,
         limits: Limits,
         closing: watch::Receiver<bool>,
     ) -> Self {
@@ -107,6 +113,8 @@ impl App {
             renewals: Rate::new(RENEWALS_PER_DEVICE_HOUR, RENEWALS_HOUR),
             unseals: Rate::new(UNSEALS_PER_DEVICE_HOUR, UNSEALS_HOUR),
             names: Rate::new(NAMES_PER_DEVICE_HOUR, NAMES_HOUR),
+            exports: Rate::new(EXPORTS_PER_DEVICE_HOUR, EXPORTS_HOUR),
+            files,
             health: super::people::LastHealth::default(),
         }))
     }

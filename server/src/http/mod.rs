@@ -15,8 +15,10 @@ use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::signing::ca::CaError;
 use crate::signing::{DeviceCa, KeysError, ReleaseKey, ServerKeys, SignerClient};
 use crate::storage::Storage;
+use crate::storage::received::ReceivedFiles;
 use crate::tls::{self, TlsError};
 use app::App;
+use nestwarden_policy_schema::device_api::MAX_EXPORT_BYTES;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -35,6 +37,8 @@ pub struct ServeContext {
     pub wakes: BundleWakes,
     /// Told when a tablet enrolled, so that its first bundle is made at once.
     pub nudge: Nudge,
+    /// Where photos for subject access requests are put.
+    pub files: ReceivedFiles,
     pub tablets: TcpListener,
     pub people: TcpListener,
     pub limits: Limits,
@@ -49,6 +53,8 @@ pub struct Limits {
     pub head: Duration,
     /// For the whole body of a request.
     pub body: Duration,
+    /// Largest ciphertext of one photo.
+    pub export_bytes: u64,
     /// For requests under way when the server stops.
     pub drain: Duration,
     /// Open connections on each listener.
@@ -65,6 +71,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(30),
             body: Duration::from_mins(1),
+            export_bytes: MAX_EXPORT_BYTES,
             drain: Duration::from_secs(5),
             connections: 4096,
             connections_per_address: 1024,
@@ -116,6 +123,7 @@ pub async fn serve(
         context.clock,
         context.wakes,
         context.nudge,
+        context.files,
         limits,
         closing.clone(),
     );

@@ -8,8 +8,8 @@ use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use nestwarden_policy_schema::device_api::{
-    BUNDLE_PATH, ENROL_PATH, EVENTS_PATH, INVENTORY_PATH, NAMES_PATH, RENEW_EXPIRED_PATH,
-    RENEW_NONCE_PATH, RENEW_PATH, UNSEAL_PATH,
+    BUNDLE_PATH, ENROL_PATH, EVENTS_PATH, EXPORT_PATH, INVENTORY_PATH, NAMES_PATH,
+    RENEW_EXPIRED_PATH, RENEW_NONCE_PATH, RENEW_PATH, UNSEAL_PATH,
 };
 
 /// Who may call a route. There is no default.
@@ -40,6 +40,7 @@ pub fn tablet_routes() -> Vec<Route> {
         post(INVENTORY_PATH,     Device,  device_api::inventory::put),
         post(NAMES_PATH,         Device,  device_api::names::of_session),
         post(UNSEAL_PATH,        Device,  device_api::unseal::unseal),
+        put (EXPORT_PATH,        Device,  device_api::export::take_in),
         post(RENEW_PATH,         Device,  device_api::renew::renew),
         post(RENEW_NONCE_PATH,   Nothing, device_api::renew::nonce),
         post(RENEW_EXPIRED_PATH, Nothing, device_api::renew::renew_expired),
@@ -88,6 +89,19 @@ fn get<H: Handler<T, App>, T: 'static>(
         path,
         requires,
         handler: on(MethodFilter::GET, handler),
+    }
+}
+
+fn put<H: Handler<T, App>, T: 'static>(
+    path: &'static str,
+    requires: Requires,
+    handler: H,
+) -> Route {
+    Route {
+        method: Method::PUT,
+        path,
+        requires,
+        handler: on(MethodFilter::PUT, handler),
     }
 }
 

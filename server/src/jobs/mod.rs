@@ -2,5 +2,6 @@
 
 pub mod bundles;
 pub mod import_folder;
+pub mod received;
 pub mod reminders;
 pub mod wake;

@@ -2,6 +2,7 @@
 //!
 //! A [`Storage`] belongs to one setting: no method can reach another setting's rows.
 
+pub mod access;
 pub mod audit;
 pub mod bundle;
 pub mod command;
@@ -18,6 +19,7 @@ pub mod nonce;
 pub mod operator;
 pub mod photo;
 pub mod profile;
+pub mod received;
 pub mod report;
 pub mod sql;
 pub mod task;
@@ -25,6 +27,7 @@ pub mod task;
 pub(crate) mod testing;
 pub mod token;
 
+pub use access::{AccessRow, AccessStore};
 pub use audit::{AuditEntry, AuditStore};
 pub use bundle::{BundleStore, IssuedBundle};
 pub use command::{CommandRow, CommandStore};
@@ -102,6 +105,7 @@ pub trait Store:
     + HoldStore
     + PhotoStore
     + DecisionStore
+    + AccessStore
     + TaskStore
     + OperatorStore
     + AuditStore

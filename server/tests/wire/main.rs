@@ -5,6 +5,7 @@
 mod bundle;
 mod enrol;
 mod events;
+mod exports;
 mod imports;
 mod nursery;
 mod people;

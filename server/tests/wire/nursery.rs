@@ -17,6 +17,7 @@ use nestwarden_server::jobs::wake::{BundleWakes, Nudge};
 use nestwarden_server::signing::signer::{self, SOCKET_NAME};
 use nestwarden_server::signing::{SignerClient, SignerLimits, SignerSettings, keys};
 use nestwarden_server::storage::operator::operator_token_hash;
+use nestwarden_server::storage::received::ReceivedFiles;
 use nestwarden_server::storage::token::token_hash;
 use nestwarden_server::storage::{
     AuditEntry, EnrolToken, IssuedBundle, Operator, Revocation, Role, Storage, sql,
@@ -83,6 +84,7 @@ impl Nursery {
             clock: clock.door(),
             wakes: wakes.clone(),
             nudge: Nudge::default(),
+            files: ReceivedFiles::new(dir.path().join("received")).keeping_free(0),
             tablets,
             people,
             limits,

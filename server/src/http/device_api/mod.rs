@@ -3,6 +3,7 @@
 pub(super) mod bundle;
 pub(super) mod enrol;
 pub(super) mod events;
+pub(super) mod export;
 pub(super) mod inventory;
 pub(super) mod names;
 pub(super) mod renew;

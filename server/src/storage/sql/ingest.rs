@@ -1,6 +1,7 @@
 //! The one writer of events: batches that arrive together are committed together, with one flush to disk, and each is
 //! answered only after that.
 
+use super::access;
 use super::command;
 use super::event::position;
 use super::photo;
@@ -132,6 +133,7 @@ async fn one(
             let (seq, at) = (event.seq, event.at);
             photos_changed |= photo::read(tx, setting, batch.device, seq, at, body).await?;
             commands_changed |= command::read(tx, setting, batch.device, at, body).await?;
+            access::read(tx, setting, batch.device, at, body).await?;
         }
     }
     if commands_changed {

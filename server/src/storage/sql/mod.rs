@@ -2,6 +2,7 @@
 //!
 //! One connection writes, so that writers of this process never wait for each other's locks by sleeping; others read.
 
+mod access;
 mod audit;
 mod bundle;
 mod command;
