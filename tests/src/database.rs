@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,6 +37,22 @@ impl Database {
     /// The first column of every row.
     pub fn texts(&self, sql: &str) -> Result<Vec<String>> {
         self.rows(sql, |row| row.try_get(0))
+    }
+
+    /// Runs statements on it, which nobody else may have open.
+    pub fn change(&self, sql: &str) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let changed = runtime.block_on(async {
+            let options = SqliteConnectOptions::new().filename(&self.path);
+            let mut connection: SqliteConnection = options.connect().await?;
+            sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+                .execute(&mut connection)
+                .await?;
+            connection.close().await
+        });
+        changed.with_context(|| format!("could not change {}: {sql}", self.path.display()))
     }
 
     /// What `read` makes of every row.

@@ -178,6 +178,7 @@ fn execute(cli: Cli, doors: Doors) -> anyhow::Result<Ended> {
             }
         },
         Command::Run => {
+            crate::platform::memory::keep_small();
             log_to_stderr(settings.log.as_str());
             blocking_on(async {
                 crate::wiring::run(paths, settings, doors).await?;

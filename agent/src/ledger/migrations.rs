@@ -9,6 +9,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/v3.sql"),
     crate::photos::session::SCHEMA_PRESENT,
     include_str!("migrations/v5.sql"),
+    include_str!("migrations/v6.sql"),
 ];
 
 pub(super) fn run(connection: &mut Connection) -> Result<(), LedgerError> {

@@ -34,6 +34,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// Of each connection. What it does not keep is in the kernel's memory as long as there is room.
+const CACHE_KIB: i64 = 1024;
+
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A handle on the ledger; clones share it.
@@ -96,6 +99,8 @@ pub enum LedgerError {
 pub struct LedgerTx<'a> {
     sql: &'a rusqlite::Transaction<'a>,
     recorded: Cell<Option<u64>>,
+    /// Whose chain it is, once it was looked up.
+    device: Cell<Option<DeviceId>>,
 }
 
 impl Ledger {
@@ -140,6 +145,7 @@ impl Ledger {
         let tx = LedgerTx {
             sql: &sql,
             recorded: Cell::new(None),
+            device: Cell::new(None),
         };
         let done = work(&tx)?;
         let recorded = tx.recorded.get();
@@ -239,9 +245,8 @@ impl<'a> LedgerTx<'a> {
 
 pub(crate) fn meta(sql: &Connection, key: &str) -> Result<Option<String>, LedgerError> {
     Ok(sql
-        .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
-            row.get(0)
-        })
+        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))
         .optional()?)
 }
 
@@ -250,6 +255,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // The log keeps its length for the next run, which may find the disk full.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     if flags.contains(OpenFlags::SQLITE_OPEN_READ_WRITE) {

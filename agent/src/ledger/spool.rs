@@ -76,7 +76,11 @@ impl LedgerTx<'_> {
     }
 
     fn append(&self, at: Timestamp, body: &EventBody) -> Result<u64, LedgerError> {
-        let device = enrolment::device(self.sql())?;
+        let device = match self.device.get() {
+            Some(device) => device,
+            None => enrolment::device(self.sql())?,
+        };
+        self.device.set(Some(device));
         let head = head(self.sql())?;
         let event =
             Event::following(head, device, at, body, salt()?).map_err(LedgerError::Unwritable)?;
@@ -90,7 +94,7 @@ impl LedgerTx<'_> {
 
     pub(super) fn insert(&self, event: &Event) -> Result<(), LedgerError> {
         self.sql()
-            .prepare(
+            .prepare_cached(
                 "INSERT INTO events (seq, at, body, salt, body_digest, previous, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute((
@@ -215,7 +219,7 @@ impl Ledger {
 
 pub(super) fn head(sql: &Connection) -> Result<ChainPosition, LedgerError> {
     let found = sql
-        .prepare("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1")?
+        .prepare_cached("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1")?
         .query_row([], |row| {
             Ok(ChainPosition {
                 seq: unsigned(row, 0)?,

@@ -7,12 +7,14 @@ use super::error::PhotosError;
 use super::facts;
 use super::fault::Write;
 use super::finish::inherited;
+use super::known::Known;
 use super::roots::RootKind;
-use super::scan::{Known, Report, Sighting};
+use super::scan::{Batch, Sighting, Twin, Unread};
 use super::session::{self, Session};
 use super::tree::{self, RelPath};
 use crate::ledger::LedgerTx;
 use jiff::Timestamp;
+use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::consent::{Stage, Subjects};
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::hold::{Hold, HoldScope};
@@ -23,30 +25,22 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use uuid::Uuid;
 
-/// Sightings taken over in one transaction.
-const BATCH: usize = 256;
-
 impl Engine {
-    /// What a scan may assume, and must leave alone.
+    /// What a scan may ask, and must leave alone.
     pub fn known(&self, moment: &Moment<'_>) -> Result<Known, PhotosError> {
-        let mut known = Known::default();
-        for file in self.ledger.read(catalogue::files_present)? {
-            if self.judged.get(&file.photo).is_some_and(|j| j.frozen) {
-                known.frozen.insert(file.path);
-            } else {
-                known.files.insert(file.path, file.identity);
-            }
-        }
         let vaults = self.ledger.read(catalogue::vaults)?;
-        known.vaults = self.vaults.identities(&vaults);
-        known.lengths = self.ledger.read(catalogue::lengths)?;
-        known.everything_frozen = moment
-            .bundle
-            .holds
-            .holds
-            .iter()
-            .any(|hold| self.freezes_what_is_new(hold, moment.now.at));
-        Ok(known)
+        let starts = self.ledger.read(pattern_starts)?;
+        let mut holds = moment.bundle.holds.holds.iter();
+        Ok(Known {
+            ledger: self.ledger.clone(),
+            frozen: self.frozen.clone(),
+            everything_frozen: holds.any(|hold| self.freezes_what_is_new(hold, moment.now.at)),
+            vaults: self.vaults.identities(&vaults),
+            begun: starts
+                .into_iter()
+                .filter_map(|(pattern, begun)| Some((pattern, begun?)))
+                .collect(),
+        })
     }
 
     fn freezes_what_is_new(&self, hold: &Hold, now: Timestamp) -> bool {
@@ -114,38 +108,56 @@ impl Engine {
         Ok(at)
     }
 
-    /// Takes a report over; the photos it is about.
+    /// Takes over what was seen: the photos it is about, and what has to be read before the rest can be.
     pub fn absorb(
         &mut self,
         moment: &Moment<'_>,
-        report: &Report,
-    ) -> Result<BTreeSet<PhotoId>, PhotosError> {
+        batch: Batch,
+    ) -> Result<(BTreeSet<PhotoId>, Unread), PhotosError> {
         let mut touched = BTreeSet::new();
+        let mut unread = Unread::default();
         let starts = self.ledger.read(pattern_starts)?;
         let session = self.ledger.read(session::session_open)?;
-        for batch in report.sightings.chunks(BATCH) {
-            let engine = &*self;
-            let seen = engine.commit(Write::Sightings, |tx| {
-                let mut seen = BTreeSet::new();
-                for sighting in batch {
-                    let found = found_month(moment, &starts, sighting);
-                    seen.extend(engine.take_over(tx, moment, sighting, session.as_ref(), found)?);
+        let session = session.as_ref();
+        let engine = &*self;
+        if !batch.sightings.is_empty() || !batch.contents.is_empty() {
+            engine.commit(Write::Sightings, |tx| {
+                for (photo, content, bytes) in &batch.contents {
+                    touched.extend(read_whole(tx.sql(), *photo, content, *bytes)?);
                 }
-                Ok(seen)
+                let mut subjects = None;
+                for sighting in batch.sightings {
+                    let found = found_month(moment, &starts, &sighting);
+                    if let Some(twins) = must_be_compared(tx.sql(), &sighting)? {
+                        unread.photos.extend(twins);
+                        unread.sightings.push(sighting);
+                        continue;
+                    }
+                    // Nothing happens to it, and no hold asks whether it does.
+                    let is_counted = found.is_some() && moment.bundle.holds.holds.is_empty();
+                    let new = New {
+                        session,
+                        found_month: found,
+                        subjects: &mut subjects,
+                    };
+                    let of = engine.take_over(tx, moment, &sighting, new)?;
+                    if !is_counted || sighting.content.is_some() {
+                        touched.extend(of);
+                    }
+                }
+                Ok(())
             })?;
-            touched.extend(seen);
         }
-        if !report.missing.is_empty() {
-            let engine = &*self;
+        if !batch.missing.is_empty() {
             touched.extend(engine.commit(Write::Missing, |tx| {
                 let mut gone = BTreeSet::new();
-                for path in &report.missing {
+                for path in &batch.missing {
                     gone.extend(engine.miss(tx, path)?);
                 }
                 Ok(gone)
             })?);
         }
-        Ok(touched)
+        Ok((touched, unread))
     }
 
     fn miss(&self, tx: &LedgerTx<'_>, path: &RelPath) -> Result<Option<PhotoId>, PhotosError> {
@@ -169,8 +181,7 @@ impl Engine {
         tx: &LedgerTx<'_>,
         moment: &Moment<'_>,
         sighting: &Sighting,
-        session: Option<&Session>,
-        found_month: Option<String>,
+        new: New<'_>,
     ) -> Result<Vec<PhotoId>, PhotosError> {
         let sql = tx.sql();
         let still_there = self
@@ -180,7 +191,11 @@ impl Engine {
         if !still_there {
             return Ok(Vec::new());
         }
-        let known = catalogue::photo_by_content(sql, &sighting.hash)?;
+        let known = match &sighting.content {
+            Some(content) => catalogue::photo_by_content(sql, content)?,
+            // Nothing begins like it.
+            None => None,
+        };
         let before = catalogue::file_present_at(sql, &sighting.path)?;
         if let (Some(file), Some(photo)) = (&before, &known)
             && file.photo == photo.id
@@ -211,12 +226,12 @@ impl Engine {
             // What was destroyed and turns up again goes the same way, by itself and with a receipt of its own.
             Some(destroyed) => {
                 let origin = Origin::Of(&destroyed);
-                Some(begin((tx, self.device), moment, sighting, &origin)?)
+                Some(begin((tx, self.device), moment, sighting, origin)?)
             }
             None if sighting.root.kind != RootKind::Capture => None,
             None => {
                 // Photos found at enrolment are only counted.
-                let companion = match (&origin, &found_month) {
+                let companion = match (&origin, &new.found_month) {
                     (None, None) => companion::of(sql, &sighting.path, &sighting.stat.identity)?,
                     (Some(_), _) | (_, Some(_)) => None,
                 };
@@ -225,9 +240,9 @@ impl Engine {
                 let origin = match (&origin, &companion) {
                     (Some(origin), _) => Origin::Of(origin),
                     (None, Some(other)) => Origin::With(other),
-                    (None, None) => Origin::New(session, found_month),
+                    (None, None) => Origin::New(new),
                 };
-                Some(begin((tx, self.device), moment, sighting, &origin)?)
+                Some(begin((tx, self.device), moment, sighting, origin)?)
             }
         };
         if let Some(photo) = photo {
@@ -253,7 +268,68 @@ enum Origin<'a> {
     Of(&'a PhotoRow),
     /// Of one moment with another.
     With(&'a PhotoRow),
-    New(Option<&'a Session>, Option<String>),
+    New(New<'a>),
+}
+
+/// What is the same for every photo that comes of no other, seen at one moment.
+struct New<'a> {
+    session: Option<&'a Session>,
+    found_month: Option<String>,
+    /// Who may be in it, once it was found out.
+    subjects: &'a mut Option<Subjects>,
+}
+
+/// Whether a file and photos that may be the same as it have to be read first: the photos. `None`: it can be told apart.
+fn must_be_compared(
+    sql: &rusqlite::Connection,
+    sighting: &Sighting,
+) -> Result<Option<Vec<Twin>>, PhotosError> {
+    if sighting.is_compared {
+        return Ok(None);
+    }
+    let (bytes, head) = (sighting.bytes, &sighting.head);
+    let alone = match sighting.content {
+        Some(_) => false,
+        None => {
+            !catalogue::has_alike(sql, bytes, head)?
+                && catalogue::file_present_at(sql, &sighting.path)?.is_none()
+        }
+    };
+    if alone {
+        return Ok(None);
+    }
+    let twins = catalogue::twins(sql, bytes, head)?;
+    Ok((sighting.content.is_none() || !twins.is_empty()).then_some(twins))
+}
+
+/// A photo of which only the beginning was known was read. Should it hold what another one does by now, its files are
+/// that one's, with everybody who was said to be in it.
+fn read_whole(
+    sql: &rusqlite::Connection,
+    photo: PhotoId,
+    content: &Digest,
+    bytes: u64,
+) -> Result<Vec<PhotoId>, PhotosError> {
+    let row = catalogue::photo(sql, photo)?;
+    let Some(row) = row.filter(|row| row.hash.is_none() && row.stage != Stage::Destroyed) else {
+        return Ok(Vec::new());
+    };
+    let known = catalogue::photo_by_content(sql, content)?;
+    let known = known.filter(|known| known.stage != Stage::Destroyed);
+    let Some(known) = known else {
+        sql.prepare_cached("UPDATE photo SET keyed_hash = ?2, bytes = ?3 WHERE id = ?1")?
+            .execute(params![photo.to_string(), content.0, bytes.cast_signed()])?;
+        return Ok(vec![photo]);
+    };
+    let of_both = row.subjects.confirmed.union(&known.subjects.confirmed);
+    catalogue::tags_replace(sql, known.id, &of_both.copied().collect())?;
+    let ids = params![photo.to_string(), known.id.to_string()];
+    sql.execute("UPDATE photo_file SET photo = ?2 WHERE photo = ?1", ids)?;
+    sql.execute(
+        "UPDATE photo SET unregistered_person = unregistered_person OR ?2 WHERE id = ?1",
+        params![known.id.to_string(), row.subjects.unregistered_person],
+    )?;
+    Ok(vec![photo, known.id])
 }
 
 /// The one file of a photo was written on: a camera that had not finished, or an edit. It stays the same photo.
@@ -265,12 +341,13 @@ fn rewritten(
     at: Timestamp,
 ) -> Result<(), PhotosError> {
     tx.sql().execute(
-        "UPDATE photo SET keyed_hash = ?2, bytes = ?3, media = ?4 WHERE id = ?1",
+        "UPDATE photo SET keyed_hash = ?2, bytes = ?3, media = ?4, head = ?5 WHERE id = ?1",
         params![
             photo.id.to_string(),
-            sighting.hash.0,
+            sighting.content.as_ref().map_or(&[][..], |hash| &hash.0),
             sighting.bytes.cast_signed(),
-            sighting.media.as_str()
+            sighting.media.as_str(),
+            sighting.head.0
         ],
     )?;
     if photo.media != sighting.media.as_str() {
@@ -283,20 +360,29 @@ fn begin(
     (tx, device): (&LedgerTx<'_>, DeviceId),
     moment: &Moment<'_>,
     sighting: &Sighting,
-    origin: &Origin<'_>,
+    origin: Origin<'_>,
 ) -> Result<PhotoId, PhotosError> {
     let id = PhotoId::from_uuid(Uuid::now_v7());
     let media = sighting.media.as_str();
+    let (hash, head) = (sighting.content, Some(sighting.head));
     let session = match origin {
         Origin::Of(from) => {
-            let photo = inherited(from, id, sighting.hash, sighting.bytes, &from.subjects);
-            catalogue::photo_insert(tx.sql(), &NewPhoto { media, ..photo })?;
+            let photo = inherited(from, id, hash, sighting.bytes, &from.subjects);
+            catalogue::photo_insert(
+                tx.sql(),
+                &NewPhoto {
+                    head,
+                    media,
+                    ..photo
+                },
+            )?;
             from.session
         }
         Origin::With(other) => {
-            let photo = inherited(other, id, sighting.hash, sighting.bytes, &other.subjects);
+            let photo = inherited(other, id, hash, sighting.bytes, &other.subjects);
             let photo = NewPhoto {
                 media,
+                head,
                 captured_at: moment.now.at,
                 companion_of: Some(other.companion_of.unwrap_or(other.id)),
                 ..photo
@@ -304,35 +390,32 @@ fn begin(
             catalogue::photo_insert(tx.sql(), &photo)?;
             other.session
         }
-        Origin::New(session, found_month) => {
-            let rooms = session.map_or(&moment.bundle.rooms, |session| &session.rooms);
-            let mut subjects = Subjects {
-                rooms: rooms.clone(),
-                ..Subjects::default()
+        Origin::New(new) => {
+            let subjects = match new.subjects {
+                Some(known) => known,
+                unknown => unknown.insert(subjects_of_new(tx, moment, new.session)?),
             };
-            let today = moment.bundle.calendar.local_date(moment.now.at);
-            subjects.possible_when_taken = subjects.possible(&moment.bundle.register, today);
-            if let Some(session) = session {
-                // Ticked as being there; a booked child whom nobody ticked may be in it all the same.
-                let present = session::present(tx.sql(), session.id)?;
-                subjects.possible_when_taken.extend(present);
-            }
-            let session = session.filter(|_| found_month.is_none()).map(|s| s.id);
+            let session = new.session.filter(|_| new.found_month.is_none());
             let photo = NewPhoto {
                 id,
-                hash: sighting.hash,
+                hash,
+                head,
                 bytes: sighting.bytes,
                 media,
                 captured_at: moment.now.at,
-                session,
-                subjects: &subjects,
+                session: session.map(|s| s.id),
+                subjects,
                 care_record: false,
-                found_month: found_month.as_deref(),
+                found_month: new.found_month.as_deref(),
                 uploaded_at: None,
                 companion_of: None,
             };
             catalogue::photo_insert(tx.sql(), &photo)?;
-            session
+            if new.found_month.is_some() {
+                // Only counted: it is told of once somebody decided that it counts.
+                return Ok(id);
+            }
+            session.map(|s| s.id)
         }
     };
     let event = EventBody::PhotoSeen {
@@ -343,6 +426,26 @@ fn begin(
     tx.record(moment.now.at, &event)?;
     facts::tell(tx, device, id, moment.now.at)?;
     Ok(id)
+}
+
+fn subjects_of_new(
+    tx: &LedgerTx<'_>,
+    moment: &Moment<'_>,
+    session: Option<&Session>,
+) -> Result<Subjects, PhotosError> {
+    let rooms = session.map_or(&moment.bundle.rooms, |session| &session.rooms);
+    let mut subjects = Subjects {
+        rooms: rooms.clone(),
+        ..Subjects::default()
+    };
+    let today = moment.bundle.calendar.local_date(moment.now.at);
+    subjects.possible_when_taken = subjects.possible(&moment.bundle.register, today);
+    if let Some(session) = session {
+        // Ticked as being there; a booked child whom nobody ticked may be in it all the same.
+        let present = session::present(tx.sql(), session.id)?;
+        subjects.possible_when_taken.extend(present);
+    }
+    Ok(subjects)
 }
 
 /// Whether this is the very inode the catalogue knows, with other content. Without a birth time that cannot be told from

@@ -1,6 +1,5 @@
 //! What the photos task answers those who ask it.
 
-use super::catalogue;
 use super::engine::{Engine, Moment, Scope};
 use super::error::PhotosError;
 use super::handle::Request;
@@ -66,15 +65,6 @@ impl PhotosTask {
                     Some(bundle) => self.present(&bundle, children).await,
                     None => Err(PhotosError::NoBundle),
                 });
-            }
-            Request::Counts(reply) => {
-                let counts = self.blocking(|engine| engine.ledger.read(catalogue::counts));
-                let _ = reply.send(counts.await);
-            }
-            Request::Found(reply) => {
-                let found =
-                    self.blocking(|engine| engine.ledger.read(catalogue::found_at_enrolment));
-                let _ = reply.send(found.await);
             }
             Request::Tag(photo, tags, reply) => {
                 let _ = reply.send(match bundle {

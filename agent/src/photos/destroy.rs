@@ -28,9 +28,8 @@ impl Engine {
         passed: &mut Passed,
     ) -> Result<(), PhotosError> {
         let row = self.ledger.read(|sql| catalogue::photo(sql, id))?;
-        let Some((row, sealed)) =
-            row.and_then(|row| row.sealed.clone().map(|sealed| (row, sealed)))
-        else {
+        let sealed = row.and_then(|row| Some((row.sealed.clone()?, row.hash?, row)));
+        let Some((sealed, hash, row)) = sealed else {
             return Ok(());
         };
         if !past_return {
@@ -45,7 +44,7 @@ impl Engine {
         self.busy.insert(id, (Stage::Destroyed, Arc::clone(&stop)));
         passed.jobs.push(Job::Destroy(Box::new(DestroyJob {
             photo: id,
-            hash: row.hash,
+            hash,
             bytes: row.bytes,
             sealed,
             sidecars: row
@@ -100,6 +99,11 @@ impl Engine {
         let Some(row) = self.ledger.read(|sql| catalogue::photo(sql, photo))? else {
             return Ok(());
         };
+        let Some(hash) = row.hash else {
+            return Err(PhotosError::Damaged(format!(
+                "photo {photo} was sealed and nobody knows what it holds"
+            )));
+        };
         let turned_up = row.photo_files().any(|file| match file.state {
             FileState::Present => self.tree().stat(&file.path).is_ok(),
             FileState::Vaulted | FileState::Dropping => true,
@@ -122,7 +126,7 @@ impl Engine {
             let receipt = Receipt {
                 id: ReceiptId::from_uuid(Uuid::now_v7()),
                 photo,
-                keyed_hash: row.hash,
+                keyed_hash: hash,
                 cause: why.cause,
                 child: why.child,
                 consent: why.consent,
@@ -175,7 +179,7 @@ impl Engine {
                 let content = tree::open_file(&vault, name)
                     .and_then(|mut file| key.hash(&mut file, &Stop::default()))?;
                 let emptied = file.state == FileState::Dropping && content.1 == 0;
-                if !emptied && content != (row.hash, row.bytes) {
+                if !emptied && Some(content.0) != row.hash {
                     // It was written to since it was seen, so it is another photo now.
                     self.content_changed(moment, file.id, content.0, content.1)?;
                     continue;

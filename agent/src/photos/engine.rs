@@ -5,26 +5,25 @@
 //! from there (`replay.rs`). Long work (sealing, destroying) is handed out as jobs, so that a large video never keeps
 //! another photo from being withheld; what a job found is judged again before it counts.
 
-use super::catalogue::{self, FileState, PhotoRow};
-use super::companion;
+use super::catalogue::{self, PhotoRow};
 use super::error::PhotosError;
 use super::fault::{self, Write};
 use super::hash::Stop;
 use super::jobs::Job;
+use super::sweep::Sweep;
 use super::tree::{RelPath, Tree};
 use super::unseal::Asking;
 use super::vault::Vaults;
-use super::withhold::stage_withheld;
 use crate::ledger::{Ledger, LedgerTx};
 use crate::paths::Paths;
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bundle::Bundle;
-use nestwarden_policy_schema::consent::{Due, Schedule, Stage, Standing, TrustedNow, verdict};
+use nestwarden_policy_schema::consent::{Due, Stage, TrustedNow};
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::generation::Generation;
 use nestwarden_policy_schema::id::{DeviceId, PhotoId};
-use nestwarden_policy_schema::policy::{Mode, PhotosPolicy};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use nestwarden_policy_schema::policy::PhotosPolicy;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,40 +50,13 @@ pub enum Scope {
     Only(BTreeSet<PhotoId>),
 }
 
-/// What was last decided about a photo.
-#[derive(Clone, Debug)]
-pub(super) struct Judged {
-    pub(super) stage: Stage,
-    pub(super) due: Stage,
-    pub(super) why: Option<Due>,
-    pub(super) schedule: Schedule,
-    pub(super) held: bool,
-    pub(super) frozen: bool,
-    pub(super) next_change: Option<Timestamp>,
-    /// Files that are not where the due stage wants them.
-    pub(super) misplaced: bool,
-}
-
-impl Judged {
-    /// Whether the photo is where it has to be.
-    pub(super) fn is_settled(&self) -> bool {
-        self.held || (!self.misplaced && self.stage == self.due)
-            // Further than it has to be is where a stricter reason brought it, and nothing brings a sealed one back here.
-            || (!self.misplaced && self.due != Stage::Live && self.stage == Stage::Sealed && self.due == Stage::Withheld)
-    }
-
-    pub(super) fn waits_for_unseal(&self) -> bool {
-        !self.held && self.stage == Stage::Sealed && self.due == Stage::Live
-    }
-}
-
 /// Why a photo is not where it has to be, and when to try again.
 #[derive(Clone, Debug)]
 pub(super) struct Trouble {
     pub(super) stage: Stage,
     pub(super) problem: String,
     attempts: u32,
-    not_before: Duration,
+    pub(super) not_before: Duration,
 }
 
 /// What a pass leaves to be done.
@@ -101,8 +73,6 @@ pub struct Passed {
     pub relook: BTreeSet<RelPath>,
 }
 
-/// Photos whose files are renamed under one journal entry and one sync of their folders.
-const CHUNK_FILES: usize = 64;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(10);
 
@@ -111,7 +81,17 @@ pub struct Engine {
     pub(super) ledger: Ledger,
     pub(super) vaults: Vaults,
     pub(super) device: DeviceId,
-    pub(super) judged: BTreeMap<PhotoId, Judged>,
+    /// Photos that were not where they have to be when they were judged last.
+    pub(super) unsettled: BTreeSet<PhotoId>,
+    /// Photos that a hold keeps everybody from touching, as of then.
+    pub(super) frozen: BTreeSet<PhotoId>,
+    /// When time alone changes an answer. Never too late; after a pass over everything, exact.
+    pub(super) next_change: Option<Timestamp>,
+    pub(super) sweep: Sweep,
+    /// Something slow is due and found no place among what is under way.
+    pub(super) behind: bool,
+    /// How many more are due to be destroyed in this round than the hour permits.
+    pub(super) waiting: usize,
     pub(super) trouble: HashMap<PhotoId, Trouble>,
     /// Photos a job is at work on.
     pub(super) busy: HashMap<PhotoId, (Stage, Arc<Stop>)>,
@@ -134,7 +114,12 @@ impl Engine {
             ledger,
             vaults: Vaults::new(tree, own),
             device,
-            judged: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
+            frozen: BTreeSet::new(),
+            next_change: None,
+            sweep: Sweep::default(),
+            behind: false,
+            waiting: 0,
             trouble: HashMap::new(),
             busy: HashMap::new(),
             unfinished: HashMap::new(),
@@ -154,254 +139,9 @@ impl Engine {
         self.vaults.clone()
     }
 
-    /// Judges the photos in `scope` and acts on what it may act on at once.
-    pub fn pass(&mut self, moment: &Moment<'_>, scope: &Scope) -> Result<Passed, PhotosError> {
-        let mut passed = Passed::default();
-        if let Err(error) = self.pass_over(moment, scope, &mut passed) {
-            // Its jobs are not handed on, so nothing may wait for them.
-            for photo in passed.jobs.iter().filter_map(Job::photo) {
-                self.busy.remove(&photo);
-            }
-            self.asking.take_back(&passed.asks);
-            return Err(error);
-        }
-        Ok(passed)
-    }
-
-    fn pass_over(
-        &mut self,
-        moment: &Moment<'_>,
-        scope: &Scope,
-        passed: &mut Passed,
-    ) -> Result<(), PhotosError> {
-        let Some(policy) = moment.policy() else {
-            self.stop_all();
-            self.judged.clear();
-            return Ok(());
-        };
-        self.replay()?;
-        self.take_over_decisions(moment)?;
-        let rows = self.judge_scope(moment, policy, scope)?;
-        match policy.mode {
-            Mode::Observe => {
-                self.stop_all();
-                self.observe(moment, &rows)?;
-            }
-            Mode::Enforce => {
-                self.stop_what_no_longer_holds();
-                self.enforce(moment, policy, &rows, passed)?;
-            }
-        }
-        passed.next_change = self.judged.values().filter_map(|j| j.next_change).min();
-        let waiting = self.trouble.iter();
-        let retries = waiting
-            .filter(|(id, _)| !self.busy.contains_key(id))
-            .map(|(_, trouble)| trouble.not_before);
-        passed.retry_at = retries.chain(passed.retry_at).min();
-        Ok(())
-    }
-
-    fn judge_scope(
-        &mut self,
-        moment: &Moment<'_>,
-        policy: &PhotosPolicy,
-        scope: &Scope,
-    ) -> Result<Vec<PhotoRow>, PhotosError> {
-        let rows = match scope {
-            Scope::All => {
-                self.judged.clear();
-                self.ledger.read(catalogue::photos)?
-            }
-            Scope::Only(ids) => {
-                let load = |id: &PhotoId| self.ledger.read(|sql| catalogue::photo(sql, *id));
-                let rows: Result<Vec<_>, _> =
-                    ids.iter().filter_map(|id| load(id).transpose()).collect();
-                rows?
-            }
-        };
-        for row in &rows {
-            self.judge(moment, policy, row);
-        }
-        Ok(rows)
-    }
-
-    pub(super) fn judge(&mut self, moment: &Moment<'_>, policy: &PhotosPolicy, row: &PhotoRow) {
-        if row.stage == Stage::Destroyed || row.is_gone() {
-            self.judged.remove(&row.id);
-            self.trouble.remove(&row.id);
-            return;
-        }
-        let judged = self.verdict_on(moment, policy, row);
-        if judged.is_settled() {
-            self.trouble.remove(&row.id);
-        }
-        self.judged.insert(row.id, judged);
-    }
-
-    pub(super) fn verdict_on(
-        &self,
-        moment: &Moment<'_>,
-        policy: &PhotosPolicy,
-        row: &PhotoRow,
-    ) -> Judged {
-        let calendar = &moment.bundle.calendar;
-        let mut facts = row.facts(self.device);
-        let held_with = self
-            .ledger
-            .read(|sql| companion::is_held_with_another(&moment.bundle.holds, sql, row));
-        match held_with {
-            Ok(Some(other)) => facts.photo = other,
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "which photos are held together cannot be read"),
-        }
-        let verdict = verdict(
-            &facts,
-            &moment.bundle.register,
-            &moment.bundle.holds,
-            policy,
-            calendar,
-            &moment.now,
-        );
-        // A held photo stays where it is.
-        let (due, why) = verdict
-            .due(calendar, &moment.now)
-            .unwrap_or((row.stage, None));
-        let (held, frozen, schedule) = match &verdict.standing {
-            Standing::Held { frozen, .. } => (true, *frozen, Schedule::default()),
-            Standing::Scheduled(schedule) => (false, false, *schedule),
-        };
-        let misplaced = match due {
-            Stage::Live => row.has(FileState::Vaulted) || row.has(FileState::Dropping),
-            Stage::Withheld => row.has(FileState::Present) || row.has(FileState::Dropping),
-            Stage::Sealed | Stage::Destroyed => {
-                row.photo_files().any(|f| f.state != FileState::Dropped)
-                    || row.sidecars().any(|f| f.state == FileState::Present)
-            }
-        };
-        Judged {
-            stage: row.stage,
-            due,
-            why,
-            schedule,
-            held,
-            frozen,
-            next_change: verdict.next_change,
-            misplaced,
-        }
-    }
-
-    /// Judges some photos again after something was done to them.
-    pub(super) fn judge_again(
-        &mut self,
-        moment: &Moment<'_>,
-        ids: impl IntoIterator<Item = PhotoId>,
-    ) -> Result<(), PhotosError> {
-        let Some(policy) = moment.policy() else {
-            return Ok(());
-        };
-        for id in ids {
-            if let Some(row) = self.ledger.read(|sql| catalogue::photo(sql, id))? {
-                self.judge(moment, policy, &row);
-            }
-        }
-        Ok(())
-    }
-
-    /// Says, once for each change, what enforcing would do.
-    fn observe(&self, moment: &Moment<'_>, rows: &[PhotoRow]) -> Result<(), PhotosError> {
-        for row in rows {
-            let Some(judged) = self.judged.get(&row.id).filter(|j| !j.held) else {
-                continue;
-            };
-            let told = row.observed.unwrap_or(row.stage);
-            if judged.due == told {
-                continue;
-            }
-            self.commit(Write::Observed, |tx| {
-                tx.sql().execute(
-                    "UPDATE photo SET observed = ?2 WHERE id = ?1",
-                    [row.id.to_string(), catalogue::word(&judged.due)?],
-                )?;
-                let event = EventBody::PhotoStage {
-                    photo: row.id,
-                    from: told,
-                    to: judged.due,
-                    cause: judged.why.map(|due| due.cause),
-                    observed_only: true,
-                };
-                tx.record(moment.now.at, &event)?;
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Withholds first, everything; then what was begun is ended, and only then come the slow and the final acts.
-    fn enforce(
-        &mut self,
-        moment: &Moment<'_>,
-        policy: &PhotosPolicy,
-        rows: &[PhotoRow],
-        passed: &mut Passed,
-    ) -> Result<(), PhotosError> {
-        let mut touched: BTreeSet<PhotoId> = BTreeSet::new();
-        let mut chunk: Vec<&PhotoRow> = Vec::new();
-        let mut files = 0;
-        for row in rows {
-            if !self.must_withhold(moment, row) {
-                continue;
-            }
-            files += row.in_state(FileState::Present).count();
-            touched.insert(row.id);
-            chunk.push(row);
-            if files >= CHUNK_FILES {
-                self.withhold(moment, &chunk, passed)?;
-                (chunk, files) = (Vec::new(), 0);
-            }
-        }
-        self.withhold(moment, &chunk, passed)?;
-        self.judge_again(moment, std::mem::take(&mut touched))?;
-        for row in rows {
-            let Some(judged) = self.judged.get(&row.id).filter(|j| !j.held).cloned() else {
-                continue;
-            };
-            if !self.may_act(moment, row.id) {
-                continue;
-            }
-            if row.has(FileState::Dropping) {
-                touched.insert(row.id);
-                self.drop_plain(moment, row.id)?;
-            }
-            let was_removed =
-                !row.has_photo(FileState::Present) && row.has_photo(FileState::Vaulted);
-            if judged.due >= Stage::Withheld && judged.stage == Stage::Live && was_removed {
-                // What was left of it in the roots was removed by somebody before it could be withheld.
-                touched.insert(row.id);
-                let cause = judged.why.map(|due| due.cause);
-                self.commit(Write::Withheld, |tx| {
-                    stage_withheld(tx, row.id, cause, moment.now.at)
-                })?;
-            }
-            if judged.due == Stage::Live
-                && (row.stage == Stage::Withheld || row.has_photo(FileState::Vaulted)
-                    // The sidecars of a sealed photo come back with it.
-                    || (row.stage == Stage::Live && row.has(FileState::Vaulted)))
-            {
-                touched.insert(row.id);
-                self.restore(moment, row.id)?;
-            }
-        }
-        self.judge_again(moment, touched)?;
-        self.hand_out_asks(moment, rows, passed);
-        self.hand_out(moment, policy, rows, passed)
-    }
-
-    fn must_withhold(&self, moment: &Moment<'_>, row: &PhotoRow) -> bool {
-        let asked = self
-            .judged
-            .get(&row.id)
-            .is_some_and(|j| !j.held && j.due >= Stage::Withheld);
-        asked && row.has(FileState::Present) && self.may_act(moment, row.id)
+    /// A photo as it is in the catalogue now.
+    pub(super) fn reread(&self, id: PhotoId) -> Result<Option<PhotoRow>, PhotosError> {
+        self.ledger.read(|sql| catalogue::photo(sql, id))
     }
 
     /// Whether nothing is at work on a photo, and a failed act may be tried again.
@@ -446,9 +186,16 @@ impl Engine {
         })
     }
 
-    fn stop_what_no_longer_holds(&self) {
+    pub(super) fn stop_what_no_longer_holds(
+        &self,
+        moment: &Moment<'_>,
+        policy: &PhotosPolicy,
+    ) -> Result<(), PhotosError> {
         for (id, (stage, stop)) in &self.busy {
-            let holds = self.judged.get(id).is_some_and(|j| match stage {
+            let row = self.reread(*id)?;
+            let row = row.filter(|row| row.stage != Stage::Destroyed && !row.is_gone());
+            let judged = row.map(|row| self.verdict_on(moment, policy, &row));
+            let holds = judged.is_some_and(|j| match stage {
                 Stage::Live => j.waits_for_unseal(),
                 Stage::Withheld | Stage::Sealed | Stage::Destroyed => !j.held && j.due >= *stage,
             });
@@ -456,6 +203,7 @@ impl Engine {
                 stop.ask();
             }
         }
+        Ok(())
     }
 
     /// Ends all work under way, without waiting for it.

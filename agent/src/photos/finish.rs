@@ -1,153 +1,21 @@
-//! Hands out the slow acts, and takes over what they came to.
+//! Takes over what the slow acts came to.
 
 use super::catalogue::{self, FileState, PhotoRow, name_bytes};
-use super::engine::{Engine, Moment, Passed};
+use super::engine::{Engine, Moment};
 use super::error::PhotosError;
 use super::facts;
 use super::fault::Write;
-use super::hash::{ContentKey, Stop};
-use super::jobs::{Done, Job, SealJob, Vaulted};
-use super::seal::{Recipients, SealError, SealedFile};
-use super::withhold::journal;
+use super::jobs::Done;
+use super::seal::{SealError, SealedFile};
 use nestwarden_policy_schema::bytes::Digest;
-use nestwarden_policy_schema::consent::{Due, Stage, Subjects};
+use nestwarden_policy_schema::consent::{Stage, Subjects};
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::id::PhotoId;
-use nestwarden_policy_schema::policy::PhotosPolicy;
 use rusqlite::params;
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::sync::Arc;
 use uuid::Uuid;
 
 impl Engine {
-    /// Makes jobs of what is due to be sealed or destroyed, each with its intent in the journal.
-    pub(super) fn hand_out(
-        &mut self,
-        moment: &Moment<'_>,
-        policy: &PhotosPolicy,
-        rows: &[PhotoRow],
-        passed: &mut Passed,
-    ) -> Result<(), PhotosError> {
-        let mut seals = Vec::new();
-        let mut destroys = Vec::new();
-        for id in rows.iter().map(|row| row.id) {
-            let Some(judged) = self.judged.get(&id).filter(|j| !j.held) else {
-                continue;
-            };
-            let seal_due = judged.due >= Stage::Sealed
-                && (judged.stage == Stage::Withheld
-                    || (judged.stage == Stage::Sealed && judged.misplaced));
-            let destroy_due = judged.due == Stage::Destroyed
-                && judged.stage == Stage::Sealed
-                && !judged.misplaced;
-            let why = judged.why;
-            if !self.may_act(moment, id) || self.unfinished.contains_key(&id) {
-                continue;
-            }
-            if seal_due {
-                seals.extend(self.ledger.read(|sql| catalogue::photo(sql, id))?);
-            } else if let Some(why) = why.filter(|_| destroy_due) {
-                destroys.push((id, why));
-            }
-        }
-        self.hand_out_seals(moment, seals, passed)?;
-        let unfinished: Vec<(PhotoId, Due)> = self
-            .unfinished
-            .iter()
-            .map(|(id, due)| (*id, *due))
-            .collect();
-        for (id, why) in unfinished {
-            let frozen = self.judged.get(&id).is_some_and(|j| j.frozen);
-            if self.may_act(moment, id) && !frozen {
-                self.hand_out_destroy(moment, policy, (id, why), true, passed)?;
-            }
-        }
-        if destroys.is_empty() {
-            return Ok(());
-        }
-        let budget = usize::try_from(self.destroy_budget(moment, policy)?).unwrap_or(usize::MAX);
-        if destroys.len() > budget {
-            self.rate_reached(moment, policy, destroys.len() - budget)?;
-            passed.retry_at = Some(moment.since_boot + std::time::Duration::from_mins(5));
-        }
-        for due in destroys.into_iter().take(budget) {
-            self.hand_out_destroy(moment, policy, due, false, passed)?;
-        }
-        Ok(())
-    }
-
-    fn hand_out_seals(
-        &mut self,
-        moment: &Moment<'_>,
-        rows: Vec<PhotoRow>,
-        passed: &mut Passed,
-    ) -> Result<(), PhotosError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let bundle = moment.bundle;
-        let recipients = Recipients::parse(&bundle.release_recipient, &bundle.recovery_recipient);
-        let recipients = match recipients {
-            Ok(recipients) => recipients,
-            Err(error) => {
-                for row in rows {
-                    self.incomplete(moment, row.id, Stage::Sealed, error.to_string())?;
-                }
-                return Ok(());
-            }
-        };
-        let mut jobs = Vec::new();
-        for row in rows {
-            let files: Vec<Vaulted> = row
-                .photo_files()
-                .filter(|file| file.state == FileState::Vaulted)
-                .filter_map(vaulted)
-                .collect();
-            // Until every name is withheld, what stays in a root could still be written to.
-            let Some(first) = files.first().filter(|_| !row.has_photo(FileState::Present)) else {
-                continue;
-            };
-            let to = match &row.sealed {
-                Some(sealed) => (sealed.vault.clone(), sealed.name.clone()),
-                None => (
-                    first.vault.clone(),
-                    OsString::from(format!("{}.age", row.id)),
-                ),
-            };
-            jobs.push(SealJob {
-                photo: row.id,
-                hash: row.hash,
-                bytes: row.bytes,
-                files,
-                to,
-                sealed: row.sealed,
-                recipients: recipients.clone(),
-                key: ContentKey::new(&bundle.photo_hash_key),
-                stop: Arc::new(Stop::default()),
-            });
-        }
-        self.commit(Write::SealBegun, |tx| {
-            for job in jobs.iter().filter(|job| job.sealed.is_none()) {
-                let place = (Some(&job.to.0), name_bytes(&job.to.1));
-                journal(
-                    tx.sql(),
-                    ("seal", job.photo, None),
-                    place,
-                    None,
-                    moment.now.at,
-                )?;
-            }
-            Ok(())
-        })?;
-        for job in jobs {
-            self.busy
-                .insert(job.photo, (Stage::Sealed, Arc::clone(&job.stop)));
-            passed.jobs.push(Job::Seal(Box::new(job)));
-        }
-        Ok(())
-    }
-
     /// Takes over what a job came to; the photos that have to be passed over again.
     pub fn finish(
         &mut self,
@@ -166,10 +34,11 @@ impl Engine {
                 photo,
                 files,
                 sealed,
+                content,
             } => {
                 self.busy.remove(&photo);
-                self.sealed(moment, photo, &files, &sealed)?;
-                again(photo)
+                let other = self.sealed(moment, photo, &files, &sealed, content)?;
+                Ok([photo].into_iter().chain(other).collect())
             }
             Done::Changed {
                 photo,
@@ -232,7 +101,8 @@ impl Engine {
         photo: PhotoId,
         files: &[i64],
         sealed: &SealedFile,
-    ) -> Result<(), PhotosError> {
+        content: (Digest, u64),
+    ) -> Result<Option<PhotoId>, PhotosError> {
         let row = self.ledger.read(|sql| catalogue::photo(sql, photo))?;
         let judged = match (&row, moment.policy()) {
             (Some(row), Some(policy)) => Some(self.verdict_on(moment, policy, row)),
@@ -240,8 +110,19 @@ impl Engine {
         };
         let Some(judged) = judged.filter(|j| !j.held && j.due >= Stage::Sealed) else {
             // A hold arrived, or a consent came back, while it was being sealed.
-            return self.replay();
+            return self.replay().map(|()| None);
         };
+        if row.is_some_and(|row| row.hash.is_none()) {
+            let known = self
+                .ledger
+                .read(|sql| catalogue::photo_by_content(sql, &content.0))?;
+            let other = known.filter(|known| known.stage != Stage::Destroyed && known.id != photo);
+            if let (Some(_), Some(file)) = (other, files.first()) {
+                // It was written to since its beginning was read, and is another photo by now.
+                self.replay()?;
+                return self.content_changed(moment, *file, content.0, content.1);
+            }
+        }
         self.commit(Write::Sealed, |tx| {
             let sql = tx.sql();
             for file in files {
@@ -266,6 +147,10 @@ impl Engine {
                     sealed.sha256.0,
                 ],
             )?;
+            sql.execute(
+                "UPDATE photo SET keyed_hash = ?2, bytes = ?3, head = NULL WHERE id = ?1 AND keyed_hash = x''",
+                params![photo.to_string(), content.0.0, content.1.cast_signed()],
+            )?;
             if changed > 0 {
                 let event = EventBody::PhotoStage {
                     photo,
@@ -277,7 +162,7 @@ impl Engine {
                 tx.record(moment.now.at, &event)?;
                 facts::tell(tx, self.device, photo, moment.now.at)?;
             }
-            Ok(())
+            Ok(None)
         })
     }
 
@@ -335,7 +220,7 @@ impl Engine {
         if only_this && known.is_none() && row.sealed.is_none() {
             self.commit(Write::ContentChanged, |tx| {
                 tx.sql().execute(
-                    "UPDATE photo SET keyed_hash = ?2, bytes = ?3 WHERE id = ?1",
+                    "UPDATE photo SET keyed_hash = ?2, bytes = ?3, head = NULL WHERE id = ?1",
                     params![row.id.to_string(), hash.0, bytes.cast_signed()],
                 )?;
                 Ok(())
@@ -347,11 +232,18 @@ impl Engine {
             .filter(|f| is_inode(f))
             .map(|f| f.id)
             .collect();
+        let judged = moment
+            .policy()
+            .map(|policy| self.verdict_on(moment, policy, &row));
+        let cause = judged.and_then(|judged| Some(judged.why?.cause));
         let other = known.map_or_else(|| PhotoId::from_uuid(Uuid::now_v7()), |known| known.id);
         self.commit(Write::ContentChanged, |tx| {
             let sql = tx.sql();
             if catalogue::photo(sql, other)?.is_none() {
-                catalogue::photo_insert(sql, &inherited(&row, other, hash, bytes, &row.subjects))?;
+                catalogue::photo_insert(
+                    sql,
+                    &inherited(&row, other, Some(hash), bytes, &row.subjects),
+                )?;
                 let event = EventBody::PhotoSeen {
                     photo: other,
                     session: row.session,
@@ -366,40 +258,24 @@ impl Engine {
                     params![name, other.to_string()],
                 )?;
             }
-            let cause = self
-                .judged
-                .get(&row.id)
-                .and_then(|j| j.why)
-                .map(|due| due.cause);
             super::withhold::stage_withheld(tx, other, cause, moment.now.at)
         })?;
         Ok(Some(other))
     }
 }
 
-fn vaulted(file: &catalogue::FileRow) -> Option<Vaulted> {
-    let (vault, name) = file.vault.clone()?;
-    Some(Vaulted {
-        file: file.id,
-        path: file.path.clone(),
-        in_trash: file.in_trash,
-        vault,
-        name,
-        identity: file.identity,
-    })
-}
-
 /// A photo that came of another: taken when that was, of whom that was.
 pub(super) fn inherited<'a>(
     from: &'a PhotoRow,
     id: PhotoId,
-    hash: Digest,
+    hash: Option<Digest>,
     bytes: u64,
     subjects: &'a Subjects,
 ) -> catalogue::NewPhoto<'a> {
     catalogue::NewPhoto {
         id,
         hash,
+        head: None,
         bytes,
         media: &from.media,
         captured_at: from.captured_at,

@@ -1,13 +1,16 @@
 //! What the rest of the agent asks of the photos task.
 
+use super::catalogue;
 use super::engine::{Engine, Moment};
 use super::error::PhotosError;
 use super::listing::{Listing, Tags};
 use super::roll::Roll;
 use super::session::Session;
 use super::viewing::{Sorting, Viewed};
+use crate::ledger::Ledger;
 use nestwarden_policy_schema::consent::{RoomName, Stage};
 use nestwarden_policy_schema::id::{ChildId, PhotoId, SessionId};
+use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -23,8 +26,6 @@ pub(super) enum Request {
     SessionStart(BTreeSet<RoomName>, Reply<Session>),
     SessionEnd(Reply<(Session, u64)>),
     Tag(PhotoId, Tags, Reply<()>),
-    Counts(Reply<BTreeMap<Stage, u64>>),
-    Found(Reply<BTreeMap<String, u64>>),
     Rescan(Reply<()>),
 }
 
@@ -32,6 +33,7 @@ pub(super) enum Request {
 #[derive(Clone)]
 pub struct PhotosHandle {
     pub(super) requests: mpsc::Sender<Request>,
+    pub(super) ledger: Ledger,
     pub(super) open: watch::Receiver<Option<SessionId>>,
 }
 
@@ -95,17 +97,31 @@ impl PhotosHandle {
     }
 
     pub async fn counts(&self) -> Result<BTreeMap<Stage, u64>, PhotosError> {
-        self.ask(Request::Counts).await
+        self.count(catalogue::counts).await
     }
 
     /// By month, `2026-03`.
     pub async fn found_at_enrolment(&self) -> Result<BTreeMap<String, u64>, PhotosError> {
-        self.ask(Request::Found).await
+        self.count(catalogue::found_at_enrolment).await
     }
 
     /// Returns when everything in the roots has been looked at from now on.
     pub async fn rescan(&self) -> Result<(), PhotosError> {
         self.ask(Request::Rescan).await
+    }
+
+    /// Of the last commit, whatever the task is doing.
+    async fn count<T: Send + 'static>(
+        &self,
+        count: fn(&Connection) -> Result<T, PhotosError>,
+    ) -> Result<T, PhotosError> {
+        if self.requests.is_closed() {
+            return Err(PhotosError::TaskEnded);
+        }
+        let ledger = self.ledger.clone();
+        tokio::task::spawn_blocking(move || ledger.read(count))
+            .await
+            .map_err(|_| PhotosError::TaskEnded)?
     }
 
     async fn look<T: Send + 'static>(

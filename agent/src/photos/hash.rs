@@ -21,6 +21,17 @@ impl ContentKey {
         }
     }
 
+    /// Tells contents of a length apart by how they begin.
+    pub fn head(&self, bytes: u64, beginning: &[u8]) -> Head {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(b"nestwarden photo head v1");
+        context.update(&bytes.to_be_bytes());
+        context.update(beginning);
+        let mut head = Head([0; 16]);
+        head.0.copy_from_slice(&context.sign().as_ref()[..16]);
+        head
+    }
+
     /// The hash and length of what `reader` gives until its end.
     pub fn hash(&self, reader: &mut impl Read, stop: &Stop) -> io::Result<(Digest, u64)> {
         let mut hasher = self.hasher();
@@ -31,6 +42,10 @@ impl ContentKey {
         Ok(hasher.finish())
     }
 }
+
+/// Of one content it is always the same. Two of which it is the same have to be read whole to be told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Head(pub [u8; 16]);
 
 pub struct ContentHasher {
     context: hmac::Context,

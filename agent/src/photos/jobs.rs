@@ -4,8 +4,8 @@
 use super::fault;
 use super::hash::{ContentKey, Stop};
 use super::roots::{RootKind, Roots};
-use super::scan::{self, Copy};
 use super::seal::{self, Plain, Recipients, SealError, SealedFile};
+use super::search::{self, Copy};
 use super::thumbnail;
 use super::tree::{self, Identity, RelPath, Stat, Tree};
 use super::unseal::UnsealJob;
@@ -45,7 +45,8 @@ pub(super) struct Vaulted {
 
 pub struct SealJob {
     pub(super) photo: PhotoId,
-    pub(super) hash: Digest,
+    /// `None`: it was never read whole.
+    pub(super) hash: Option<Digest>,
     pub(super) bytes: u64,
     /// Never empty.
     pub(super) files: Vec<Vaulted>,
@@ -81,6 +82,7 @@ pub enum Done {
         photo: PhotoId,
         files: Vec<i64>,
         sealed: SealedFile,
+        content: (Digest, u64),
     },
     /// A file holds something else than when it was seen.
     Changed {
@@ -160,12 +162,15 @@ impl Job {
     }
 }
 
+type SealedPhoto = (SealedFile, (Digest, u64));
+type OtherContent = (i64, Digest, u64);
+
 impl SealJob {
     fn run(self, vaults: &Vaults) -> Done {
         let photo = self.photo;
         match self.seal(vaults) {
             _ if self.stop.is_asked() => Done::Stopped { photo },
-            Ok(Ok(sealed)) => {
+            Ok(Ok((sealed, content))) => {
                 for file in &self.files {
                     clear_derived(vaults.tree(), &file.path, file.in_trash);
                 }
@@ -174,6 +179,7 @@ impl SealJob {
                     photo,
                     files,
                     sealed,
+                    content,
                 }
             }
             Ok(Err((file, hash, bytes))) => Done::Changed {
@@ -186,12 +192,13 @@ impl SealJob {
         }
     }
 
-    /// The sealed file, or the first file that holds something else.
-    fn seal(&self, vaults: &Vaults) -> Result<Result<SealedFile, (i64, Digest, u64)>, SealError> {
+    /// The sealed file and what is in it, or the first file that holds something else.
+    fn seal(&self, vaults: &Vaults) -> Result<Result<SealedPhoto, OtherContent>, SealError> {
         let io = |act| move |source| SealError::Io { act, source };
         let to_dir = vaults.open(&self.to.0).map_err(io("open the vault"))?;
         let to = (&to_dir, self.to.1.as_os_str());
         let mut sealed = self.sealed.clone();
+        let mut content = self.hash.map(|hash| (hash, self.bytes));
         if let Some(sealed) = &sealed {
             let act = "compare the sealed file";
             if !seal::is_whole(vaults.tree(), sealed, &self.stop).map_err(io(act))? {
@@ -207,17 +214,17 @@ impl SealJob {
             let plain = Plain {
                 dir: &dir,
                 name: &file.name,
-                hash: self.hash,
-                bytes: self.bytes,
+                content,
             };
             if sealed.is_none() {
                 match seal::seal(plain, to, &self.recipients, &self.key, &self.stop) {
-                    Ok((bytes, sha256)) => {
+                    Ok(written) => {
+                        content = Some(written.content);
                         sealed = Some(SealedFile {
                             vault: self.to.0.clone(),
                             name: self.to.1.clone(),
-                            bytes,
-                            sha256,
+                            bytes: written.bytes,
+                            sha256: written.sha256,
                         });
                     }
                     Err(SealError::Changed { hash, bytes }) => {
@@ -230,11 +237,11 @@ impl SealJob {
             let found = tree::open_file(&dir, &file.name)
                 .and_then(|mut content| self.key.hash(&mut content, &self.stop))
                 .map_err(io(act))?;
-            if found != (self.hash, self.bytes) {
+            if content != Some(found) {
                 return Ok(Err((file.file, found.0, found.1)));
             }
         }
-        sealed.map(Ok).ok_or(SealError::Io {
+        sealed.zip(content).map(Ok).ok_or(SealError::Io {
             act: "find anything to seal",
             source: io::Error::from(io::ErrorKind::NotFound),
         })
@@ -300,7 +307,7 @@ impl DestroyJob {
             self.discard_caught(vaults).map_err(|e| e.to_string())?;
             let roots = Roots::resolve(tree, &self.patterns);
             let content = (&self.hash, self.bytes);
-            let found = scan::search(tree, &roots, &identities, content, &self.key)
+            let found = search::search(tree, &roots, &identities, content, &self.key)
                 .map_err(|e| e.to_string())?;
             files_read += found.files_read;
             let unseen = found
@@ -372,8 +379,7 @@ impl DestroyJob {
         let plain = Plain {
             dir,
             name: &self.caught_name(),
-            hash: self.hash,
-            bytes: self.bytes,
+            content: Some((self.hash, self.bytes)),
         };
         seal::holds(plain, &self.key, &Stop::default())
     }
@@ -387,7 +393,12 @@ impl DestroyJob {
         {
             let name = self.caught_name();
             let dir = vaults.open(vault).map_err(|e| problem(&e))?;
-            match vault::move_in(vaults.tree(), &copy.path, &copy.identity, dir, &name) {
+            let from = vaults.tree().parent_dir(&copy.path);
+            let moved = from.map_err(MoveError::of_path).and_then(|from| {
+                let place = (&from, copy.path.name());
+                vault::move_in(place, &copy.identity, (&dir, &name))
+            });
+            match moved {
                 Ok(_) => {
                     let dir = vaults.open(vault).map_err(|e| problem(&e))?;
                     // Between the search and the rename it may have become another photo.

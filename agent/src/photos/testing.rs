@@ -69,6 +69,8 @@ pub(super) struct Tablet {
     pub(super) behind: bool,
     /// Links the last look came upon.
     pub(super) links: usize,
+    /// Photos it opened.
+    pub(super) read: u64,
     /// How often it was asked.
     pub(super) asked: u32,
 }
@@ -171,6 +173,7 @@ impl Tablet {
             server: Server::Refuses(UnsealRefusal::NotNow("it is not there".to_owned())),
             behind: false,
             links: 0,
+            read: 0,
             asked: 0,
         }
     }
@@ -226,6 +229,14 @@ impl Tablet {
         work(self.engine.as_mut().unwrap(), &moment)
     }
 
+    pub(super) fn moment(&self) -> Moment<'_> {
+        Moment {
+            bundle: &self.bundle,
+            now: self.now,
+            since_boot: Duration::ZERO,
+        }
+    }
+
     /// Scans everything and does whatever comes of it.
     pub(super) fn look(&mut self) {
         self.try_look().unwrap();
@@ -255,16 +266,27 @@ impl Tablet {
         let tree = std::sync::Arc::clone(self.engine.as_ref().unwrap().tree());
         let roots = Roots::resolve(&tree, &patterns);
         let stop = Stop::default();
-        let report = self.scanner.full(&tree, &roots, &known, &key, &stop)?;
+        let mut scanner = std::mem::take(&mut self.scanner);
+        let mut failed = None;
+        let report = scanner.full(&tree, &roots, &known, (&key, &stop), &mut |batch| {
+            let absorbed = self.with(|engine, moment| engine.absorb(moment, batch));
+            absorbed.map(|(_, unread)| unread).map_err(|error| {
+                failed = Some(error);
+                std::io::Error::other("the batch was not taken over")
+            })
+        });
+        self.scanner = scanner;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let report = report?;
         assert!(report.unreadable.is_empty(), "{:?}", report.unreadable);
         self.links = report.links.len();
-        self.with(|engine, moment| {
-            engine.absorb(moment, &report)?;
-            if !known.everything_frozen {
-                engine.roots_done(&patterns)?;
-            }
-            Ok::<_, PhotosError>(())
-        })
+        self.read = report.files_read;
+        if !known.everything_frozen {
+            self.with(|engine, _| engine.roots_done(&patterns))?;
+        }
+        Ok(())
     }
 
     pub(super) fn settle(&mut self) {
@@ -376,11 +398,7 @@ impl Tablet {
     }
 
     pub(super) fn list(&self) -> Vec<Listing> {
-        let moment = Moment {
-            bundle: &self.bundle,
-            now: self.now,
-            since_boot: Duration::ZERO,
-        };
+        let moment = self.moment();
         self.engine.as_ref().unwrap().list(&moment).unwrap()
     }
 

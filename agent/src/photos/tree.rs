@@ -261,15 +261,19 @@ fn statx(dir: impl AsFd, name: &OsStr, flags: AtFlags) -> io::Result<Stat> {
 
 /// The names in a folder, in no order.
 pub fn names(dir: &OwnedFd) -> io::Result<Vec<OsString>> {
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(dir)? {
-        let entry = entry?;
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if name != "." && name != ".." {
-            names.push(name.to_owned());
+    each_name(dir)?.collect()
+}
+
+/// Likewise, as they are read: a folder may hold a hundred thousand.
+pub fn each_name(dir: &OwnedFd) -> io::Result<impl Iterator<Item = io::Result<OsString>> + use<>> {
+    let entries = rustix::fs::Dir::read_from(dir)?;
+    Ok(entries.filter_map(|entry| match entry {
+        Ok(entry) => {
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            (name != "." && name != "..").then(|| Ok(name.to_owned()))
         }
-    }
-    Ok(names)
+        Err(error) => Some(Err(error.into())),
+    }))
 }
 
 /// Renames; fails with `AlreadyExists` rather than overwrite anything.

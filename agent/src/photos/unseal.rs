@@ -5,12 +5,13 @@
 //! hash from before it was sealed; only then does it count as withheld again, and goes where its verdict wants it.
 
 use super::catalogue::{self, FileState, PhotoRow, name_bytes};
-use super::engine::{Engine, Judged, Moment, Passed};
+use super::engine::{Engine, Moment, Passed};
 use super::error::PhotosError;
 use super::facts;
 use super::fault::{self, Write};
 use super::hash::{ContentKey, Stop, copy};
 use super::jobs::{Done, Job};
+use super::judgement::Judged;
 use super::seal::{self, SealedFile, age_problem};
 use super::tree::{self, Stat};
 use super::vault::Vaults;
@@ -69,6 +70,11 @@ pub(super) struct Asking {
 }
 
 impl Asking {
+    /// What was refused under another bundle is asked again.
+    pub(super) fn begin(&mut self, generation: Generation) {
+        self.refused.retain(|_, under| *under == generation);
+    }
+
     pub(super) fn forget_refusal(&mut self, photo: PhotoId) {
         self.refused.remove(&photo);
     }
@@ -112,35 +118,28 @@ struct Original {
 }
 
 impl Engine {
-    /// Hands on which photos the server has to be asked for.
-    pub(super) fn hand_out_asks(
+    /// Hands on that the server has to be asked for a photo.
+    pub(super) fn hand_out_ask(
         &mut self,
         moment: &Moment<'_>,
-        rows: &[PhotoRow],
+        row: &PhotoRow,
+        judged: &Judged,
         passed: &mut Passed,
     ) {
-        let generation = moment.bundle.generation;
-        self.asking.refused.retain(|_, under| *under == generation);
-        for row in rows {
-            let waits = self
-                .judged
-                .get(&row.id)
-                .is_some_and(Judged::waits_for_unseal);
-            let settled = !row.has(FileState::Dropping) && row.has(FileState::Dropped);
-            if !waits || !settled || !self.may_act(moment, row.id) {
-                continue;
-            }
-            if self.asking.asked.contains(&row.id) || self.asking.is_refused(row.id) {
-                continue;
-            }
-            if moment.since_boot < self.asking.not_before {
-                let at = self.asking.not_before;
-                passed.retry_at = Some(passed.retry_at.map_or(at, |other| other.min(at)));
-                continue;
-            }
-            self.asking.asked.insert(row.id);
-            passed.asks.push(row.id);
+        let settled = !row.has(FileState::Dropping) && row.has(FileState::Dropped);
+        if !judged.waits_for_unseal() || !settled || !self.may_act(moment, row.id) {
+            return;
         }
+        if self.asking.asked.contains(&row.id) || self.asking.is_refused(row.id) {
+            return;
+        }
+        if moment.since_boot < self.asking.not_before {
+            let at = self.asking.not_before;
+            passed.retry_at = Some(passed.retry_at.map_or(at, |other| other.min(at)));
+            return;
+        }
+        self.asking.asked.insert(row.id);
+        passed.asks.push(row.id);
     }
 
     /// What to ask the server; `None` when there is no more reason to.
@@ -220,6 +219,10 @@ impl Engine {
         let (Some(sealed), Some(file)) = (row.sealed.clone(), name_to_come_back(row)) else {
             return Ok(None);
         };
+        let Some(hash) = row.hash else {
+            let problem = format!("photo {} was sealed and nobody knows what it holds", row.id);
+            return Err(PhotosError::Damaged(problem));
+        };
         let was = self.ledger.read(|sql| {
             let select = "SELECT mode, uid, gid, mtime_ns FROM photo_file WHERE id = ?1";
             let was = sql.query_row(select, [file.id], |row| {
@@ -247,7 +250,7 @@ impl Engine {
         self.busy.insert(row.id, (Stage::Live, Arc::clone(&stop)));
         Ok(Some(Job::Unseal(Box::new(UnsealJob {
             photo: row.id,
-            hash: row.hash,
+            hash,
             bytes: row.bytes,
             sealed,
             name,
@@ -370,8 +373,7 @@ impl UnsealJob {
         let plain = seal::Plain {
             dir: &dir,
             name: &self.name,
-            hash: self.hash,
-            bytes: self.bytes,
+            content: Some((self.hash, self.bytes)),
         };
         if !seal::holds(plain, &self.key, &self.stop)? {
             return Err(io::Error::other(

@@ -111,61 +111,40 @@ pub enum MoveError {
     Io(#[from] io::Error),
 }
 
-/// Renames the file that `expected` describes into a vault. The folders are not synced yet: see [`Moved::sync`].
+impl MoveError {
+    /// Of the way to a file: what is not there any more has changed.
+    pub(super) fn of_path(error: io::Error) -> Self {
+        match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NOTDIR) => Self::Changed,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// Renames the file that `expected` describes from the folder `dir` into a vault. Neither folder is synced yet.
 pub fn move_in(
-    tree: &Tree,
-    path: &RelPath,
+    (dir, from): (&OwnedFd, &OsStr),
     expected: &Identity,
-    vault: OwnedFd,
-    name: &OsStr,
-) -> Result<Moved, MoveError> {
-    let absent = |error: io::Error| match Errno::from_io_error(&error) {
-        Some(Errno::NOENT | Errno::NOTDIR) => MoveError::Changed,
-        _ => MoveError::Io(error),
-    };
-    let dir = tree.parent_dir(path).map_err(absent)?;
-    let before = tree::stat(&dir, path.name()).map_err(absent)?;
+    (vault, name): (&OwnedFd, &OsStr),
+) -> Result<Stat, MoveError> {
+    let before = tree::stat(dir, from).map_err(MoveError::of_path)?;
     if before.kind != Kind::File || !before.identity.is_same_file(expected) {
         return Err(MoveError::Changed);
     }
-    tree::rename_new(&dir, path.name(), &vault, name).map_err(
-        |error| match Errno::from_io_error(&error) {
+    tree::rename_new(dir, from, vault, name).map_err(|error| {
+        match Errno::from_io_error(&error) {
             Some(Errno::XDEV) => MoveError::OtherFileSystem,
             Some(Errno::NOENT) => MoveError::Changed,
             _ => MoveError::Io(error),
-        },
-    )?;
-    let after = tree::stat(&vault, name)?;
+        }
+    })?;
+    let after = tree::stat(vault, name)?;
     if !after.identity.is_same_file(expected) {
         // Somebody swapped the name in between. What was caught instead goes back where it was.
-        put_back(&vault, name, &dir, path.name())?;
+        put_back(vault, name, dir, from)?;
         return Err(MoveError::Changed);
     }
-    Ok(Moved {
-        stat: after,
-        dirs: [dir, vault],
-    })
-}
-
-/// A rename that is done and not yet durable.
-#[derive(Debug)]
-pub struct Moved {
-    pub stat: Stat,
-    dirs: [OwnedFd; 2],
-}
-
-impl Moved {
-    /// Makes renames durable, each folder once.
-    pub fn sync<'a>(moved: impl IntoIterator<Item = &'a Self>) -> io::Result<()> {
-        let mut synced = HashSet::new();
-        for dir in moved.into_iter().flat_map(|moved| &moved.dirs) {
-            let identity = tree::stat_open(dir)?.identity;
-            if synced.insert((identity.dev, identity.ino)) {
-                tree::sync_dir(dir)?;
-            }
-        }
-        Ok(())
-    }
+    Ok(after)
 }
 
 /// Where a photo would come back to: its folder, or the nearest above it that is still there, never above its root.

@@ -5,15 +5,17 @@ use super::engine::{Engine, Moment, Passed, is_absent};
 use super::error::PhotosError;
 use super::fault::Write;
 use super::jobs::Job;
+use super::judgement::Judged;
+use super::mover::Mover;
 use super::tree::{self, Identity, RelPath, Stat};
-use super::vault::{self, MoveError, Moved};
+use super::vault::{self, MoveError};
 use jiff::Timestamp;
 use nestwarden_policy_schema::consent::Stage;
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::id::PhotoId;
 use nestwarden_policy_schema::receipt::{ArtefactKind, ArtefactResult};
 use rusqlite::{Connection, params};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::io;
 
@@ -26,29 +28,30 @@ struct Intended<'a> {
 
 /// What became of it.
 enum Outcome {
-    Moved(Moved),
+    Moved(Stat),
     Changed,
     Failed,
 }
 
 impl Engine {
-    /// Withholds every present name of these photos, under one journal entry and one sync of each folder.
+    /// Withholds every present name of these photos, under one journal entry and one sync of each folder. Those of
+    /// which not every name went.
     pub(super) fn withhold(
         &mut self,
         moment: &Moment<'_>,
-        rows: &[&PhotoRow],
+        due: &[(&PhotoRow, Judged)],
         passed: &mut Passed,
-    ) -> Result<(), PhotosError> {
-        let sidecars = self.find_sidecars(rows)?;
-        let files: Vec<&FileRow> = rows
+    ) -> Result<BTreeSet<PhotoId>, PhotosError> {
+        let sidecars = self.find_sidecars(due.iter().map(|(row, _)| *row))?;
+        let mut waiting: Vec<&FileRow> = due
             .iter()
-            .flat_map(|row| row.in_state(FileState::Present))
+            .flat_map(|(row, _)| row.in_state(FileState::Present))
             .chain(&sidecars)
             .collect();
         // Vaults by what can be told beforehand; a rename may still say otherwise, and then the next is tried.
         let mut choices: HashMap<(RelPath, u64), Vec<RelPath>> = HashMap::new();
-        let mut waiting = files;
         let mut problems: HashMap<PhotoId, String> = HashMap::new();
+        let mut unclear = BTreeSet::new();
         let mut names: Vec<RelPath> = Vec::new();
         for attempt in 0.. {
             let mut intended = Vec::new();
@@ -75,53 +78,52 @@ impl Engine {
                 break;
             }
             self.intend(moment, &intended)?;
-            let outcomes: Vec<(Intended<'_>, Result<Moved, MoveError>)> = intended
-                .into_iter()
-                .map(|i| {
-                    let moved = self.move_in(&i);
-                    (i, moved)
-                })
-                .collect();
-            Moved::sync(outcomes.iter().filter_map(|(_, moved)| moved.as_ref().ok()))?;
+            let mut mover = Mover::new(&self.vaults);
             let mut done = Vec::new();
-            for (intended, moved) in outcomes {
-                let path = &intended.file.path;
-                let outcome = match moved {
-                    Ok(moved) => {
-                        names.push(path.clone());
-                        Outcome::Moved(moved)
+            for intended in intended {
+                let file = intended.file;
+                let outcome = match mover.move_in(file, &intended.vault, &intended.name) {
+                    Ok(stat) => {
+                        names.push(file.path.clone());
+                        Outcome::Moved(stat)
                     }
                     Err(MoveError::Changed) => {
-                        passed.relook.insert(path.clone());
+                        passed.relook.insert(file.path.clone());
+                        unclear.insert(file.photo);
                         Outcome::Changed
                     }
                     Err(MoveError::OtherFileSystem) => {
-                        waiting.push(intended.file);
+                        waiting.push(file);
                         Outcome::Failed
                     }
                     Err(MoveError::Io(error)) => {
-                        let problem = format!("`{path}`: {error}");
-                        problems.insert(intended.file.photo, problem);
+                        let problem = format!("`{}`: {error}", file.path);
+                        problems.insert(file.photo, problem);
                         Outcome::Failed
                     }
                 };
                 done.push((intended, outcome));
             }
-            self.withheld(moment, rows, &done)?;
+            mover.sync()?;
+            self.withheld(moment, due, &done)?;
         }
+        unclear.extend(problems.keys());
         for (photo, problem) in problems {
             self.incomplete(moment, photo, Stage::Withheld, problem)?;
         }
         if !names.is_empty() {
             passed.jobs.push(Job::Thumbnails(names));
         }
-        Ok(())
+        Ok(unclear)
     }
 
     fn intend(&self, moment: &Moment<'_>, intended: &[Intended<'_>]) -> Result<(), PhotosError> {
         self.commit(Write::WithholdBegun, |tx| {
+            let vaults: BTreeSet<&RelPath> = intended.iter().map(|i| &i.vault).collect();
+            for vault in vaults {
+                catalogue::vault_note(tx.sql(), vault)?;
+            }
             for i in intended {
-                catalogue::vault_note(tx.sql(), &i.vault)?;
                 let entry = ("withhold", i.file.photo, Some(i.file.id));
                 let at = moment.now.at;
                 journal(
@@ -136,42 +138,30 @@ impl Engine {
         })
     }
 
-    fn move_in(&self, intended: &Intended<'_>) -> Result<Moved, MoveError> {
-        let vault = self.vaults.open(&intended.vault)?;
-        let file = intended.file;
-        vault::move_in(
-            self.tree(),
-            &file.path,
-            &file.identity,
-            vault,
-            &intended.name,
-        )
-    }
-
     fn withheld(
         &self,
         moment: &Moment<'_>,
-        rows: &[&PhotoRow],
+        due: &[(&PhotoRow, Judged)],
         done: &[(Intended<'_>, Outcome)],
     ) -> Result<(), PhotosError> {
         self.commit(Write::Withheld, |tx| {
             let sql = tx.sql();
+            let mut close = sql.prepare_cached("DELETE FROM photo_journal WHERE file = ?1")?;
             for (intended, outcome) in done {
                 let file = intended.file;
-                sql.execute("DELETE FROM photo_journal WHERE file = ?1", [file.id])?;
+                close.execute([file.id])?;
                 match outcome {
-                    Outcome::Moved(moved) => {
+                    Outcome::Moved(stat) => {
                         let place = (&intended.vault, intended.name.as_os_str());
-                        file_vaulted(sql, file.id, place, &moved.stat)?;
-                        tell_other_links(tx, file, moved.stat.links, moment.now.at)?;
+                        file_vaulted(sql, file.id, place, stat)?;
+                        tell_other_links(tx, file, stat.links, moment.now.at)?;
                     }
                     Outcome::Changed => catalogue::file_forget(sql, file.id)?,
                     Outcome::Failed => {}
                 }
             }
-            for row in rows {
-                let why = self.judged.get(&row.id).and_then(|judged| judged.why);
-                let cause = why.map(|due| due.cause);
+            for (row, judged) in due {
+                let cause = judged.why.map(|due| due.cause);
                 stage_withheld(tx, row.id, cause, moment.now.at)?;
             }
             Ok(())
@@ -245,11 +235,9 @@ impl Engine {
     pub(super) fn drop_plain(
         &mut self,
         moment: &Moment<'_>,
-        photo: PhotoId,
+        row: &PhotoRow,
     ) -> Result<(), PhotosError> {
-        let Some(row) = self.ledger.read(|sql| catalogue::photo(sql, photo))? else {
-            return Ok(());
-        };
+        let photo = row.id;
         let mut inodes: Vec<(u64, u64)> = row
             .in_state(FileState::Dropped)
             .map(|f| (f.identity.dev, f.identity.ino))
@@ -309,19 +297,19 @@ pub(super) fn journal(
     detail: Option<&str>,
     at: Timestamp,
 ) -> Result<(), PhotosError> {
-    sql.execute(
+    sql.prepare_cached(
         "INSERT INTO photo_journal (act, photo, file, vault, name, detail, begun_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        params![
-            act,
-            photo.to_string(),
-            file,
-            vault.map(RelPath::as_bytes),
-            name,
-            detail,
-            at.to_string()
-        ],
-    )?;
+    )?
+    .execute(params![
+        act,
+        photo.to_string(),
+        file,
+        vault.map(RelPath::as_bytes),
+        name,
+        detail,
+        at.to_string()
+    ])?;
     Ok(())
 }
 
@@ -331,11 +319,11 @@ pub(super) fn file_vaulted(
     (vault, name): (&RelPath, &OsStr),
     stat: &Stat,
 ) -> Result<(), PhotosError> {
-    sql.execute(
+    sql.prepare_cached(
         "UPDATE photo_file SET state = 'vaulted', vault = ?2, vault_name = ?3, mode = ?4, uid = ?5, gid = ?6
          WHERE id = ?1",
-        params![id, vault.as_bytes(), name_bytes(name), stat.mode, stat.uid, stat.gid],
-    )?;
+    )?
+    .execute(params![id, vault.as_bytes(), name_bytes(name), stat.mode, stat.uid, stat.gid])?;
     Ok(())
 }
 
@@ -373,6 +361,9 @@ fn tell_other_links(
     links: u64,
     at: Timestamp,
 ) -> Result<(), PhotosError> {
+    if links <= 1 {
+        return Ok(());
+    }
     let (first, known): (i64, i64) = tx.sql().query_row(
         "SELECT min(id), count(*) FROM photo_file
          WHERE photo = ?1 AND dev = ?2 AND ino = ?3 AND state IN ('present', 'vaulted')",
@@ -429,12 +420,14 @@ pub(super) fn stage_withheld(
     cause: Option<nestwarden_policy_schema::consent::Cause>,
     at: Timestamp,
 ) -> Result<(), PhotosError> {
-    let changed = tx.sql().execute(
-        "UPDATE photo SET stage = 'withheld', withheld_at = ?2 WHERE id = ?1 AND stage = 'live'
-            AND NOT EXISTS (SELECT 1 FROM photo_file WHERE photo = ?1 AND state = 'present' AND part = 'photo')
-            AND EXISTS (SELECT 1 FROM photo_file WHERE photo = ?1 AND state = 'vaulted' AND part = 'photo')",
-        [photo.to_string(), at.to_string()],
-    )?;
+    let changed = tx
+        .sql()
+        .prepare_cached(
+            "UPDATE photo SET stage = 'withheld', withheld_at = ?2 WHERE id = ?1 AND stage = 'live'
+                AND NOT EXISTS (SELECT 1 FROM photo_file WHERE photo = ?1 AND state = 'present' AND part = 'photo')
+                AND EXISTS (SELECT 1 FROM photo_file WHERE photo = ?1 AND state = 'vaulted' AND part = 'photo')",
+        )?
+        .execute([photo.to_string(), at.to_string()])?;
     if changed > 0 {
         let event = EventBody::PhotoStage {
             photo,

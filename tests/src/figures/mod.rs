@@ -3,6 +3,7 @@
 mod consent;
 mod exec;
 mod footprint;
+mod photos;
 pub mod sample;
 
 use anyhow::Result;
@@ -23,6 +24,9 @@ pub struct FiguresArguments {
     /// Rounds of each measurement.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(10..=110))]
     rounds: u16,
+    /// Far fewer photos, to see that it works.
+    #[arg(long)]
+    quick: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -33,6 +37,8 @@ enum Name {
     Exec,
     /// Memory of the agent and the server at rest.
     Footprint,
+    /// Many photos: the first scan, and thousands that lapse together. Takes a quarter of an hour and 12 GB.
+    Photos,
 }
 
 #[derive(Serialize)]
@@ -41,7 +47,7 @@ struct Figures {
 }
 
 pub fn run(arguments: &FiguresArguments) -> Result<ExitCode> {
-    let all = [Name::Consent, Name::Exec, Name::Footprint];
+    let all = [Name::Consent, Name::Exec, Name::Footprint, Name::Photos];
     let names = if arguments.names.is_empty() {
         &all[..]
     } else {
@@ -54,6 +60,11 @@ pub fn run(arguments: &FiguresArguments) -> Result<ExitCode> {
             Name::Consent => consent::measure(rounds)?,
             Name::Exec => exec::measure(rounds)?,
             Name::Footprint => footprint::measure()?,
+            Name::Photos => photos::measure(if arguments.quick {
+                photos::Size::QUICK
+            } else {
+                photos::Size::FULL
+            })?,
         });
     }
     let kept = figures.iter().all(|figure| figure.holds != Some(false));

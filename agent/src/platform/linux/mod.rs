@@ -27,6 +27,7 @@ pub mod guard_wire;
 mod guard_worker;
 mod hours;
 pub(crate) mod keystore;
+pub(crate) mod memory;
 mod network;
 pub(crate) mod notify;
 mod pam;
