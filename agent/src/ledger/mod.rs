@@ -37,6 +37,9 @@ use tokio::sync::watch;
 /// Of each connection. What it does not keep is in the kernel's memory as long as there is room.
 const CACHE_KIB: i64 = 1024;
 
+/// Statements kept ready.
+const STATEMENTS: usize = 64;
+
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A handle on the ledger; clones share it.
@@ -256,6 +259,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // The log keeps its length for the next run, which may find the disk full.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     if flags.contains(OpenFlags::SQLITE_OPEN_READ_WRITE) {

@@ -22,6 +22,7 @@ pub mod jobs;
 mod judgement;
 pub mod known;
 pub mod listing;
+mod looking;
 pub mod media;
 mod mover;
 mod outlet;
@@ -42,6 +43,7 @@ pub mod tree;
 pub mod unseal;
 pub mod vault;
 pub mod viewing;
+mod walk;
 mod watch;
 mod withhold;
 
@@ -89,6 +91,9 @@ mod seal_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod soundness;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod sweep_tests;
 #[cfg(test)]
 mod tagging_tests;
 #[cfg(test)]

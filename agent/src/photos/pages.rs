@@ -6,7 +6,8 @@ use super::record::photo_of;
 use rusqlite::{Connection, params};
 
 /// Photos in one page: their files are renamed under one journal entry and one sync of their folders.
-pub(super) const PAGE: usize = 512;
+/// Tests turn many pages over few photos.
+pub(super) const PAGE: usize = if cfg!(test) { 3 } else { 512 };
 
 /// Which photos a walk passes by. The destroyed are never among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

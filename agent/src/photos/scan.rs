@@ -2,14 +2,14 @@
 //! before its root was looked after only the beginning is read. What is seen is handed on a batch at a time.
 
 use super::hash::{ContentKey, Head, Stop};
-use super::known::{Known, Last, Vaulted};
+use super::known::{Known, Last};
 use super::media::{HEAD_BYTES, Media};
 use super::roots::{Root, RootKind, Roots};
 use super::tree::{self, Identity, Kind, RelPath, Stat, Tree};
+use super::walk::{is_absence, walk};
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::id::PhotoId;
 use rustix::fd::OwnedFd;
-use rustix::io::Errno;
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -95,8 +95,6 @@ struct Elsewhere {
     content: Option<Digest>,
 }
 
-/// Folders deeper than this are reported as unreadable.
-const MAX_DEPTH: usize = 64;
 /// Links told of.
 const MAX_LINKS: usize = 100;
 /// Paths told of that could not be read.
@@ -106,7 +104,7 @@ const MAX_ELSEWHERE: usize = 20_000;
 /// Files remembered as being no photos.
 const MAX_IGNORED: usize = 200_000;
 /// Sightings handed on at once.
-const BATCH: usize = 256;
+const BATCH: usize = if cfg!(test) { 2 } else { 256 };
 
 /// One scan, on its way.
 struct Pass<'a> {
@@ -513,76 +511,4 @@ fn is_missing(
         }
         Err(error) => is_absence(&error),
     }
-}
-
-pub(super) type Visit<'a> = &'a mut dyn FnMut(&OwnedFd, &RelPath, &Stat) -> io::Result<()>;
-
-/// Visits everything beneath `top` that is no folder; what could not be read is returned. Ends early only if `visit` does.
-pub(super) fn walk(
-    tree: &Tree,
-    (roots, root): (&Roots, &Root),
-    top: &RelPath,
-    vaults: &Vaulted,
-    visit: Visit<'_>,
-) -> io::Result<Vec<(RelPath, String)>> {
-    let mut unreadable = Vec::new();
-    let mut waiting = vec![top.clone()];
-    let mut device = None;
-    while let Some(at) = waiting.pop() {
-        let depth = at.as_path().components().count();
-        if depth > top.as_path().components().count() + MAX_DEPTH {
-            unreadable.push((at, format!("lies more than {MAX_DEPTH} folders deep")));
-            continue;
-        }
-        let dir = match tree.dir(&at) {
-            Ok(dir) => dir,
-            Err(error) => {
-                // A folder that has gone since it was listed has nothing in it; the top of a root has to be there.
-                if !is_absence(&error) || at == *top {
-                    unreadable.push((at, error.to_string()));
-                }
-                continue;
-            }
-        };
-        let stat = tree::stat_open(&dir).map(|stat| stat.identity).ok();
-        let is_vault = stat.is_some_and(|at| vaults.contains(&(at.dev, at.ino)));
-        // What is mounted in a home is a place of its own, and may be one that never answers.
-        let device = *device.get_or_insert(stat.map(|at| at.dev));
-        let is_mount = root.kind == RootKind::Elsewhere && stat.map(|at| at.dev) != device;
-        if is_vault || is_mount || roots.is_other(&at, root) {
-            continue;
-        }
-        let names = match tree::each_name(&dir) {
-            Ok(names) => names,
-            Err(error) => {
-                unreadable.push((at, error.to_string()));
-                continue;
-            }
-        };
-        for name in names {
-            let name = match name {
-                Ok(name) => name,
-                Err(error) => {
-                    unreadable.push((at.clone(), error.to_string()));
-                    break;
-                }
-            };
-            let Some(path) = at.join(&name) else { continue };
-            match tree::stat(&dir, &name) {
-                Ok(stat) if stat.kind == Kind::Dir => waiting.push(path),
-                Ok(stat) => visit(&dir, &path, &stat)?,
-                Err(error) if is_absence(&error) => {}
-                Err(error) => unreadable.push((path, error.to_string())),
-            }
-        }
-    }
-    Ok(unreadable)
-}
-
-/// Whether a path leads nowhere, a link or a file in the way of a folder included.
-pub(super) fn is_absence(error: &io::Error) -> bool {
-    let errno = Errno::from_io_error(error);
-    [Errno::NOENT, Errno::NOTDIR, Errno::LOOP]
-        .into_iter()
-        .any(|absence| errno == Some(absence))
 }

@@ -3,8 +3,8 @@
 use super::hash::{ContentKey, Stop};
 use super::known::Vaulted;
 use super::roots::{RootKind, Roots};
-use super::scan::{is_absence, walk};
 use super::tree::{self, Identity, Kind, RelPath, Tree};
+use super::walk::{is_absence, walk};
 use nestwarden_policy_schema::bytes::Digest;
 use std::io;
 

@@ -20,9 +20,9 @@ use nestwarden_policy_schema::policy::{Mode, PhotosPolicy};
 use std::collections::BTreeSet;
 
 /// Slow acts under way or waiting to be, beyond which no more are handed out.
-const MOST_BUSY: usize = 24;
+pub(super) const MOST_BUSY: usize = if cfg!(test) { 2 } else { 24 };
 /// And from which on there are more.
-const FEW_BUSY: usize = 12;
+const FEW_BUSY: usize = MOST_BUSY / 2;
 
 /// Where a pass over everything has got to. Places are the catalogue's own, after which it goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,15 +4,14 @@
 use super::engine::{Engine, Moment, Passed, Scope};
 use super::error::PhotosError;
 use super::handle::{PhotosHandle, Reply, Request};
-use super::hash::{ContentKey, Stop};
+use super::hash::Stop;
 use super::jobs::{Done, Job};
 use super::listing::Watchfulness;
-use super::outlet::Outlet;
+use super::looking::Scanned;
 use super::roots::Roots;
-use super::scan::{Batch, Report, Scanner, Unread};
+use super::scan::{Batch, Scanner, Unread};
 use super::session::{self, Session};
 use super::sweep::Progress;
-use super::tree::RelPath;
 use super::unseal::{UnsealRefusal, Unsealer};
 use super::watch::Watch;
 use crate::clock::TrustedClock;
@@ -24,7 +23,6 @@ use nestwarden_policy_schema::control::{ControlName, Outcome};
 use nestwarden_policy_schema::envelope::VerifiedBundle;
 use nestwarden_policy_schema::id::{DeviceId, PhotoId, SessionId};
 use std::collections::{BTreeSet, VecDeque};
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -41,7 +39,7 @@ pub struct PhotosContext {
 }
 
 /// Everything is looked at this often, whatever was heard.
-const RESCAN_EVERY: Duration = Duration::from_mins(10);
+pub(super) const RESCAN_EVERY: Duration = Duration::from_mins(10);
 /// And judged this often, for what changes without anybody telling: how old the hold list is.
 const JUDGE_EVERY: Duration = Duration::from_mins(5);
 /// After a failure of the ledger or the disk.
@@ -49,8 +47,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 const QUEUE: usize = 64;
 /// Jobs under way at once; of those that take long, one.
 const MAX_JOBS: usize = 2;
-/// How often roots are resolved again when they change while they are being resolved.
-const MAX_RESOLVES: u32 = 10;
 
 pub(super) enum Arrived {
     Seen(Box<Batch>, oneshot::Sender<Unread>),
@@ -65,28 +61,19 @@ pub(super) struct Behind(bool);
 /// Whether a job was one of those that take long.
 pub(super) struct Long(bool);
 
-pub(super) struct Scanned {
-    scanner: Scanner,
-    report: io::Result<Report>,
-    /// Of everything, in the roots of these patterns.
-    full: Option<BTreeSet<String>>,
-    /// A hold kept it from looking.
-    frozen: bool,
-}
-
 /// The task, ready to run.
 pub struct PhotosTask {
     pub(super) context: PhotosContext,
     engine: Arc<Mutex<Engine>>,
     requests: mpsc::Receiver<Request>,
     pub(super) open: watch::Sender<Option<SessionId>>,
-    arrivals: (mpsc::Sender<Arrived>, mpsc::Receiver<Arrived>),
-    watch: Watch,
-    scanner: Option<Scanner>,
-    scan_stop: Arc<Stop>,
-    roots: Roots,
-    patterns: BTreeSet<String>,
-    watched: Watchfulness,
+    pub(super) arrivals: (mpsc::Sender<Arrived>, mpsc::Receiver<Arrived>),
+    pub(super) watch: Watch,
+    pub(super) scanner: Option<Scanner>,
+    pub(super) scan_stop: Arc<Stop>,
+    pub(super) roots: Roots,
+    pub(super) patterns: BTreeSet<String>,
+    pub(super) watched: Watchfulness,
     jobs: VecDeque<Job>,
     jobs_running: usize,
     long_job_running: bool,
@@ -100,7 +87,7 @@ pub struct PhotosTask {
     next_change: Option<jiff::Timestamp>,
     /// By the boot clock.
     retry_at: Option<Duration>,
-    rescan_at: Duration,
+    pub(super) rescan_at: Duration,
     judge_at: Duration,
 }
 
@@ -290,106 +277,6 @@ impl PhotosTask {
         self.watch.add(passed.relook);
     }
 
-    /// Begins a scan if there is reason to and none is under way.
-    async fn scan(
-        &mut self,
-        bundle: &Arc<VerifiedBundle>,
-        since_boot: Duration,
-    ) -> Result<(), PhotosError> {
-        if self.scanner.is_none() {
-            return Ok(());
-        }
-        let paths = self.watch.take_ready(since_boot);
-        let more = |path: &RelPath| {
-            self.roots.of(path).is_none()
-                && path
-                    .parent()
-                    .is_some_and(|dir| self.roots.watch_for_more.contains(&dir))
-        };
-        if paths.iter().any(more) {
-            // A root, or a folder on the way to one, came or went.
-            self.scan_everything = true;
-        }
-        if !self.scan_everything && paths.is_empty() {
-            return Ok(());
-        }
-        let everything = std::mem::take(&mut self.scan_everything);
-        let patterns = self.patterns.clone();
-        let known = self
-            .with_engine(bundle, {
-                let patterns = patterns.clone();
-                move |engine, moment| {
-                    engine.roots_begun(&patterns)?;
-                    let roots = everything.then(|| Roots::resolve(engine.tree(), &patterns));
-                    Ok((engine.known(moment)?, roots, Arc::clone(engine.tree())))
-                }
-            })
-            .await?;
-        let (known, roots, tree) = known;
-        if let Some(mut roots) = roots {
-            self.rescan_at = since_boot + RESCAN_EVERY;
-            self.scanning.append(&mut self.asked);
-            // Watched, and anew, before it is scanned: what comes in between is heard of.
-            self.watch.forget();
-            for _ in 0..MAX_RESOLVES {
-                self.watched.problems = self.watch.follow(&roots);
-                // A folder that was made before its parent was watched has not been heard of.
-                let (tree, patterns) = (Arc::clone(&tree), patterns.clone());
-                let now = self
-                    .blocking(move |_| Ok(Roots::resolve(&tree, &patterns)))
-                    .await?;
-                if now == std::mem::replace(&mut roots, now.clone()) {
-                    break;
-                }
-            }
-            if known.everything_frozen {
-                let frozen =
-                    "a hold freezes this tablet: nothing in the capture roots is looked at";
-                self.watched.problems.push(frozen.to_owned());
-            }
-            self.watched.roots = roots.captures().count();
-            let problems = roots.problems.iter();
-            self.watched
-                .problems
-                .extend(problems.map(|(path, e)| format!("`{path}`: {e}")));
-            self.roots = roots;
-        }
-        let roots = self.roots.clone();
-        let key = ContentKey::new(&bundle.bundle().photo_hash_key);
-        let arrivals = self.arrivals.0.clone();
-        let stop = Arc::clone(&self.scan_stop);
-        let Some(mut scanner) = self.scanner.take() else {
-            return Ok(());
-        };
-        let frozen = known.everything_frozen;
-        let full = everything.then_some(patterns);
-        let mut outlet = Outlet::new(arrivals.clone());
-        let work = tokio::task::spawn_blocking(move || {
-            let sink = &mut |batch| outlet.hand_on(batch);
-            let report = if everything {
-                scanner.full(&tree, &roots, &known, (&key, &stop), sink)
-            } else {
-                scanner.paths(&tree, &roots, &paths, &known, (&key, &stop), sink)
-            };
-            (scanner, report)
-        });
-        tokio::spawn(async move {
-            // Something that went badly wrong in a scan must not end all scanning.
-            let (scanner, report) = work
-                .await
-                .unwrap_or_else(|e| (Scanner::default(), Err(io::Error::other(e))));
-            let arrived = Arrived::Scanned(Box::new(Scanned {
-                scanner,
-                report,
-                full,
-                frozen,
-            }));
-            // Nobody listens any more when the task has ended.
-            let _ = arrivals.send(arrived).await;
-        });
-        Ok(())
-    }
-
     /// Begins what may be under way at once.
     fn work(&mut self) {
         while self.jobs_running < MAX_JOBS {
@@ -484,59 +371,10 @@ impl PhotosTask {
                     .await;
             }
         };
-        self.scanner = Some(scanned.scanner);
-        let Some(bundle) = self.context.ledger.bundle() else {
-            return Ok(());
-        };
-        let report = scanned.report?;
-        let unreadable: Vec<String> = report
-            .unreadable
-            .iter()
-            .map(|(path, error)| format!("`{path}`: {error}"))
-            .collect();
-        let links = report.links.iter();
-        let links = links.map(|path| format!("`{path}` is a link, and links are not followed"));
-        let complete = scanned.full.is_some() && unreadable.is_empty() && !scanned.frozen;
-        let known = &mut self.watched.problems;
-        let new = unreadable
-            .into_iter()
-            .chain(links)
-            .filter(|problem| !known.contains(problem));
-        let new: Vec<String> = new.collect();
-        known.extend(new);
-        let is_full = scanned.full.is_some();
-        if let Some(patterns) = scanned.full.filter(|_| complete) {
-            let done = move |engine: &mut Engine, _: &Moment<'_>| engine.roots_done(&patterns);
-            self.with_engine(&bundle, done).await?;
-        }
-        self.watched.scanned |= is_full;
-        self.report(&bundle).await?;
-        if is_full {
-            self.answer_after_scan().await?;
-        }
-        Ok(())
+        self.scanned(scanned).await
     }
 
-    /// Takes over a batch of what a scan sees, and holds it to its verdict at once.
-    async fn seen(
-        &mut self,
-        batch: Batch,
-        reply: oneshot::Sender<Unread>,
-    ) -> Result<(), PhotosError> {
-        let Some(bundle) = self.context.ledger.bundle() else {
-            return Ok(());
-        };
-        let absorb = move |engine: &mut Engine, moment: &Moment<'_>| engine.absorb(moment, batch);
-        let (touched, unread) = self.with_engine(&bundle, absorb).await?;
-        // Without an answer the scan ends, and everything is looked at again.
-        let _ = reply.send(unread);
-        if touched.is_empty() {
-            return Ok(());
-        }
-        self.pass(&bundle, Scope::Only(touched)).await
-    }
-
-    async fn report(&self, bundle: &Arc<VerifiedBundle>) -> Result<(), PhotosError> {
+    pub(super) async fn report(&self, bundle: &Arc<VerifiedBundle>) -> Result<(), PhotosError> {
         let (board, watched) = (self.context.board.clone(), self.watched.clone());
         self.with_engine(bundle, move |engine, moment| {
             let outcome = engine.outcome(moment, &watched)?;

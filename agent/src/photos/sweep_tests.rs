@@ -1,0 +1,125 @@
+//! Many photos: page by page, few slow acts at once, and a newer word between two pages.
+
+use super::engine::{Passed, Scope};
+use super::pages::PAGE;
+use super::sweep::{MOST_BUSY, Progress};
+use super::testing::{Tablet, child, jpeg};
+use nestwarden_policy_schema::consent::{ConsentState, Stage};
+use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
+use std::collections::BTreeSet;
+
+const MANY: u8 = 11;
+
+fn many_of_one() -> Tablet {
+    let mut tablet = Tablet::new();
+    for seed in 0..MANY {
+        tablet.write(&format!("{seed:02}.jpg"), &jpeg(seed));
+    }
+    tablet.look();
+    for listing in tablet.list() {
+        tablet.tag(listing.id, &[1]);
+    }
+    tablet
+}
+
+#[test]
+fn a_hold_that_arrives_in_the_middle_of_a_batch_stops_the_rest() {
+    let mut tablet = many_of_one();
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    let step = |tablet: &mut Tablet| {
+        tablet.with(|engine, moment| engine.sweep_on(moment).map(|(_, progress)| progress))
+    };
+    tablet.with(super::engine::Engine::sweep_begin).unwrap();
+    assert_eq!(step(&mut tablet).unwrap(), Progress::GoesOn);
+    assert_eq!(tablet.pictures().len(), usize::from(MANY) - PAGE);
+    let scope = HoldScope::Child { child: child(1) };
+    tablet.hold(scope, HoldCategory::Safeguarding);
+    tablet.settle();
+    // What was withheld stays, and nothing goes further.
+    assert_eq!(tablet.pictures().len(), usize::from(MANY) - PAGE);
+    assert!(
+        tablet
+            .list()
+            .iter()
+            .all(|l| l.held && l.stage <= Stage::Withheld)
+    );
+    tablet.release_holds();
+    tablet.settle();
+    assert!(tablet.list().iter().all(|l| l.stage == Stage::Sealed));
+    tablet.assert_sound();
+}
+
+#[test]
+fn all_are_withheld_first_and_few_are_sealed_at_once() {
+    let mut tablet = many_of_one();
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    let seals = |passed: &Passed| passed.jobs.iter().filter(|j| j.photo().is_some()).count();
+    let mut passed = tablet
+        .with(|engine, moment| engine.pass(moment, &Scope::All))
+        .unwrap();
+    assert!(tablet.pictures().is_empty());
+    assert_eq!(tablet.stages()[&Stage::Withheld], u64::from(MANY));
+    let vaults = tablet.engine.as_ref().unwrap().vaults();
+    let mut under_way = seals(&passed);
+    let mut sealed = 0;
+    while let Some(job) = passed.jobs.pop() {
+        assert!(under_way <= MOST_BUSY, "{under_way}");
+        let Some(photo) = job.photo() else { continue };
+        let done = job.run(&vaults);
+        let again = tablet.with(|engine, moment| engine.finish(moment, done));
+        assert_eq!(again.unwrap(), BTreeSet::from([photo]));
+        let more = tablet
+            .with(|engine, moment| engine.pass(moment, &Scope::Only(BTreeSet::from([photo]))))
+            .unwrap();
+        sealed += 1;
+        under_way = under_way - 1 + seals(&more);
+        passed.jobs.extend(more.jobs);
+    }
+    assert_eq!(sealed, MANY, "the rest follows by itself");
+    tablet.assert_sound();
+}
+
+#[test]
+fn what_is_said_late_of_one_photo_is_not_forgotten_while_many_others_wait() {
+    let mut tablet = Tablet::new();
+    for seed in 0..MANY {
+        tablet.write(&format!("{seed:02}.jpg"), &jpeg(seed));
+    }
+    tablet.look();
+    let ids: Vec<_> = tablet.list().iter().map(|l| l.id).collect();
+    for id in &ids[1..] {
+        tablet.tag(*id, &[1]);
+    }
+    tablet.tag(ids[0], &[2]);
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    let mut passed = tablet
+        .with(|engine, moment| engine.pass(moment, &Scope::All))
+        .unwrap();
+    // The sweep is past it, and every place among the slow acts is taken.
+    let tags = super::listing::Tags {
+        tagging: nestwarden_policy_schema::consent::Tagging::Complete,
+        confirmed: BTreeSet::from([child(1), child(2)]),
+        unregistered_person: false,
+        care_record: false,
+    };
+    let late = tablet
+        .with(|engine, moment| {
+            let tagged = engine.tag(moment, ids[0], &tags)?;
+            engine.pass(moment, &Scope::Only(tagged))
+        })
+        .unwrap();
+    passed.jobs.extend(late.jobs);
+    let vaults = tablet.engine.as_ref().unwrap().vaults();
+    while let Some(job) = passed.jobs.pop() {
+        let done = job.run(&vaults);
+        let more = tablet
+            .with(|engine, moment| {
+                let again = engine.finish(moment, done)?;
+                engine.pass(moment, &Scope::Only(again))
+            })
+            .unwrap();
+        passed.jobs.extend(more.jobs);
+    }
+    assert!(tablet.list().iter().all(|l| l.stage == Stage::Sealed));
+    tablet.assert_sound();
+}

@@ -1,0 +1,83 @@
+//! Visits the files beneath a folder, folder by folder.
+
+use super::known::Vaulted;
+use super::roots::{Root, RootKind, Roots};
+use super::tree::{self, Kind, RelPath, Stat, Tree};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use std::io;
+
+/// Folders deeper than this are reported as unreadable.
+const MAX_DEPTH: usize = 64;
+
+pub(super) type Visit<'a> = &'a mut dyn FnMut(&OwnedFd, &RelPath, &Stat) -> io::Result<()>;
+
+/// Visits everything beneath `top` that is no folder; what could not be read is returned. Ends early only if `visit` does.
+pub(super) fn walk(
+    tree: &Tree,
+    (roots, root): (&Roots, &Root),
+    top: &RelPath,
+    vaults: &Vaulted,
+    visit: Visit<'_>,
+) -> io::Result<Vec<(RelPath, String)>> {
+    let mut unreadable = Vec::new();
+    let mut waiting = vec![top.clone()];
+    let mut device = None;
+    while let Some(at) = waiting.pop() {
+        let depth = at.as_path().components().count();
+        if depth > top.as_path().components().count() + MAX_DEPTH {
+            unreadable.push((at, format!("lies more than {MAX_DEPTH} folders deep")));
+            continue;
+        }
+        let dir = match tree.dir(&at) {
+            Ok(dir) => dir,
+            Err(error) => {
+                // A folder that has gone since it was listed has nothing in it; the top of a root has to be there.
+                if !is_absence(&error) || at == *top {
+                    unreadable.push((at, error.to_string()));
+                }
+                continue;
+            }
+        };
+        let stat = tree::stat_open(&dir).map(|stat| stat.identity).ok();
+        let is_vault = stat.is_some_and(|at| vaults.contains(&(at.dev, at.ino)));
+        // What is mounted in a home is a place of its own, and may be one that never answers.
+        let device = *device.get_or_insert(stat.map(|at| at.dev));
+        let is_mount = root.kind == RootKind::Elsewhere && stat.map(|at| at.dev) != device;
+        if is_vault || is_mount || roots.is_other(&at, root) {
+            continue;
+        }
+        let names = match tree::each_name(&dir) {
+            Ok(names) => names,
+            Err(error) => {
+                unreadable.push((at, error.to_string()));
+                continue;
+            }
+        };
+        for name in names {
+            let name = match name {
+                Ok(name) => name,
+                Err(error) => {
+                    unreadable.push((at.clone(), error.to_string()));
+                    break;
+                }
+            };
+            let Some(path) = at.join(&name) else { continue };
+            match tree::stat(&dir, &name) {
+                Ok(stat) if stat.kind == Kind::Dir => waiting.push(path),
+                Ok(stat) => visit(&dir, &path, &stat)?,
+                Err(error) if is_absence(&error) => {}
+                Err(error) => unreadable.push((path, error.to_string())),
+            }
+        }
+    }
+    Ok(unreadable)
+}
+
+/// Whether a path leads nowhere, a link or a file in the way of a folder included.
+pub(super) fn is_absence(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    [Errno::NOENT, Errno::NOTDIR, Errno::LOOP]
+        .into_iter()
+        .any(|absence| errno == Some(absence))
+}
