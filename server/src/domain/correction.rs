@@ -142,3 +142,6 @@ impl Judge {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

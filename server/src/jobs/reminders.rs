@@ -63,3 +63,6 @@ impl ReminderJob {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,7 +71,9 @@ pub(super) struct Office {
 impl Office {
     /// A setting of its own in `dir`, with one tablet enrolled.
     pub(super) fn open(dir: &Path, device: DeviceId, public_key: &[u8], now: Timestamp) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        // A thread of its own, so that what the database's connections do afterwards is done between two questions.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
