@@ -302,7 +302,7 @@ fn kept(fleet: &Fleet) -> anyhow::Result<BTreeMap<String, Kept>> {
 fn every_photo_is_in_one_place_and_whole(fleet: &Fleet, deeds: &Deeds) {
     let tablet = &fleet.tablets[0];
     let root = tablet.root_dir();
-    let ids = ids_by_content(fleet);
+    let ids = ids_by_content(fleet, deeds);
     let kept = kept(fleet).unwrap();
     for (photo, children) in &deeds.tagged {
         assert!(children.is_subset(&kept[photo].children), "a name was lost");
@@ -318,7 +318,7 @@ fn every_photo_is_in_one_place_and_whole(fleet: &Fleet, deeds: &Deeds) {
         .map(|path| age::decrypt(&recovery, &fs::read(path).unwrap()).unwrap())
         .collect();
     for taken in &deeds.taken {
-        let photo = &kept[&ids[&taken.content]];
+        let photo = &kept[&ids[taken.content.as_slice()]];
         let copies: BTreeSet<PathBuf> =
             evidence::copies(root, &taken.content).into_iter().collect();
         let names: BTreeSet<PathBuf> = taken.names.iter().cloned().collect();
@@ -360,30 +360,38 @@ fn every_photo_is_in_one_place_and_whole(fleet: &Fleet, deeds: &Deeds) {
     }
 }
 
-/// The photo of each content, by the hash that the catalogue keeps.
-fn ids_by_content(fleet: &Fleet) -> BTreeMap<Vec<u8>, String> {
+/// The photo of each content: by the hash that the catalogue keeps of what it read whole, by name where it did not yet.
+fn ids_by_content<'a>(fleet: &Fleet, deeds: &'a Deeds) -> BTreeMap<&'a [u8], String> {
     let tablet = &fleet.tablets[0];
     let ledger = Ledger::open(&Paths::new(tablet.root_dir())).unwrap();
     let bundle = ledger.bundle().unwrap();
     let key = ContentKey::new(&bundle.bundle().photo_hash_key);
     let rows = tablet
         .ledger()
-        .texts("SELECT lower(hex(keyed_hash)) || ' ' || id FROM photo")
+        .texts("SELECT lower(hex(keyed_hash)) || ' ' || id FROM photo WHERE keyed_hash <> x''")
         .unwrap();
-    let mut ids = BTreeMap::new();
+    let mut by_hash = BTreeMap::new();
     for row in rows {
         let (hash, id) = row.split_once(' ').unwrap();
-        let twice = ids.insert(hash.to_owned(), id.to_owned());
+        let twice = by_hash.insert(hash.to_owned(), id.to_owned());
         assert_eq!(twice, None, "one content is two photos");
     }
-    let contents = (0..=3 * ids.len() as u64 + 3).map(content);
-    let by_content = contents.filter_map(|content| {
-        let (hash, _) = key.hash(&mut content.as_slice(), &Stop::default()).unwrap();
-        Some((content, ids.remove(&hash.to_string())?))
+    let of_each = deeds.taken.iter().map(|taken| {
+        let mut content = taken.content.as_slice();
+        let (hash, _) = key.hash(&mut content, &Stop::default()).unwrap();
+        let named = || tablet.known_photo_id(&taken.names[0]).unwrap();
+        let id = by_hash.remove(&hash.to_string()).or_else(named).unwrap();
+        (taken.content.as_slice(), id)
     });
-    let by_content = by_content.collect();
-    assert!(ids.is_empty(), "photos that nobody took: {ids:?}");
-    by_content
+    let of_each: BTreeMap<&[u8], String> = of_each.collect();
+    assert!(by_hash.is_empty(), "photos that nobody took: {by_hash:?}");
+    let different: BTreeSet<&String> = of_each.values().collect();
+    assert_eq!(
+        different.len(),
+        deeds.taken.len(),
+        "two contents are one photo"
+    );
+    of_each
 }
 
 /// No half of a photo in the folders, and nothing in a vault that the catalogue does not have there.

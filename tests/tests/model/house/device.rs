@@ -185,11 +185,15 @@ impl Device {
         let tree = Arc::clone(self.engine.as_ref().unwrap().tree());
         let roots = Roots::resolve(&tree, &patterns);
         let stop = Stop::default();
-        let report = self.scanner.full(&tree, &roots, &known, &key, &stop);
+        let mut scanner = std::mem::take(&mut self.scanner);
+        let report = scanner.full(&tree, &roots, &known, (&key, &stop), &mut |batch| {
+            let absorbed = self.with(|engine, moment| engine.absorb(moment, batch));
+            Ok(absorbed.unwrap().1)
+        });
+        self.scanner = scanner;
         let report = report.unwrap();
         assert!(report.unreadable.is_empty(), "{:?}", report.unreadable);
-        self.with(|engine, moment| {
-            engine.absorb(moment, &report).unwrap();
+        self.with(|engine, _| {
             engine.roots_done(&patterns).unwrap();
         });
     }
