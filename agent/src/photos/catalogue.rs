@@ -112,6 +112,7 @@ impl PhotoRow {
             found_at_enrolment: self.found_month.is_some(),
             uploaded_at: self.uploaded_at,
             sealed_at: self.sealed_at,
+            tagged_at: self.tagged_at.max(self.corrected_at),
         }
     }
 

@@ -5,6 +5,7 @@ mod loss;
 pub mod record;
 pub mod register;
 pub mod subjects;
+mod tighten;
 pub mod verdict;
 
 pub use record::{ConsentRecord, ConsentSource, ConsentStanding, ConsentState, GivenBy, Method};

@@ -35,6 +35,9 @@ pub struct PhotoFacts {
     /// When it was sealed; graces before destruction run from here.
     #[serde(default)]
     pub sealed_at: Option<Timestamp>,
+    /// When it was last said who is in it. The time to object for somebody's sake runs from no earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tagged_at: Option<Timestamp>,
 }
 
 /// The time as the tablet can vouch for it.
@@ -75,6 +78,27 @@ pub enum Cause {
     MaximumAge,
     /// The tablet has been without the server for too long, or its clock is in doubt.
     Lease,
+}
+
+impl Cause {
+    /// Whether somebody said that the child it is for the sake of is in the photo.
+    pub const fn rests_on_names(self) -> bool {
+        match self {
+            Self::Withdrawn
+            | Self::Expired
+            | Self::NoConsent
+            | Self::NoCommonPurpose
+            | Self::Restricted
+            | Self::Left => true,
+            Self::PossibleChild
+            | Self::NotOnRegister
+            | Self::UnregisteredPerson
+            | Self::Untagged
+            | Self::Uploaded
+            | Self::MaximumAge
+            | Self::Lease => false,
+        }
+    }
 }
 
 /// One stage of the lifecycle, when it is due, and why.
@@ -321,7 +345,9 @@ impl Inquiry<'_> {
                 grounds
                     .iter()
                     .filter_map(|g| {
-                        let from = g.seal_at.filter(|at| *at <= self.now.at)?.max(sealed_at);
+                        let seal_at = g.seal_at.filter(|at| *at <= self.now.at)?;
+                        let named_at = self.photo.tagged_at.filter(|_| g.cause.rests_on_names());
+                        let from = named_at.max(Some(seal_at.max(sealed_at)))?;
                         Some(g.due(g.destroy?.after(self.calendar, from)))
                     })
                     .min_by_key(|due| (due.at, due.cause))

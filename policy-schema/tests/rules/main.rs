@@ -14,6 +14,7 @@ mod death;
 mod exported;
 mod golden;
 mod lapses;
+mod late;
 mod lifecycle;
 mod merge;
 mod model;

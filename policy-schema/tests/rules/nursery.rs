@@ -170,6 +170,7 @@ pub(crate) fn example(child_1: ChildEntry) -> Example {
             found_at_enrolment: false,
             uploaded_at: None,
             sealed_at: None,
+            tagged_at: None,
         },
         children: BTreeMap::from([(child(1), child_1)]),
         holds: Vec::new(),

@@ -84,17 +84,23 @@ impl Judge {
         self.setups.get(&device)
     }
 
-    /// What is known of a photo, with a manager's word where the tablet told nothing since. `None`: it never told.
+    /// What is known of a photo, with a manager's word where the tablet told nothing since. Once it is out of use, what the
+    /// tablet tells adds to what was known, and only a manager's word takes anything back. `None`: it never told.
     pub fn facts(&self, row: &PhotoRow) -> Option<PhotoFacts> {
-        let mut facts = row.facts.clone()?;
+        let told = row.facts.as_ref()?;
+        let floor = row.floor.as_ref().map(|floor| &floor.facts);
+        let mut facts = floor.unwrap_or(told).clone();
+        let told_since = |word: &TagCorrection| row.facts_at.is_some_and(|at| at > word.decided_at);
         let corrected = self.corrections.get(&(row.device, row.photo));
-        if let Some(word) = corrected
-            && row.facts_at.is_none_or(|at| at <= word.decided_at)
-        {
+        if let Some(word) = corrected.filter(|word| floor.is_some() || !told_since(word)) {
+            facts.tagged_at = facts.tagged_at.max(Some(word.decided_at));
             facts.subjects.tagging = word.tagging;
             facts.subjects.confirmed.clone_from(&word.confirmed);
             facts.subjects.unregistered_person = word.unregistered_person;
             facts.care_record = word.care_record;
+            if told_since(word) {
+                facts = facts.tightened_by(told);
+            }
         }
         Some(facts)
     }

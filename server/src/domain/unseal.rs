@@ -97,11 +97,13 @@ pub async fn answer(
         refused(storage, device, photo, "Stanzas", now).await?;
         return Err(UnsealError::Stanzas);
     };
+    let known = row.floor.map(|floor| floor.facts).or(row.facts);
+    let sealed_at = known.map(|facts| facts.sealed_at);
     let unsealing = Unsealing {
         device,
         photo,
         stanza: opened.stanza,
-        sealed_at: row.facts.and_then(|facts| facts.sealed_at),
+        sealed_at: sealed_at.flatten(),
         at: now,
     };
     let audit = entry(device, photo, "photo.key_given", &format!("{word:?}"), now);

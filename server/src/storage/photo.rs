@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use nestwarden_policy_schema::consent::{Cause, PhotoFacts, Purpose, Stage};
 use nestwarden_policy_schema::id::{DeviceId, PhotoId};
 use nestwarden_policy_schema::receipt::Receipt;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,9 @@ pub struct PhotoRow {
     pub facts: Option<PhotoFacts>,
     /// When the tablet told these facts, by its trusted time.
     pub facts_at: Option<Timestamp>,
+    /// While it is out of use for the sake of a confirmed child, or sealed and not opened by us: everything said of it
+    /// since, the strictest of each.
+    pub floor: Option<Floor>,
     pub stage: Stage,
     /// `None`: it never changed.
     pub stage_at: Option<Timestamp>,
@@ -28,6 +32,12 @@ pub struct PhotoRow {
     pub usable_before: Option<BTreeSet<Purpose>>,
     /// The last event that said anything about it.
     pub seq: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Floor {
+    pub facts: PhotoFacts,
+    pub sealed: bool,
 }
 
 /// A stage that the tablet could not carry out yet.
@@ -46,6 +56,7 @@ impl PhotoRow {
             media: None,
             facts: None,
             facts_at: None,
+            floor: None,
             stage: Stage::Live,
             stage_at: None,
             cause: None,

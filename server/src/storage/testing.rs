@@ -241,6 +241,7 @@ pub(crate) fn known(
         found_at_enrolment: false,
         uploaded_at: None,
         sealed_at: None,
+        tagged_at: None,
     };
     EventBody::PhotoKnown {
         media: "image/jpeg".to_owned(),

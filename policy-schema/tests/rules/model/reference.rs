@@ -176,7 +176,9 @@ impl<'a> Reference<'a> {
         for child in self.confirmed() {
             if self.left_long_ago(child) {
                 rows.push(Row {
-                    gone: self.days_since_sealed(self.pack_offered_until(child).unwrap()),
+                    gone: self.days_since_sealed(
+                        self.pack_offered_until(child).max(self.named_at()).unwrap(),
+                    ),
                     by_time: true,
                     ..gone_at_once(Cause::Left)
                 });
@@ -252,7 +254,7 @@ impl<'a> Reference<'a> {
             Cause::NoCommonPurpose,
         ] {
             rows.push(Row {
-                gone: self.opening_days_since_sealed(lost.unwrap_or(i64::MIN)),
+                gone: self.opening_days_since_sealed(lost.max(self.named_at()).unwrap_or(i64::MIN)),
                 by_time,
                 ..gone_at_once(cause)
             });
@@ -443,6 +445,13 @@ impl<'a> Reference<'a> {
     fn lease_over(&self) -> i64 {
         let days = self.told.policy().lease_opening_days;
         self.days.after_opening_days(self.clock.contact, days)
+    }
+
+    /// Nobody could object for the sake of a child before it was said who is in the photo.
+    fn named_at(&self) -> Option<i64> {
+        let mut said = self.told.on_tablet().iter().rev();
+        said.find(|said| matches!(said.fact, Fact::Tagged { .. }))
+            .map(|said| said.at)
     }
 
     fn opening_days_since_sealed(&self, since: i64) -> bool {

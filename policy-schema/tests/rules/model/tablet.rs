@@ -59,6 +59,7 @@ impl Tablet {
                 found_at_enrolment: history.found_at_enrolment,
                 uploaded_at: None,
                 sealed_at: None,
+                tagged_at: None,
             },
             register: register(&told),
             holds: holds(&told),
@@ -145,6 +146,7 @@ impl Tablet {
                 photo.subjects.tagging = *tagging;
                 photo.subjects.confirmed = children(*confirmed);
                 photo.subjects.unregistered_person = *stranger;
+                photo.tagged_at = Some(instant(self.now));
             }
             Fact::CareRecord(is) => photo.care_record = *is,
             Fact::Uploaded => photo.uploaded_at = photo.uploaded_at.or(Some(instant(self.now))),

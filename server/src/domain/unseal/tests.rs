@@ -8,7 +8,7 @@ use crate::storage::{RegisterChange, Role};
 use age::Recipient as _;
 use age_core::format::FileKey;
 use nestwarden_policy_schema::bytes::Base64;
-use nestwarden_policy_schema::consent::{ConsentState, Purpose, Tagging};
+use nestwarden_policy_schema::consent::{Cause, ConsentState, Purpose, Stage, Tagging};
 use nestwarden_policy_schema::device_api::UnsealStanza;
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
@@ -161,6 +161,96 @@ async fn a_key_is_given_once_consent_came_back_and_not_before() {
         world.log().await[0],
         r#"photo.key_given {"why":"Register"}"#
     );
+}
+
+fn staged(to: Stage, cause: Option<Cause>) -> EventBody {
+    EventBody::PhotoStage {
+        photo: photo_id(1),
+        from: Stage::Withheld,
+        to,
+        cause,
+        observed_only: false,
+    }
+}
+
+fn says(world: &World, children: &[u128], tagging: Tagging) -> EventBody {
+    known(world.tablet.id, 1, children, tagging)
+}
+
+fn sealed_at(mut body: EventBody, minutes: i64) -> EventBody {
+    if let EventBody::PhotoKnown { facts, .. } = &mut body {
+        facts.sealed_at = Some(now() + SignedDuration::from_mins(minutes));
+    }
+    body
+}
+
+#[tokio::test]
+async fn no_word_of_a_tablet_opens_what_is_sealed() {
+    let mut world = World::new().await;
+    let header = world.header([7; 16]);
+    world
+        .tells(staged(Stage::Withheld, Some(Cause::Withdrawn)))
+        .await;
+    for before_sealing in [true, false] {
+        let mut found = says(&world, &[1], Tagging::Complete);
+        let mut cared_for = says(&world, &[1], Tagging::Complete);
+        if let EventBody::PhotoKnown { facts, .. } = &mut found {
+            facts.found_at_enrolment = true;
+        }
+        if let EventBody::PhotoKnown { facts, .. } = &mut cared_for {
+            facts.care_record = true;
+        }
+        for body in [
+            says(&world, &[], Tagging::NoChild),
+            says(&world, &[2], Tagging::Complete),
+            staged(Stage::Live, None),
+            says(&world, &[], Tagging::NoChild),
+            found,
+            cared_for,
+        ] {
+            if before_sealing && matches!(body, EventBody::PhotoStage { .. }) {
+                continue;
+            }
+            world.tells(body).await;
+            assert_eq!(world.asks(1, &header).await, Err("StaysSealed".to_owned()));
+        }
+        let stage = staged(Stage::Sealed, Some(Cause::Withdrawn));
+        world.tells(stage).await;
+        let told = says(&world, &[1], Tagging::Complete);
+        world.tells(sealed_at(told, 3)).await;
+    }
+    // A manager may say that nobody is in it.
+    let by = somebody("M", Role::Manager);
+    let nobody = crate::domain::correction::WhoIsIn::NoChild;
+    let storage = &world.test.storage;
+    crate::domain::correction::correct(storage, photo_id(1), &nobody, &by, later())
+        .await
+        .unwrap();
+    assert_eq!(world.asks(1, &header).await, Ok(vec![7; 16]));
+    // Opened by us: what the tablet says of it counts again.
+    world.tells(staged(Stage::Live, None)).await;
+    let row = world.test.storage.photo_find(world.tablet.id, photo_id(1));
+    assert_eq!(row.await.unwrap().unwrap().floor, None);
+}
+
+#[tokio::test]
+async fn what_a_tablet_adds_to_a_sealed_photo_counts() {
+    let mut world = World::new().await;
+    let header = world.header([7; 16]);
+    world
+        .tells(staged(Stage::Sealed, Some(Cause::Withdrawn)))
+        .await;
+    world.answer_of_parent(ConsentState::Given, 5).await;
+    world.tells(says(&world, &[1, 2], Tagging::Complete)).await;
+    // The second is on no register.
+    let known = world.test.storage.photo_find(world.tablet.id, photo_id(1));
+    let floor = known.await.unwrap().unwrap().floor.unwrap();
+    assert_eq!(floor.facts.subjects.confirmed.len(), 2);
+    world.tells(says(&world, &[1], Tagging::Complete)).await;
+    let known = world.test.storage.photo_find(world.tablet.id, photo_id(1));
+    let floor = known.await.unwrap().unwrap().floor.unwrap();
+    assert_eq!(floor.facts.subjects.confirmed.len(), 2);
+    assert!(world.asks(1, &header).await.is_ok(), "sealed for neither");
 }
 
 #[tokio::test]

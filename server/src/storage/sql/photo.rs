@@ -2,19 +2,20 @@
 
 use super::value::{json, number, optional_text, optional_time, parsed, stored, text, to_json};
 use super::{SqlStorage, begin, commit, failed};
-use crate::storage::photo::{Incomplete, PhotoRow, PhotoStore};
+use crate::storage::photo::{Floor, Incomplete, PhotoRow, PhotoStore};
 use crate::storage::{Answer, StorageError};
 use jiff::Timestamp;
-use nestwarden_policy_schema::consent::{Cause, Stage};
+use nestwarden_policy_schema::consent::{Cause, PhotoFacts, Stage};
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::id::{DeviceId, PhotoId};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
 const WHAT: &str = "a photo";
 const NAME: &str = "photos";
 /// Grows with every change of what is read from an event.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// A photo with what it was usable for when it was last judged.
 const SELECT: &str = "SELECT p.*, u.usable FROM photos p LEFT JOIN photo_uses u \
     ON u.setting_id = p.setting_id AND u.device_id = p.device_id AND u.photo_id = p.photo_id \
@@ -43,14 +44,26 @@ fn word<T: DeserializeOwned>(text: String) -> Result<T, StorageError> {
     })
 }
 
+/// As the column `facts` has it.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    #[serde(flatten)]
+    facts: PhotoFacts,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    floor: Option<Floor>,
+}
+
 fn photo(row: &SqliteRow) -> Result<PhotoRow, StorageError> {
     let problem = optional_text(row, "incomplete", WHAT)?.unwrap_or_default();
     let cause = optional_text(row, "cause", WHAT)?;
+    let told: Option<Told> = optional_json(row, "facts")?;
+    let (facts, floor) = told.map_or((None, None), |told| (Some(told.facts), told.floor));
     Ok(PhotoRow {
         device: parsed(row, "device_id", WHAT)?,
         photo: parsed(row, "photo_id", WHAT)?,
         media: optional_text(row, "media", WHAT)?,
-        facts: optional_json(row, "facts")?,
+        facts,
+        floor,
         facts_at: optional_time(row, "facts_at", WHAT)?,
         stage: word(text(row, "stage", WHAT)?)?,
         stage_at: optional_time(row, "stage_at", WHAT)?,
@@ -114,7 +127,7 @@ pub(super) fn about(body: &EventBody) -> Option<PhotoId> {
 }
 
 /// What one event changes in what is known of its photo.
-fn told(row: &mut PhotoRow, seq: u64, at: Timestamp, body: EventBody) {
+fn told(row: &mut PhotoRow, seq: u64, at: Timestamp, body: EventBody, opened: Opened) {
     let short = |text: String| text.chars().take(MAX_TEXT_CHARS).collect::<String>();
     row.seq = seq;
     match body {
@@ -123,6 +136,14 @@ fn told(row: &mut PhotoRow, seq: u64, at: Timestamp, body: EventBody) {
             // Whose it is comes from the certificate, never from a body.
             facts.device = row.device;
             row.media = Some(short(media));
+            if let Some(floor) = &mut row.floor {
+                floor.facts = floor.facts.tightened_by(&facts);
+            } else if row.stage >= Stage::Sealed {
+                row.floor = Some(Floor {
+                    facts: (*facts).clone(),
+                    sealed: true,
+                });
+            }
             row.facts = Some(*facts);
             row.facts_at = Some(at);
         }
@@ -132,6 +153,7 @@ fn told(row: &mut PhotoRow, seq: u64, at: Timestamp, body: EventBody) {
             observed_only: false,
             ..
         } => {
+            floor(row, to, cause, opened);
             row.stage = to;
             row.stage_at = Some(at);
             row.cause = cause;
@@ -177,6 +199,53 @@ fn told(row: &mut PhotoRow, seq: u64, at: Timestamp, body: EventBody) {
     }
 }
 
+/// A tablet that says it opened a sealed photo is believed where we gave it the key.
+fn floor(row: &mut PhotoRow, to: Stage, cause: Option<Cause>, opened: Opened) {
+    let stands = |floor: &Floor| match to {
+        Stage::Live => floor.sealed && opened == Opened::No,
+        Stage::Withheld => !floor.sealed || opened == Opened::No,
+        Stage::Sealed | Stage::Destroyed => true,
+    };
+    row.floor = row.floor.take().filter(stands);
+    let sealed = to >= Stage::Sealed;
+    let locked = sealed || (to == Stage::Withheld && cause.is_some_and(Cause::rests_on_names));
+    if let Some(floor) = &mut row.floor {
+        floor.sealed |= sealed;
+    } else if locked && let Some(facts) = row.facts.clone() {
+        row.floor = Some(Floor { facts, sealed });
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opened {
+    Yes,
+    No,
+}
+
+/// Whether the tablet was given the key of the file the photo was sealed to.
+async fn opened(
+    tx: &mut SqliteConnection,
+    setting: &str,
+    row: &PhotoRow,
+) -> Result<Opened, StorageError> {
+    let Some(floor) = row.floor.as_ref().filter(|floor| floor.sealed) else {
+        return Ok(Opened::No);
+    };
+    let sealed_at = floor.facts.sealed_at.map(|at| at.to_string());
+    let found = sqlx::query(
+        "SELECT 1 FROM unsealed_files WHERE setting_id = $1 AND device_id = $2 AND photo_id = $3 \
+         AND sealed_at = $4",
+    )
+    .bind(setting)
+    .bind(row.device.to_string())
+    .bind(row.photo.to_string())
+    .bind(sealed_at.unwrap_or_default())
+    .fetch_optional(tx)
+    .await
+    .map_err(failed("find whether a sealed photo was opened"))?;
+    Ok(found.map_or(Opened::No, |_| Opened::Yes))
+}
+
 /// Reads one event that was kept in the same transaction; whether it was about a photo. Bodies that cannot be read stay in the log and say nothing here.
 pub(super) async fn read(
     tx: &mut SqliteConnection,
@@ -195,14 +264,19 @@ pub(super) async fn read(
     let mut row = find(&mut *tx, setting, device, id)
         .await?
         .unwrap_or_else(|| PhotoRow::new(device, id));
-    told(&mut row, seq, at, body);
+    let opened = opened(tx, setting, &row).await?;
+    told(&mut row, seq, at, body, opened);
     put(tx, setting, &row).await?;
     Ok(true)
 }
 
 async fn put(tx: &mut SqliteConnection, setting: &str, row: &PhotoRow) -> Result<(), StorageError> {
     let micros = |at: Option<Timestamp>| at.map(Timestamp::as_microsecond);
-    let facts = row.facts.as_ref().map(|f| to_json(f, WHAT)).transpose()?;
+    let told = row.facts.clone().map(|facts| Told {
+        facts,
+        floor: row.floor.clone(),
+    });
+    let facts = told.as_ref().map(|told| to_json(told, WHAT)).transpose()?;
     let receipt = row.receipt.as_ref().map(|r| to_json(r, WHAT)).transpose()?;
     let cause = row.cause.map(|c| to_json(&c, WHAT)).transpose()?;
     let incomplete = row.incomplete.as_ref();
