@@ -205,6 +205,7 @@ fn refused(error: &PhotosError) -> Answer {
         PhotosError::NoSuchPhoto(_) => "no_such_photo",
         PhotosError::NoSuchChild(_) => "no_such_child",
         PhotosError::TagsLoosened(_) => "tags_loosened",
+        PhotosError::Sealed(_) => "sealed",
         PhotosError::NotShown(_) => "not_shown",
         PhotosError::SessionOpen(_) => "session_open",
         PhotosError::NoSession => "no_session",

@@ -117,6 +117,7 @@ pub(super) fn trouble(trouble: &Trouble) -> Answer {
                 PhotosError::NoSuchPhoto(_) | PhotosError::NotShown(_) => StatusCode::NOT_FOUND,
                 PhotosError::NoSuchChild(_)
                 | PhotosError::TagsLoosened(_)
+                | PhotosError::Sealed(_)
                 | PhotosError::SessionOpen(_)
                 | PhotosError::NoSession
                 | PhotosError::NoBundle => StatusCode::CONFLICT,

@@ -189,6 +189,9 @@ pub(super) fn problem(error: &PhotosError) -> &'static str {
         PhotosError::TagsLoosened(_) => {
             "Somebody already said who is in this photo. Names can be added here; only the manager can take one back."
         }
+        PhotosError::Sealed(_) => {
+            "This photo is sealed. Only the manager can say that nobody else is in it."
+        }
         PhotosError::NoSuchPhoto(_) => "That photo is no longer on this tablet.",
         PhotosError::NotShown(_) => "That photo cannot be shown.",
         PhotosError::NoSuchChild(_) => {

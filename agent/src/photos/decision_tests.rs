@@ -1,10 +1,12 @@
 //! What a manager decides, and what the server is told of photos.
 
+use super::listing::Watchfulness;
 use super::testing::{Tablet, child, jpeg};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::consent::{
     ConsentState, FoundDecision, FoundPhotos, PhotoFacts, Stage, TagCorrection, Tagging,
 };
+use nestwarden_policy_schema::control::Outcome;
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::generation::Generation;
 use nestwarden_policy_schema::id::PhotoId;
@@ -171,4 +173,58 @@ fn photos_found_after_the_decision_wait_for_another() {
     next_bundle(&mut tablet);
     tablet.settle();
     assert!(tablet.only().found_at_enrolment);
+}
+
+#[test]
+fn a_found_photo_that_somebody_tags_is_a_photo_like_any_other() {
+    let mut tablet = with_one_found();
+    tablet.set_consent(1, ConsentState::Refused);
+    let id = tablet.only().id;
+    tablet.tag(id, &[1]);
+    let listed = tablet.only();
+    assert!(!listed.found_at_enrolment);
+    assert_eq!(listed.captured_at, tablet.now.at);
+    assert_eq!(listed.stage, Stage::Sealed, "she refused");
+    let told = known(&tablet);
+    assert_eq!(told[0].subjects.confirmed, BTreeSet::from([child(1)]));
+    assert!(!told[0].found_at_enrolment);
+}
+
+#[test]
+fn what_was_found_is_never_compliant_until_somebody_decided() {
+    let mut tablet = with_one_found();
+    let waits = |tablet: &mut Tablet| {
+        let watched = Watchfulness {
+            scanned: true,
+            roots: 1,
+            problems: Vec::new(),
+        };
+        let outcome = tablet
+            .with(|engine, moment| engine.outcome(moment, &watched))
+            .unwrap();
+        if let Outcome::Unknown { error } = outcome {
+            return Some(error);
+        }
+        assert_eq!(outcome, Outcome::Compliant);
+        None
+    };
+    let says = waits(&mut tablet).unwrap();
+    assert!(
+        says.starts_with("1 photo found at enrolment waits"),
+        "{says}"
+    );
+    let decide = |tablet: &mut Tablet, hours| {
+        tablet.bundle.found_photos = Some(FoundPhotos {
+            decision: FoundDecision::Leave,
+            decided_at: tablet.now.at - SignedDuration::from_hours(hours),
+        });
+    };
+    decide(&mut tablet, 2);
+    assert!(waits(&mut tablet).is_some(), "decided before it was found");
+    decide(&mut tablet, 0);
+    assert_eq!(waits(&mut tablet), None);
+    tablet.bundle.found_photos = None;
+    let id = tablet.only().id;
+    tablet.tag(id, &[1]);
+    assert_eq!(waits(&mut tablet), None);
 }

@@ -22,6 +22,10 @@ pub enum PhotosError {
         "somebody already said who is in photo {0}; more names can be added here, but none taken away. If that was a mistake, leave the photo as it is and tell the manager"
     )]
     TagsLoosened(nestwarden_policy_schema::id::PhotoId),
+    #[error(
+        "photo {0} is sealed: a name can be added to it here, but only the manager can say that nobody else is in it (`nestwarden-server photo correct`)"
+    )]
+    Sealed(nestwarden_policy_schema::id::PhotoId),
     /// Frozen by a hold, sealed, or gone.
     #[error("photo {0} is not shown on this tablet")]
     NotShown(nestwarden_policy_schema::id::PhotoId),

@@ -6,6 +6,7 @@ use super::engine::{Engine, Moment};
 use super::error::PhotosError;
 use super::facts;
 use super::fault::Write;
+use super::found;
 use super::judgement::Judged;
 use super::session::{self, Session};
 use crate::ledger::LedgerTx;
@@ -102,6 +103,14 @@ impl Tags {
     }
 }
 
+impl Tags {
+    /// Whether those who may be in it, because nobody had said, would no longer count.
+    fn say_that_nobody_else_is_in(&self, row: &PhotoRow) -> bool {
+        let others_may_be = |tagging| matches!(tagging, Tagging::Untagged | Tagging::Partial);
+        others_may_be(row.subjects.tagging) && !others_may_be(self.tagging)
+    }
+}
+
 /// How well the roots are being looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Watchfulness {
@@ -191,7 +200,10 @@ impl Engine {
         if more > 0 {
             lines.push(format!("and {more} more"));
         }
-        Ok(outcome(policy.mode, lines, watched))
+        let decision = moment.bundle.found_photos.as_ref();
+        let waiting = self.ledger.read(|sql| found::undecided(sql, decision))?;
+        let waiting = (waiting > 0).then(|| found::waits(waiting));
+        Ok(outcome(policy.mode, lines, waiting, watched))
     }
 
     /// Takes over who is in a photo, and in what belongs with it: the photos the caller has to pass over again.
@@ -212,11 +224,19 @@ impl Engine {
             if tags.take_back(&row) {
                 return Err(PhotosError::TagsLoosened(photo));
             }
+            if row.stage == Stage::Sealed && tags.say_that_nobody_else_is_in(&row) {
+                return Err(PhotosError::Sealed(photo));
+            }
             let others = companion::others(tx.sql(), &row)?;
             let mut tagged = BTreeSet::from([photo]);
+            found::take_up(tx, moment, &row)?;
             self.take_over_tags(tx, photo, tags, moment.now.at)?;
             for other in others {
                 let joined = tags.joined(&other);
+                if other.stage == Stage::Sealed && joined.say_that_nobody_else_is_in(&other) {
+                    continue;
+                }
+                found::take_up(tx, moment, &other)?;
                 self.take_over_tags(tx, other.id, &joined, moment.now.at)?;
                 tagged.insert(other.id);
             }
@@ -301,8 +321,14 @@ impl Engine {
     }
 }
 
-fn outcome(mode: Mode, lines: Vec<String>, watched: &Watchfulness) -> Outcome {
+fn outcome(
+    mode: Mode,
+    mut lines: Vec<String>,
+    waiting: Option<String>,
+    watched: &Watchfulness,
+) -> Outcome {
     if mode == Mode::Observe {
+        lines.extend(waiting);
         return Outcome::Observed {
             would_change: lines,
         };
@@ -313,6 +339,7 @@ fn outcome(mode: Mode, lines: Vec<String>, watched: &Watchfulness) -> Outcome {
     if unseen > 0 {
         problems.push(format!("and {unseen} more"));
     }
+    problems.extend(waiting);
     let error = (!problems.is_empty()).then(|| problems.join("; "));
     if !lines.is_empty() {
         Outcome::Drifted {

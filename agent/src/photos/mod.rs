@@ -15,6 +15,7 @@ pub mod error;
 mod facts;
 mod fault;
 mod finish;
+mod found;
 mod hand_out;
 mod handle;
 pub mod hash;

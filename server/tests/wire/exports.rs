@@ -151,6 +151,7 @@ fn known(tablet: &Tablet, number: u128, confirmed: Vec<ChildId>) -> EventBody {
         found_at_enrolment: false,
         uploaded_at: None,
         sealed_at: None,
+        tagged_at: None,
     };
     EventBody::PhotoKnown {
         media: "image/jpeg".to_owned(),
