@@ -210,6 +210,11 @@ fn refused(error: &PhotosError) -> Answer {
         PhotosError::SessionOpen(_) => "session_open",
         PhotosError::NoSession => "no_session",
         PhotosError::NoBundle => "no_bundle",
+        PhotosError::NoRequest(_) => "no_request",
+        PhotosError::ReviewNotBegun => "review_not_begun",
+        PhotosError::ReviewFinished => "review_finished",
+        PhotosError::ReviewUnfinished(_) => "review_unfinished",
+        PhotosError::TooManyIncluded { .. } => "too_many_included",
         PhotosError::TaskEnded => "photos_unavailable",
         PhotosError::Ledger(_) | PhotosError::Damaged(_) | PhotosError::Io(_) => "failed",
     };

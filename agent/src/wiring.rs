@@ -8,6 +8,7 @@ use crate::ledger::{self, Ledger, LedgerError, TakenUp};
 use crate::local_api::{LocalApi, StatusSource};
 use crate::page::Page;
 use crate::paths::Paths;
+use crate::photos::sending::{Sender, SendingTask};
 use crate::photos::{
     PhotosContext, PhotosError, PhotosHandle, PhotosTask, UnsealRefusal, Unsealer,
 };
@@ -22,7 +23,9 @@ use crate::reconcile::pulse::Pulse;
 use crate::reconcile::task::Reconciler;
 use crate::settings::Settings;
 use crate::status::Status;
-use crate::sync::{Connection, InventorySource, ServerNames, SyncContext, SyncError, SyncState};
+use crate::sync::{
+    Ciphertext, Connection, InventorySource, ServerNames, SyncContext, SyncError, SyncState,
+};
 use crate::{VERSION, control, time_zone_data};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
@@ -80,13 +83,14 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
     }
     let board = OutcomeBoard::open(ledger.clone(), clock.now().at)?;
     let connection = Arc::new(Connection::new(store, ledger.clone()));
+    let (unsealer, sender) = (unsealer(&connection), sender(&connection));
     let (photos, photos_task) = PhotosTask::open(PhotosContext {
         ledger: ledger.clone(),
         clock: clock.clone(),
         paths: paths.clone(),
         board: board.clone(),
         device_id: identity.enrolment.device,
-        unsealer: unsealer(&connection),
+        unsealer: Arc::clone(&unsealer),
     })?;
     let shared = Shared {
         ledger: ledger.clone(),
@@ -113,7 +117,21 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         photos.clone(),
     )
     .context("failed to open the local socket")?;
-    let page = Page::bind(&paths, &settings, photos.clone(), names).await;
+    let page = Page::bind(
+        &paths,
+        &settings,
+        photos.clone(),
+        names,
+        Arc::clone(&unsealer),
+    )
+    .await;
+    let sending = SendingTask {
+        photos: photos.clone(),
+        ledger: ledger.clone(),
+        clock: clock.clone(),
+        unsealer,
+        sender,
+    };
     let mut enforcers = platform::enforcers(&paths);
     let refusals = enforcers.apps.take_refusals();
     let pulse = Pulse::default();
@@ -132,6 +150,10 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
     parts.spawn(named(
         "photos",
         until_handed_back(photos_task.run(), shared.handing_back.subscribe()),
+    ));
+    parts.spawn(named(
+        "sending of reviewed photos",
+        until_handed_back(sending.run(), shared.handing_back.subscribe()),
     ));
     parts.spawn(named("reconciler", reconciler.run()));
     parts.spawn(named("server connection", crate::sync::run(sync)));
@@ -431,6 +453,25 @@ fn unsealer(connection: &Arc<Connection>) -> Unsealer {
                     UnsealRefusal::NotNow(crate::whole_text(&error))
                 }
             })
+        })
+    })
+}
+
+/// The photos never know the network here either.
+fn sender(connection: &Arc<Connection>) -> Sender {
+    let connection = Arc::clone(connection);
+    Arc::new(move |upload| {
+        let connection = Arc::clone(&connection);
+        Box::pin(async move {
+            let photo = Ciphertext {
+                request: upload.request,
+                photo: upload.photo,
+                sha256: upload.sha256,
+                bytes: upload.bytes,
+                file: upload.file,
+            };
+            let sent = crate::sync::export(connection, photo).await;
+            sent.map_err(|error| crate::whole_text(&error))
         })
     })
 }

@@ -10,6 +10,7 @@ const STEPS: &[&str] = &[
     crate::photos::session::SCHEMA_PRESENT,
     include_str!("migrations/v5.sql"),
     include_str!("migrations/v6.sql"),
+    crate::photos::review::SCHEMA_REVIEW,
 ];
 
 pub(super) fn run(connection: &mut Connection) -> Result<(), LedgerError> {

@@ -16,6 +16,7 @@ use maud::Markup;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::ops::RangeInclusive;
+use zeroize::Zeroizing;
 
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 pub(super) type Answer = Response<Body>;
@@ -114,12 +115,18 @@ pub(super) fn trouble(trouble: &Trouble) -> Answer {
         Trouble::Request => (StatusCode::BAD_REQUEST, texts::REFUSED_REQUEST),
         Trouble::Photos(error) => {
             let status = match error {
-                PhotosError::NoSuchPhoto(_) | PhotosError::NotShown(_) => StatusCode::NOT_FOUND,
+                PhotosError::NoSuchPhoto(_)
+                | PhotosError::NotShown(_)
+                | PhotosError::NoRequest(_) => StatusCode::NOT_FOUND,
+                PhotosError::ReviewNotBegun => StatusCode::FORBIDDEN,
                 PhotosError::NoSuchChild(_)
                 | PhotosError::TagsLoosened(_)
                 | PhotosError::Sealed(_)
                 | PhotosError::SessionOpen(_)
                 | PhotosError::NoSession
+                | PhotosError::ReviewFinished
+                | PhotosError::ReviewUnfinished(_)
+                | PhotosError::TooManyIncluded { .. }
                 | PhotosError::NoBundle => StatusCode::CONFLICT,
                 PhotosError::Ledger(_)
                 | PhotosError::Damaged(_)
@@ -184,6 +191,23 @@ pub(super) fn file(
         set(&mut answer, CONTENT_RANGE, &said);
     }
     Ok(answer)
+}
+
+/// What is in memory only. Wiped once it was sent.
+pub(super) fn bytes(plain: Zeroizing<Vec<u8>>, kind: &str) -> Answer {
+    let body = Full::new(Bytes::from_owner(Wiped(plain))).map_err(|never| match never {});
+    let mut answer = Response::new(UnsyncBoxBody::new(body));
+    protect(&mut answer);
+    set(&mut answer, CONTENT_TYPE, kind);
+    answer
+}
+
+struct Wiped(Zeroizing<Vec<u8>>);
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 fn whole(status: StatusCode, kind: &'static str, bytes: Bytes) -> Answer {

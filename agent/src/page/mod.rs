@@ -15,13 +15,14 @@ mod texts;
 
 use crate::door::NamesDoor;
 use crate::paths::Paths;
-use crate::photos::PhotosHandle;
 use crate::photos::listing::Tags;
+use crate::photos::{PhotosHandle, Unsealer};
 use crate::settings::Settings;
 use crate::staff::Staff;
 use gate::Gate;
 use names::Names;
 use nestwarden_policy_schema::id::SessionId;
+use screens::review::Unlocked;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
@@ -43,6 +44,10 @@ struct Desk {
     names: Names,
     /// What was last said of a photo in the session, for the next one that shows the same.
     said: Mutex<Option<(SessionId, Tags)>>,
+    /// For sealed photos that are reviewed.
+    unsealer: Unsealer,
+    unlocked: Mutex<Unlocked>,
+    previews: tokio::sync::Mutex<()>,
 }
 
 impl Page {
@@ -53,6 +58,7 @@ impl Page {
         settings: &Settings,
         photos: PhotosHandle,
         names: Arc<dyn NamesDoor>,
+        unsealer: Unsealer,
     ) -> io::Result<Self> {
         let listener = match listen(settings.page_port).await {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -76,6 +82,9 @@ impl Page {
                 names: Names::new(names),
                 photos,
                 said: Mutex::default(),
+                unsealer,
+                unlocked: Mutex::default(),
+                previews: tokio::sync::Mutex::default(),
             }),
             link,
         })
@@ -106,6 +115,10 @@ impl Desk {
     fn keep_only(&self, session: Option<SessionId>) {
         self.names.keep_only(session);
         self.said().take_if(|(of, _)| Some(*of) != session);
+    }
+
+    fn unlocked(&self) -> std::sync::MutexGuard<'_, Unlocked> {
+        self.unlocked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn said(&self) -> std::sync::MutexGuard<'_, Option<(SessionId, Tags)>> {
@@ -143,6 +156,9 @@ impl Drop for LinkFile {
     }
 }
 
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod review_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod testing;

@@ -3,7 +3,7 @@
 use super::Desk;
 use super::answer::{Answer, Refusal, Trouble};
 use super::form::Form;
-use super::screens::{assets, end, here, home, names, photos, picture, sort};
+use super::screens::{assets, end, here, home, names, photos, picture, review, sort};
 use hyper::Method;
 use std::future::ready;
 use std::pin::Pin;
@@ -32,7 +32,7 @@ pub(super) struct Ask {
     pub(super) range: Option<String>,
 }
 
-pub(super) fn routes() -> [Route; 15] {
+pub(super) fn routes() -> [Route; 20] {
     use Requires::{Cookie, Token};
     let get = |path, requires, answer| Route {
         method: Method::GET,
@@ -56,6 +56,12 @@ pub(super) fn routes() -> [Route; 15] {
             Box::pin(picture::show(desk, ask))
         }),
         get("/end", Cookie, |desk, _| Box::pin(end::show(desk))),
+        get("/review", Cookie, |desk, ask| {
+            Box::pin(review::show(desk, ask))
+        }),
+        get("/review/photo", Cookie, |desk, ask| {
+            Box::pin(review::picture(desk, ask))
+        }),
         get("/style.css", Cookie, |_, _| {
             Box::pin(ready(Ok(assets::style())))
         }),
@@ -70,6 +76,13 @@ pub(super) fn routes() -> [Route; 15] {
         post("/sort", |desk, ask| Box::pin(sort::save(desk, ask))),
         post("/names", |desk, ask| Box::pin(names::ask_again(desk, ask))),
         post("/end", |desk, _| Box::pin(end::save(desk))),
+        post("/review", |desk, ask| Box::pin(review::say(desk, ask))),
+        post("/review/begin", |desk, ask| {
+            Box::pin(review::begin(desk, ask))
+        }),
+        post("/review/finish", |desk, ask| {
+            Box::pin(review::finish(desk, ask))
+        }),
     ]
 }
 

@@ -5,8 +5,8 @@ use crate::clock::TrustedClock;
 use crate::door::NamesDoor;
 use crate::ledger::Ledger;
 use crate::paths::Paths;
-use crate::photos::testing::{PICTURES, child, jpeg, policy};
-use crate::photos::{PhotosContext, PhotosHandle, PhotosTask, UnsealRefusal};
+use crate::photos::testing::{PICTURES, child, file_key, jpeg, policy};
+use crate::photos::{PhotosContext, PhotosHandle, PhotosTask, UnsealRefusal, Unsealer};
 use crate::reconcile::board::OutcomeBoard;
 use crate::settings::Settings;
 use crate::testing::{HandClock, Signer, enrolled};
@@ -18,6 +18,7 @@ use nestwarden_policy_schema::generation::Generation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -70,6 +71,8 @@ pub(super) struct Nursery {
     pub(super) bundle: Bundle,
     pub(super) host: String,
     pub(super) token: String,
+    /// Whether the server gives keys for reviews.
+    pub(super) authorises: Arc<AtomicBool>,
     signer: Signer,
     ledger: Ledger,
     _parts: tokio::task::JoinSet<()>,
@@ -124,19 +127,31 @@ impl Nursery {
         clock.confirm(clock.now().at, Duration::ZERO).unwrap();
         clock.confirm_holds(clock.now().at);
         let board = OutcomeBoard::open(ledger.clone(), clock.now().at).unwrap();
+        let release = age::x25519::Identity::generate();
+        let authorises = Arc::new(AtomicBool::new(false));
+        let unsealer: Unsealer = Arc::new({
+            let (release, authorises) = (release.clone(), Arc::clone(&authorises));
+            move |request| {
+                // As the server: only for a request that two people made.
+                let may = authorises.load(Ordering::SeqCst) && request.access.is_some();
+                let key = may.then(|| file_key(&release, &request));
+                Box::pin(async move { key.ok_or(UnsealRefusal::NotAuthorised) })
+            }
+        });
         let (photos, task) = PhotosTask::open(PhotosContext {
             ledger: ledger.clone(),
             clock,
             paths: paths.clone(),
             board,
             device_id: signer.device,
-            unsealer: Arc::new(|_| Box::pin(async { Err(UnsealRefusal::NotAuthorised) })),
+            unsealer: Arc::clone(&unsealer),
         })
         .unwrap();
         let mut bundle = signer.content(1);
         bundle.policy.photos = Some(policy());
         let key = || age::x25519::Identity::generate().to_public().to_string();
-        (bundle.release_recipient, bundle.recovery_recipient) = (key(), key());
+        bundle.release_recipient = release.to_public().to_string();
+        bundle.recovery_recipient = key();
         bundle.rooms = BTreeSet::from(["Owls".parse().unwrap()]);
         for number in 1..=3 {
             let said = entry(ConsentState::Given);
@@ -148,7 +163,7 @@ impl Nursery {
             ..Settings::read(&paths).unwrap()
         };
         let names = Arc::new(register.clone());
-        let page = Page::bind(&paths, &settings, photos.clone(), names)
+        let page = Page::bind(&paths, &settings, photos.clone(), names, unsealer)
             .await
             .unwrap();
         let link = std::fs::read_to_string(paths.page_link_path()).unwrap();
@@ -168,6 +183,7 @@ impl Nursery {
             photos,
             register,
             bundle,
+            authorises,
             signer,
             ledger,
             _parts: parts,

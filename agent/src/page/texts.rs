@@ -3,6 +3,7 @@
 use crate::photos::PhotosError;
 use crate::photos::listing::{Deadline, Listing};
 use jiff::civil::DateTime;
+use nestwarden_policy_schema::access::Reviewed;
 use nestwarden_policy_schema::consent::{Cause, RoomName, Stage};
 use std::collections::BTreeSet;
 
@@ -74,6 +75,25 @@ pub(super) const END_DONE_LEAD: &str = "Every photo says who is in it.";
 pub(super) const END_ANYWAY: &str = "End the session now";
 pub(super) const SORT_FIRST: &str = "Sort them first";
 
+pub(super) const REVIEW: &str = "Photos asked for";
+pub(super) const REVIEW_NONE: &str = "No photos are asked for.";
+pub(super) const REVIEW_OPEN: &str = "Look at this request";
+pub(super) const REVIEW_TYPE: &str = "Fingerprint from the safeguarding lead's sheet";
+pub(super) const REVIEW_TYPE_WHY: &str = "Four groups of four letters and digits. It is not shown here on purpose: the tablet compares it, so that photos can only go to whoever made the sheet.";
+pub(super) const REVIEW_BEGIN: &str = "Begin";
+pub(super) const REVIEW_DIFFERS: &str = "That is not the fingerprint of this request. Check what you typed. If it is what the sheet says, stop, and tell the safeguarding lead: nothing is shown and nothing is sent.";
+pub(super) const REVIEW_WAIT: &str =
+    "That was wrong too often. Wait ten minutes, and check the sheet with the safeguarding lead.";
+pub(super) const REVIEW_INCLUDE: &str = "Include it";
+pub(super) const REVIEW_OTHERS: &str = "Others are in it";
+pub(super) const REVIEW_NOT: &str = "Not this child";
+pub(super) const REVIEW_UNSEEN: &str =
+    "This one cannot be looked at here. Include it only if you know what is in it.";
+pub(super) const REVIEW_AGAIN: &str = "Look again";
+pub(super) const REVIEW_FINISH_LEAD: &str = "Nothing has been sent so far. What you include goes to the safeguarding lead, encrypted to the key of the sheet; nothing can be changed afterwards.";
+pub(super) const REVIEW_SENT_LEAD: &str =
+    "The rest goes when the server can be reached. You can close this page.";
+
 pub(super) const PROBLEM: &str = "That did not work";
 pub(super) const REFUSED_COOKIE: &str = "This page has to be opened from the tablet's own Photos icon. Close it and open it from there.";
 pub(super) const REFUSED_ELSEWHERE: &str = "Only this tablet's own Photos page may ask for that.";
@@ -125,6 +145,65 @@ pub(super) fn first_goes(deadline: &Deadline) -> String {
         "Unless somebody sorts them, the first goes on {}.",
         moment(deadline.at_local)
     )
+}
+
+pub(super) fn review_waits(count: usize) -> String {
+    match count {
+        1 => "1 request for photos to look through".to_owned(),
+        _ => format!("{count} requests for photos to look through"),
+    }
+}
+
+pub(super) fn review_people(asked: &str, agreed: &str) -> String {
+    format!("{asked} asked for the photos, and {agreed} agreed.")
+}
+
+pub(super) fn review_until(photos: usize, until: DateTime) -> String {
+    match photos {
+        1 => format!("1 photo, until {}", moment(until)),
+        _ => format!("{photos} photos, until {}", moment(until)),
+    }
+}
+
+pub(super) fn review_left(child: &str, left: usize) -> String {
+    format!("{child}: {left} left to look at")
+}
+
+pub(super) fn review_others(others: usize, perhaps_more: bool) -> String {
+    let known = match others {
+        0 => "Nobody said that another child is in it.".to_owned(),
+        1 => "1 other child is in it.".to_owned(),
+        _ => format!("{others} other children are in it."),
+    };
+    if perhaps_more {
+        format!("{known} There may be somebody nobody named: look closely.")
+    } else {
+        known
+    }
+}
+
+pub(super) fn reviewed(said: Reviewed) -> &'static str {
+    match said {
+        Reviewed::Include => "included",
+        Reviewed::OthersInIt => "left out: others are in it",
+        Reviewed::NotThisChild => "left out: not this child",
+    }
+}
+
+pub(super) fn review_sum(included: usize, others: usize, not: usize) -> String {
+    format!("{included} included, {others} left out for others in them, {not} of another child.")
+}
+
+pub(super) fn review_finish(included: usize) -> String {
+    match included {
+        0 => "Finish, and send none".to_owned(),
+        1 => "Finish, and send 1 photo".to_owned(),
+        _ => format!("Finish, and send {included} photos"),
+    }
+}
+
+pub(super) fn review_sent(sent: usize, included: usize) -> String {
+    format!("{sent} of {included} sent")
 }
 
 /// `Mon 7 Sep, 10:30`
@@ -199,6 +278,19 @@ pub(super) fn problem(error: &PhotosError) -> &'static str {
         }
         PhotosError::SessionOpen(_) => "A session is open already. End it first.",
         PhotosError::NoSession => "The session has ended. Start one first.",
+        PhotosError::NoRequest(_) => {
+            "That request is over, or was taken back. Nothing is sent for it."
+        }
+        PhotosError::ReviewNotBegun => {
+            "Type the fingerprint from the safeguarding lead's sheet first."
+        }
+        PhotosError::ReviewFinished => "This was finished already; what was said stands.",
+        PhotosError::ReviewUnfinished(_) => {
+            "Some photos were not looked at yet. Go through them first."
+        }
+        PhotosError::TooManyIncluded { .. } => {
+            "More photos are included than were asked for. Ask the safeguarding lead for a larger request."
+        }
         PhotosError::NoBundle => {
             "This tablet has not heard from the server yet. It needs the network once."
         }

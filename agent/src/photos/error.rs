@@ -35,6 +35,16 @@ pub enum PhotosError {
     NoSession,
     #[error("the tablet has not had its first bundle yet; it needs the server once")]
     NoBundle,
+    #[error("no request {0} is open on this tablet")]
+    NoRequest(nestwarden_policy_schema::id::AccessRequestId),
+    #[error("nobody typed the fingerprint of this request yet; begin with it")]
+    ReviewNotBegun,
+    #[error("this review was finished; what was said stands")]
+    ReviewFinished,
+    #[error("{0} photos were not looked at yet")]
+    ReviewUnfinished(usize),
+    #[error("{included} photos are included, and the request is for {most}; leave some out")]
+    TooManyIncluded { included: usize, most: usize },
     #[error("the photos task has ended; see the agent's log")]
     TaskEnded,
 }

@@ -3,7 +3,10 @@
 use super::engine::Scope;
 use super::error::PhotosError;
 use super::fault::{Write, armed};
+use super::review::Progress;
+use super::review_tests::fingerprint;
 use super::testing::{Server, Tablet, child, cut_everywhere, jpeg};
+use nestwarden_policy_schema::access::Reviewed;
 use nestwarden_policy_schema::consent::{
     ConsentState, FoundDecision, FoundPhotos, Stage, TagCorrection, Tagging,
 };
@@ -226,6 +229,49 @@ const OPERATIONS: &[Operation] = &[
             assert_eq!(tablet.only().stage, Stage::Live);
             assert_eq!(tablet.pictures()["a.jpg"], jpeg(1));
             assert!(tablet.vault().is_empty());
+        },
+    },
+    Operation {
+        name: "a review",
+        prepare: || {
+            let mut tablet = Tablet::new();
+            tablet.photo_of_one("a.jpg");
+            tablet.is_asked();
+            tablet
+        },
+        act: |tablet| {
+            let (photo, typed) = (tablet.only().id, fingerprint(&tablet.recipient()));
+            tablet.types("wrong")?;
+            tablet.types(&typed)?;
+            tablet.says(photo, Reviewed::Include)?;
+            tablet.finishes()
+        },
+        check: |tablet| {
+            // Only what somebody had finished is sent.
+            let finished = tablet.progress() == Progress::Finished;
+            assert_eq!(tablet.try_send().unwrap().len(), usize::from(finished));
+        },
+    },
+    Operation {
+        name: "sending what was reviewed",
+        prepare: || {
+            let mut tablet = Tablet::new();
+            tablet.photo_of_one("a.jpg");
+            tablet.set_consent(1, ConsentState::Withdrawn);
+            tablet.settle();
+            tablet.is_asked();
+            let (photo, typed) = (tablet.only().id, fingerprint(&tablet.recipient()));
+            tablet.types(&typed).unwrap();
+            tablet.says(photo, Reviewed::Include).unwrap();
+            tablet.finishes().unwrap();
+            tablet
+        },
+        act: |tablet| tablet.try_send().map(drop),
+        check: |tablet| {
+            let sent = tablet.try_send().unwrap();
+            assert!(sent.len() <= 1 && tablet.try_send().unwrap().is_empty());
+            assert_eq!(tablet.outbox(), 0);
+            assert_eq!(tablet.only().stage, Stage::Sealed);
         },
     },
     Operation {

@@ -3,20 +3,28 @@
 use super::catalogue;
 use super::engine::{Engine, Moment};
 use super::error::PhotosError;
+use super::hash::ContentKey;
 use super::listing::{Listing, Tags};
+use super::outbox::{Encrypted, Next, ToEncrypt, Upload};
+use super::review::{Compared, Content, Offer, Sealed};
 use super::roll::Roll;
 use super::session::Session;
 use super::viewing::{Sorting, Viewed};
 use crate::ledger::Ledger;
+use nestwarden_policy_schema::access::Reviewed;
+use nestwarden_policy_schema::bytes::Secret;
 use nestwarden_policy_schema::consent::{RoomName, Stage};
-use nestwarden_policy_schema::id::{ChildId, PhotoId, SessionId};
+use nestwarden_policy_schema::id::{AccessRequestId, ChildId, PhotoId, SessionId};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
-use tokio::sync::{mpsc, oneshot, watch};
+use std::io;
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use zeroize::Zeroizing;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, PhotosError>>;
 
-/// Reads and changes nothing.
+/// Reads, or records what no pass has to wait for.
 pub(super) type Look =
     Box<dyn FnOnce(Result<(&Engine, &Moment<'_>), PhotosError>) + Send + 'static>;
 
@@ -35,6 +43,8 @@ pub struct PhotosHandle {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) ledger: Ledger,
     pub(super) open: watch::Receiver<Option<SessionId>>,
+    /// Somebody finished a review, and there is something to send.
+    pub(super) finished: Arc<Notify>,
 }
 
 impl PhotosHandle {
@@ -124,6 +134,107 @@ impl PhotosHandle {
             .map_err(|_| PhotosError::TaskEnded)?
     }
 
+    /// Subject access requests that are open, and how far this tablet is with each.
+    pub async fn offers(&self) -> Result<Vec<Offer>, PhotosError> {
+        self.look(Engine::offers).await
+    }
+
+    pub async fn offer(&self, request: AccessRequestId) -> Result<Offer, PhotosError> {
+        self.look(move |engine, moment| engine.offer_of(moment, request))
+            .await
+    }
+
+    /// Compares the fingerprint that was typed with the request's recipient.
+    pub async fn review_begin(
+        &self,
+        request: AccessRequestId,
+        typed: String,
+    ) -> Result<Compared, PhotosError> {
+        self.look(move |engine, moment| engine.review_begin(moment, request, &typed))
+            .await
+    }
+
+    pub async fn review_say(
+        &self,
+        request: AccessRequestId,
+        photo: PhotoId,
+        reviewed: Reviewed,
+    ) -> Result<(), PhotosError> {
+        self.look(move |engine, moment| engine.review_say(moment, request, photo, reviewed))
+            .await
+    }
+
+    /// From here on what was included is sent.
+    pub async fn review_finish(&self, request: AccessRequestId) -> Result<(), PhotosError> {
+        let done = self.look(move |engine, moment| engine.review_finish(moment, request));
+        done.await?;
+        self.finished.notify_one();
+        Ok(())
+    }
+
+    /// Returns when somebody finishes a review, or did since this was last awaited.
+    pub async fn review_finished(&self) {
+        self.finished.notified().await;
+    }
+
+    /// A photo for whoever reviews it.
+    pub async fn review_view(
+        &self,
+        request: AccessRequestId,
+        photo: PhotoId,
+    ) -> Result<Content, PhotosError> {
+        self.look(move |engine, moment| engine.review_view(moment, request, photo))
+            .await
+    }
+
+    /// A sealed photo in memory, at most `most` bytes.
+    pub async fn preview(
+        &self,
+        sealed: Sealed,
+        key: Secret,
+        most: u64,
+    ) -> Result<Zeroizing<Vec<u8>>, PhotosError> {
+        let with = |engine: &Engine, moment: &Moment<'_>| {
+            let content_key = ContentKey::new(&moment.bundle.photo_hash_key);
+            Ok((engine.vaults(), content_key))
+        };
+        let (vaults, content_key) = self.look(with).await?;
+        off_the_loop(move || sealed.preview(&vaults, &key, &content_key, most)).await
+    }
+
+    pub async fn export_next(&self, skip: BTreeSet<PhotoId>) -> Result<Option<Next>, PhotosError> {
+        self.look(move |engine, moment| engine.export_next(moment, &|photo| skip.contains(&photo)))
+            .await
+    }
+
+    /// Makes the ciphertext. Takes as long as the photo is big, and keeps nothing else waiting.
+    pub async fn encrypt(
+        &self,
+        photo: ToEncrypt,
+        key: Option<Secret>,
+    ) -> Result<Encrypted, PhotosError> {
+        let vaults = self.look(|engine, _| Ok(engine.vaults())).await?;
+        off_the_loop(move || photo.encrypt(&vaults, key.as_ref())).await
+    }
+
+    pub async fn export_ready(&self, made: Encrypted) -> Result<Option<Upload>, PhotosError> {
+        self.look(move |engine, moment| engine.export_ready(moment, &made))
+            .await
+    }
+
+    pub async fn export_sent(
+        &self,
+        request: AccessRequestId,
+        photo: PhotoId,
+    ) -> Result<(), PhotosError> {
+        self.look(move |engine, _| engine.export_sent(request, photo))
+            .await
+    }
+
+    pub async fn export_tidy(&self) -> Result<(), PhotosError> {
+        self.look(Engine::export_tidy).await
+    }
+
     async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Engine, &Moment<'_>) -> Result<T, PhotosError> + Send + 'static,
@@ -145,4 +256,11 @@ impl PhotosHandle {
             .map_err(|_| PhotosError::TaskEnded)?;
         answer.await.map_err(|_| PhotosError::TaskEnded)?
     }
+}
+
+async fn off_the_loop<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, PhotosError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|_| PhotosError::TaskEnded)??)
 }

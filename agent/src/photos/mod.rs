@@ -26,15 +26,18 @@ pub mod listing;
 mod looking;
 pub mod media;
 mod mover;
+pub mod outbox;
 mod outlet;
 mod pages;
 mod record;
 mod replay;
+pub mod review;
 pub mod roll;
 pub mod roots;
 pub mod scan;
 pub mod seal;
 mod search;
+pub mod sending;
 pub mod session;
 mod sidecar;
 mod sweep;
@@ -80,6 +83,9 @@ mod model_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod replay_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod review_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod roll_tests;

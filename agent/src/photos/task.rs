@@ -107,6 +107,7 @@ impl PhotosTask {
             requests: sender,
             ledger: context.ledger.clone(),
             open: open.subscribe(),
+            finished: Arc::default(),
         };
         let task = Self {
             watch: Watch::new(Arc::clone(engine.tree())),

@@ -480,7 +480,7 @@ impl Tablet {
 }
 
 /// As the server finds it, from the stanzas alone.
-pub(super) fn file_key(release: &age::x25519::Identity, request: &UnsealRequest) -> Secret {
+pub(crate) fn file_key(release: &age::x25519::Identity, request: &UnsealRequest) -> Secret {
     let stanzas: Vec<Stanza> = request
         .stanzas
         .iter()

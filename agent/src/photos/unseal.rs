@@ -406,8 +406,15 @@ impl Original {
     }
 }
 
+/// A key as the server sends it.
+pub(super) fn file_key(key: &Secret) -> io::Result<FileKey> {
+    let bytes = <[u8; 16]>::try_from(key.expose())
+        .map_err(|_| io::Error::other("the server's key has another length than age keys have"))?;
+    Ok(FileKey::init_with_mut(|key| key.copy_from_slice(&bytes)))
+}
+
 /// The recipient stanzas of a sealed file.
-fn stanzas(file: File) -> io::Result<Vec<UnsealStanza>> {
+pub(super) fn stanzas(file: File) -> io::Result<Vec<UnsealStanza>> {
     let header = age::Decryptor::new_buffered(BufReader::new(file))
         .map_err(|e| io::Error::other(age_problem(&e)))?;
     let reader = Reader::default();
@@ -437,7 +444,7 @@ impl age::Identity for Reader {
 }
 
 /// An identity that already has the file's key.
-struct Held<'a>(&'a FileKey);
+pub(super) struct Held<'a>(pub(super) &'a FileKey);
 
 impl age::Identity for Held<'_> {
     fn unwrap_stanza(&self, _: &Stanza) -> Option<Result<FileKey, age::DecryptError>> {

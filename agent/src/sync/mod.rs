@@ -2,6 +2,7 @@
 //! inventory. What it brings goes into the ledger; whoever enforces watches that, and never waits for this.
 
 mod connection;
+mod export;
 mod fetch;
 mod names;
 mod record;
@@ -12,6 +13,7 @@ mod unseal;
 mod upload;
 
 pub use connection::{Connected, Connection};
+pub use export::{Ciphertext, export};
 pub use names::ServerNames;
 pub use record::difference;
 pub use unseal::unseal;

@@ -1,11 +1,14 @@
 //! One connection to the setting's server: requests out, answers or stable error codes back, everything bounded.
 
 use crate::identity::{OTHER_KEY, TlsError};
+use futures_util::stream;
 use nestwarden_policy_schema::device_api::{ErrorBody, code};
-use reqwest::{Client, RequestBuilder};
+use reqwest::{Body, Client, RequestBuilder};
 use rustls::ClientConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -15,6 +18,8 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(45);
 /// Bundles hold the register of a whole setting.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+const CHUNK_BYTES: usize = 128 * 1024;
+const SLOWEST_BYTES_PER_S: u64 = 300_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -112,6 +117,36 @@ impl Server {
             .post(self.url(path))
             .timeout(ANSWER_TIMEOUT)
             .json(body);
+        self.bytes(request).await.map(drop)
+    }
+
+    /// Sends a file as it is read. Waits as long as the slowest network takes that is of use.
+    pub async fn put_file(
+        &self,
+        path: &str,
+        (file, bytes): (File, u64),
+    ) -> Result<(), ServerError> {
+        let chunks = stream::try_unfold((file, bytes), |(mut file, left)| async move {
+            if left == 0 {
+                return Ok(None);
+            }
+            let most = usize::try_from(left)
+                .unwrap_or(CHUNK_BYTES)
+                .min(CHUNK_BYTES);
+            let read = tokio::task::spawn_blocking(move || {
+                let mut chunk = vec![0; most];
+                file.read_exact(&mut chunk)?;
+                Ok::<_, io::Error>((chunk, file))
+            });
+            let (chunk, file) = read.await.map_err(io::Error::other)??;
+            Ok::<_, io::Error>(Some((chunk, (file, left - most as u64))))
+        });
+        let patience = Duration::from_secs(bytes / SLOWEST_BYTES_PER_S);
+        let request = self
+            .client
+            .put(self.url(path))
+            .timeout(ANSWER_TIMEOUT + patience)
+            .body(Body::wrap_stream(chunks));
         self.bytes(request).await.map(drop)
     }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub(in super::super) async fn show(desk: Arc<Desk>, ask: Ask) -> Result<Answer, Trouble> {
     let (roll, sheet) = super::roll(&desk).await?;
     let left = desk.photos.to_sort(0).await?.count;
+    let requests = desk.photos.offers().await?.len();
     let said = if ask.query.has("saved") {
         Some(texts::HERE_SAVED)
     } else if ask.query.has("ended") {
@@ -19,7 +20,7 @@ pub(in super::super) async fn show(desk: Arc<Desk>, ask: Ask) -> Result<Answer, 
         None
     };
     let Some(session) = &roll.session else {
-        return Ok(answer::page(closed(&roll, left, said)));
+        return Ok(answer::page(closed(&roll, left, said, requests)));
     };
     let children: Vec<_> = roll.children.iter().map(|entry| entry.child).collect();
     let ticked = roll.children.iter().filter(|c| c.present).count();
@@ -40,6 +41,7 @@ pub(in super::super) async fn show(desk: Arc<Desk>, ask: Ask) -> Result<Answer, 
             a.button href="/photos" { span { (texts::PHOTOS) } }
             a.button href="/end" { span { (texts::END) } }
         }
+        (asked_for(requests))
     };
     Ok(answer::page(layout::screen(
         &texts::rooms(&session.rooms),
@@ -52,7 +54,15 @@ pub(in super::super) async fn start(desk: Arc<Desk>, ask: Ask) -> Result<Answer,
     Ok(answer::see("/here"))
 }
 
-fn closed(roll: &Roll, left: usize, said: Option<&str>) -> Markup {
+fn asked_for(requests: usize) -> Markup {
+    html! {
+        @if requests > 0 {
+            nav { a.button.quiet href="/review" { (texts::review_waits(requests)) } }
+        }
+    }
+}
+
+fn closed(roll: &Roll, left: usize, said: Option<&str>, requests: usize) -> Markup {
     let content = html! {
         @if let Some(said) = said { (layout::notice(said)) }
         p { (texts::HOME_CLOSED_LEAD) }
@@ -77,6 +87,7 @@ fn closed(roll: &Roll, left: usize, said: Option<&str>) -> Markup {
         }
         @if left > 0 { p { (texts::left(left)) ". " (texts::SORT_NEEDS_SESSION) } }
         nav { a.button.quiet href="/photos" { (texts::PHOTOS) } }
+        (asked_for(requests))
     };
     layout::screen(texts::HOME_CLOSED, &content)
 }

@@ -7,6 +7,7 @@ pub(super) mod home;
 pub(super) mod names;
 pub(super) mod photos;
 pub(super) mod picture;
+pub(super) mod review;
 pub(super) mod sort;
 
 use super::Desk;

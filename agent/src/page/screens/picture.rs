@@ -4,6 +4,8 @@ use super::super::Desk;
 use super::super::answer::{self, Answer, Trouble};
 use super::super::router::Ask;
 use crate::photos::PhotosError;
+use crate::photos::viewing::Viewed;
+use nestwarden_policy_schema::id::PhotoId;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -32,9 +34,18 @@ impl Shown {
 pub(in super::super) async fn show(desk: Arc<Desk>, ask: Ask) -> Result<Answer, Trouble> {
     let photo = ask.query.value("id")?.ok_or(Trouble::Request)?;
     let viewed = desk.photos.view(photo).await?;
+    answer(photo, viewed, ask.range.as_deref())
+}
+
+/// The file as far as a browser can show it.
+pub(super) fn answer(
+    photo: PhotoId,
+    viewed: Viewed,
+    range: Option<&str>,
+) -> Result<Answer, Trouble> {
     let range = match Shown::of(&viewed.media) {
         Shown::Picture if viewed.bytes <= MOST_PICTURE_BYTES => None,
-        Shown::Video => range(ask.range.as_deref(), viewed.bytes),
+        Shown::Video => self::range(range, viewed.bytes),
         Shown::Picture | Shown::Not => return Err(PhotosError::NotShown(photo).into()),
     };
     let answer = answer::file(viewed.file, viewed.bytes, &viewed.media, range);
