@@ -329,7 +329,9 @@ fn every_photo_is_in_one_place_and_whole(fleet: &Fleet, deeds: &Deeds) {
         let sidecar_shown = taken.sidecar.as_ref().map(|sidecar| sidecar.exists());
         let shown = match photo.stage.as_str() {
             "live" => {
-                assert_eq!(copies, names, "{photo:?}");
+                // What was sealed and opened again has come back under one of its names.
+                let back = !copies.is_empty() && copies.is_subset(&names);
+                assert!(back, "{photo:?} {copies:?}");
                 true
             }
             "withheld" => {
