@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::consent::Stage;
 use nestwarden_policy_schema::control::ControlReport;
+use nestwarden_policy_schema::device_api::LockOut;
 use nestwarden_policy_schema::id::{DeviceId, SessionId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,6 +35,9 @@ pub struct Status {
     pub revoked: bool,
     pub events_waiting: u64,
     pub controls: Vec<ControlReport>,
+    /// While somebody has to wait after too many wrong passcodes.
+    #[serde(default)]
+    pub locked_out: Option<LockOut>,
     pub session: Option<SessionId>,
     pub photos: BTreeMap<Stage, u64>,
     pub found_at_enrolment: BTreeMap<String, u64>,

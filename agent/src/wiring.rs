@@ -32,7 +32,7 @@ use jiff::Timestamp;
 use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::consent::Stage;
 use nestwarden_policy_schema::control::ControlName;
-use nestwarden_policy_schema::device_api::{Inventory, code};
+use nestwarden_policy_schema::device_api::{Inventory, LockOut, code};
 use nestwarden_policy_schema::event::EventBody;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -67,6 +67,7 @@ struct Shared {
 /// What stays the same while the agent runs.
 struct Standing {
     identity: Identity,
+    locked_out: watch::Receiver<Option<LockOut>>,
 }
 
 /// Runs the agent until it is told to stop. `Err` when it cannot go on; whoever started it starts it again.
@@ -92,6 +93,9 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         device_id: identity.enrolment.device,
         unsealer: Arc::clone(&unsealer),
     })?;
+    let mut enforcers = platform::enforcers(&paths);
+    let refusals = enforcers.apps.take_refusals();
+    let locked_out = enforcers.passcode.watch_locked_out();
     let shared = Shared {
         ledger: ledger.clone(),
         clock: clock.clone(),
@@ -99,7 +103,10 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         photos: photos.clone(),
         paths: paths.clone(),
         handing_back: watch::Sender::new(handback::asked(&ledger)?.is_some()),
-        standing: Arc::new(Standing { identity }),
+        standing: Arc::new(Standing {
+            identity,
+            locked_out: locked_out.clone(),
+        }),
     };
 
     let names = Arc::new(ServerNames::new(Arc::clone(&connection)));
@@ -132,8 +139,6 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         unsealer,
         sender,
     };
-    let mut enforcers = platform::enforcers(&paths);
-    let refusals = enforcers.apps.take_refusals();
     let pulse = Pulse::default();
     let reconciler = Reconciler {
         ledger: ledger.clone(),
@@ -166,6 +171,10 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         Err(error) => no_page(&shared, &error)?,
     }
     parts.spawn(named("upkeep", upkeep(shared.clone())));
+    parts.spawn(named(
+        "record of wrong passcodes",
+        record_lock_outs(shared.clone(), locked_out),
+    ));
     parts.spawn(named("record's standing", tell_obstacles(shared.clone())));
     parts.spawn(named(LEAVING, leave(shared.clone(), leaving)));
     if let Some(refusals) = refusals {
@@ -434,6 +443,42 @@ async fn record_refusals(shared: Shared, mut refusals: mpsc::Receiver<Refusal>) 
     }
 }
 
+/// Each once, also when the agent starts anew meanwhile; the server hears at once that it is so, and that it is over.
+async fn record_lock_outs(shared: Shared, mut locked_out: watch::Receiver<Option<LockOut>>) {
+    const TOLD_KEY: &str = "passcode_lock_out_told";
+    while locked_out.changed().await.is_ok() {
+        let Some(found) = *locked_out.borrow_and_update() else {
+            shared.board.stir();
+            continue;
+        };
+        let (ledger, at) = (shared.ledger.clone(), shared.clock.now().at);
+        let done = tokio::task::spawn_blocking(move || {
+            ledger.transaction(|tx| {
+                let since = found.since.to_string();
+                if tx.meta(TOLD_KEY)?.as_deref() == Some(&since) {
+                    return Ok(());
+                }
+                tx.set_meta(TOLD_KEY, &since)?;
+                let body = EventBody::PasscodeLockedOut {
+                    tries: found.tries,
+                    until: found.until,
+                };
+                tx.record(at, &body).map(drop)
+            })
+        });
+        match done.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(error = %crate::whole_text(&error), "too many wrong passcodes could not be recorded");
+            }
+            Err(error) => tracing::error!(%error, "recording wrong passcodes failed"),
+        }
+        shared.board.stir();
+    }
+    // The control is gone; the other parts go on.
+    std::future::pending::<()>().await;
+}
+
 /// The photos never know the network, and the network never knows the photos.
 fn unsealer(connection: &Arc<Connection>) -> Unsealer {
     let connection = Arc::clone(connection);
@@ -487,6 +532,7 @@ fn inventory_source(shared: Shared) -> InventorySource {
                 found => found,
             };
             let now = shared.clock.now();
+            let locked_out = *shared.standing.locked_out.borrow();
             let failed = |error: &dyn std::error::Error| crate::whole_text(error);
             Ok(Inventory {
                 at: now.at,
@@ -499,6 +545,7 @@ fn inventory_source(shared: Shared) -> InventorySource {
                 events_waiting: shared.events_waiting().await.map_err(|e| failed(&e))?,
                 clock_doubtful: now.doubtful,
                 disk_free_bytes: platform::disk_free_bytes(&shared.paths.state_dir()),
+                locked_out,
             })
         })
     })
@@ -512,6 +559,7 @@ fn status_source(shared: Shared, sync: watch::Receiver<SyncState>) -> StatusSour
             let bundle = shared.ledger.bundle();
             let identity = &shared.standing.identity;
             let session = *shared.photos.open_session().borrow();
+            let locked_out = *shared.standing.locked_out.borrow();
             Status {
                 agent_version: VERSION.to_owned(),
                 device: identity.enrolment.device,
@@ -534,6 +582,7 @@ fn status_source(shared: Shared, sync: watch::Receiver<SyncState>) -> StatusSour
                 revoked: sync.revoked,
                 events_waiting: shared.events_waiting().await.unwrap_or_default(),
                 controls: shared.board.reports(),
+                locked_out,
                 session,
                 photos: shared.photo_counts().await.unwrap_or_default(),
                 found_at_enrolment: shared.photos.found_at_enrolment().await.unwrap_or_default(),

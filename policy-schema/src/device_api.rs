@@ -121,6 +121,18 @@ pub struct Inventory {
     pub events_waiting: u64,
     pub clock_doubtful: bool,
     pub disk_free_bytes: Option<u64>,
+    /// While the tablet makes whoever holds it wait, after too many wrong passcodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked_out: Option<LockOut>,
+}
+
+/// Too many wrong passcodes were tried; nothing is wiped for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockOut {
+    /// The last of them.
+    pub since: Timestamp,
+    pub until: Timestamp,
+    pub tries: u16,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -59,6 +59,11 @@ pub enum EventBody {
         observed_only: bool,
         count: u64,
     },
+    /// So many wrong passcodes were tried that the tablet makes whoever holds it wait. Nobody is named.
+    PasscodeLockedOut {
+        tries: u16,
+        until: Timestamp,
+    },
     SessionStarted {
         session: SessionId,
         rooms: BTreeSet<RoomName>,

@@ -15,3 +15,4 @@ pub mod process;
 pub mod profile;
 pub mod proxy;
 pub mod register;
+pub mod vm;

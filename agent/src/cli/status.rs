@@ -107,6 +107,13 @@ fn words(status: &Status) -> String {
     for report in &status.controls {
         let _ = writeln!(text, "  {}", control(report));
     }
+    if let Some(locked_out) = &status.locked_out {
+        let _ = writeln!(
+            text,
+            "Too many wrong passcodes ({}): whoever tries waits until {}",
+            locked_out.tries, locked_out.until
+        );
+    }
     let photos: Vec<String> = status
         .photos
         .iter()

@@ -98,6 +98,10 @@ const LAUNCHERS: [&str; 16] = [
     "xfdesktop",
 ];
 
+/// Show whoever starts them a file system of their own making, from which programs would start until it was noticed. Nobody
+/// on the staff needs one: media are switched off, and desktops do without.
+const MOUNTERS: [&str; 3] = ["fusermount", "fusermount3", "pmount"];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
@@ -109,7 +113,7 @@ pub enum Class {
     Launcher,
     /// Runs whatever it is given.
     Interpreter,
-    /// Installed and not approved.
+    /// Installed and not approved, or nothing that staff may start.
     Unapproved,
 }
 
@@ -256,7 +260,7 @@ impl Rules {
 
 fn class_of(path: &Path, approved: bool, user_facing: bool) -> Class {
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
-    if !approved {
+    if !approved || MOUNTERS.contains(&name) {
         Class::Unapproved
     } else if is_interpreter(name) {
         Class::Interpreter
@@ -334,6 +338,14 @@ mod tests {
             class_of(Path::new("/usr/bin/gnome-shell"), true, true),
             Class::Launcher
         );
+    }
+
+    #[test]
+    fn what_mounts_for_its_caller_is_approved_for_nobody() {
+        for name in ["/usr/bin/fusermount3", "/bin/fusermount", "/usr/bin/pmount"] {
+            assert_eq!(class_of(Path::new(name), true, false), Class::Unapproved);
+            assert_eq!(class_of(Path::new(name), true, true), Class::Unapproved);
+        }
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub(super) fn repeat(body: &EventBody) -> Option<Repeat> {
         | EventBody::BundleApplied { .. }
         | EventBody::BundleRefused { .. }
         | EventBody::BundleExpired { .. }
+        | EventBody::PasscodeLockedOut { .. }
         | EventBody::SessionStarted { .. }
         | EventBody::SessionEnded { .. }
         | EventBody::PhotoSeen { .. }

@@ -98,6 +98,7 @@ fn inventory() -> Inventory {
         events_waiting: 0,
         clock_doubtful: false,
         disk_free_bytes: None,
+        locked_out: None,
     }
 }
 

@@ -37,6 +37,13 @@ pub(super) enum Action {
         #[arg(long)]
         reason: String,
     },
+    /// Have the passcode changed at the next sign-in: somebody left who knows it, or it may be known to others
+    NewPasscode {
+        device: String,
+        /// Why; no names
+        #[arg(long)]
+        reason: String,
+    },
     /// Say in which rooms a tablet is used
     SetRooms {
         device: String,
@@ -80,6 +87,7 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
             changed(done.await?, &device, "revoked", session)
         }
         Action::Unenrol { device, reason } => unenrol(&device, &reason, session).await,
+        Action::NewPasscode { device, reason } => new_passcode(&device, &reason, session).await,
         Action::SetRooms { device, rooms } => {
             let device = session.device(&device).await?;
             let rooms: BTreeSet<RoomName> = rooms.into_iter().collect();
@@ -135,6 +143,25 @@ async fn unenrol(named: &str, reason: &str, session: &Session) -> anyhow::Result
     let text = format!(
         "\"{}\" hands itself back at its next contact, until {}. {behind}",
         device.name, command.expires_at
+    );
+    Ok(Reply::new(
+        json!({ "device": device.id, "command": command }),
+        text,
+    ))
+}
+
+async fn new_passcode(named: &str, reason: &str, session: &Session) -> anyhow::Result<Reply> {
+    let device = session.device(named).await?;
+    let audit = session.audit(
+        "device.new_passcode",
+        device.id.to_string(),
+        json!({ "reason": reason }),
+    );
+    let command = command::new_passcode(&session.storage, &device, &audit, session.now()).await?;
+    session.nudge();
+    let text = format!(
+        "\"{}\" asks for a new passcode at the next sign-in after its next contact. Until somebody chose one it reads overdue.",
+        device.name
     );
     Ok(Reply::new(
         json!({ "device": device.id, "command": command }),

@@ -1,4 +1,4 @@
-//! Commands to tablets: asking for one back.
+//! Commands to tablets: asking for one back, and for a new passcode.
 
 use super::fresh;
 use crate::storage::{AuditEntry, Changed, Device, Storage, StorageError};
@@ -9,6 +9,8 @@ use nestwarden_policy_schema::id::CommandId;
 
 /// A tablet that does not come by within this time is not handed back.
 pub const UNENROL_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// A passcode that somebody knows who should not is asked for however late its tablet comes by.
+const NEW_PASSCODE_WITHIN: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
@@ -21,7 +23,7 @@ pub enum CommandError {
     )]
     Frozen(String),
     #[error(
-        "\"{0}\" was asked for back already and has not answered yet; `device show` says until when it may"
+        "\"{0}\" was asked for that already and has not answered yet; `device show` says until when it may"
     )]
     AskedAlready(String),
     #[error(transparent)]
@@ -50,12 +52,41 @@ pub async fn unenrol(
     if freezes {
         return Err(CommandError::Frozen(name()));
     }
+    order(
+        storage,
+        device,
+        (CommandKind::Unenrol, UNENROL_WITHIN),
+        audit,
+        now,
+    )
+    .await
+}
+
+/// Asks for a new passcode at the next sign-in, in contact hours too: somebody left who knew it, or it is known to others.
+pub async fn new_passcode(
+    storage: &Storage,
+    device: &Device,
+    audit: &AuditEntry,
+    now: Timestamp,
+) -> Result<Command, CommandError> {
+    let what = (CommandKind::RotatePasscode, NEW_PASSCODE_WITHIN);
+    order(storage, device, what, audit, now).await
+}
+
+async fn order(
+    storage: &Storage,
+    device: &Device,
+    (kind, within): (CommandKind, SignedDuration),
+    audit: &AuditEntry,
+    now: Timestamp,
+) -> Result<Command, CommandError> {
+    let name = || device.name.clone();
     let command = Command {
         id: CommandId::from_uuid(fresh::ordered(now)),
         device: device.id,
-        kind: CommandKind::Unenrol,
+        kind,
         issued_at: now,
-        expires_at: now.checked_add(UNENROL_WITHIN).unwrap_or(Timestamp::MAX),
+        expires_at: now.checked_add(within).unwrap_or(Timestamp::MAX),
     };
     let approved = ApprovedCommand {
         command,

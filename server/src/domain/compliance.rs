@@ -3,6 +3,7 @@
 use crate::storage::{Device, PutBackRow, RecordConflict, Storage, StorageError, StoredInventory};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
+use nestwarden_policy_schema::device_api::LockOut;
 use nestwarden_policy_schema::generation::Generation;
 use nestwarden_policy_schema::policy::{Mode, Policy};
 use nestwarden_policy_schema::profile::PolicyProfile;
@@ -56,6 +57,8 @@ pub struct Compliance {
     pub put_back: Option<PutBackRow>,
     /// Its events are refused, because they do not continue the record that is here.
     pub record_conflict: Option<RecordConflict>,
+    /// Too many wrong passcodes were tried, and whoever holds it has to wait.
+    pub locked_out: Option<LockOut>,
     pub clock_doubtful: Option<bool>,
     pub events_waiting: Option<u64>,
     pub controls: Vec<ControlStanding>,
@@ -123,7 +126,14 @@ impl Compliance {
                 self.generation_issued, self.generation_applied
             )
         });
-        put_back.into_iter().chain(conflict).chain(behind).collect()
+        let locked_out = self.locked_out.map(|locked_out| {
+            format!(
+                "{} wrong passcodes were tried on it, the last at {}; it makes whoever holds it wait until {} and wipes nothing. Find out who has it",
+                locked_out.tries, locked_out.since, locked_out.until
+            )
+        });
+        let found = put_back.into_iter().chain(conflict);
+        found.chain(behind).chain(locked_out).collect()
     }
 }
 
@@ -142,10 +152,14 @@ fn judge(
         .filter(|c| c.mode.is_some())
         .map(|c| c.standing)
         .max();
+    let locked_out = inventory
+        .and_then(|stored| stored.inventory.locked_out)
+        .filter(|locked_out| now < locked_out.until);
+    let is_doubtful = inventory.is_some_and(|i| i.inventory.clock_doubtful);
     Compliance {
         standing: match (revoked, worst) {
             (true, _) => Standing::Revoked,
-            (false, Some(worst)) if inventory.is_some_and(|i| i.inventory.clock_doubtful) => {
+            (false, Some(worst)) if is_doubtful || locked_out.is_some() => {
                 worst.max(Standing::Attention)
             }
             (false, Some(worst)) => worst,
@@ -158,6 +172,7 @@ fn judge(
         bundle_behind: false,
         put_back: None,
         record_conflict: None,
+        locked_out,
         clock_doubtful: inventory.map(|i| i.inventory.clock_doubtful),
         events_waiting: inventory.map(|i| i.inventory.events_waiting),
         controls,
@@ -264,6 +279,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_tablet_somebody_tries_passcodes_on_needs_attention_until_the_wait_is_over() {
+        let policy = Policy {
+            storage: Some(storage_policy(Mode::Enforce)),
+            ..Policy::default()
+        };
+        let mut tried = reported(Outcome::Compliant, 0);
+        let until = |minutes| LockOut {
+            since: now(),
+            until: now() + SignedDuration::from_mins(minutes),
+            tries: 5,
+        };
+        tried.inventory.locked_out = Some(until(10));
+        let found = judge(false, Some(&policy), Some(&tried), now());
+        assert_eq!(found.standing, Standing::Attention);
+        let said = found.findings().join("\n");
+        assert!(said.starts_with("5 wrong passcodes were tried"), "{said}");
+        tried.inventory.locked_out = Some(until(0));
+        assert_eq!(standing(&policy, Some(&tried)), Standing::Fine);
+    }
+
     fn standing(policy: &Policy, inventory: Option<&StoredInventory>) -> Standing {
         judge(false, Some(policy), inventory, now()).standing
     }
@@ -298,6 +334,7 @@ mod tests {
                 events_waiting: 0,
                 clock_doubtful: false,
                 disk_free_bytes: None,
+                locked_out: None,
             },
         }
     }

@@ -320,6 +320,7 @@ pub(super) async fn an_inventory_replaces_the_one_before(storage: Storage) {
             events_waiting: 0,
             clock_doubtful: false,
             disk_free_bytes: None,
+            locked_out: None,
         },
     };
     storage

@@ -263,6 +263,7 @@ fn inventory() -> Inventory {
         events_waiting: 3,
         clock_doubtful: false,
         disk_free_bytes: Some(1),
+        locked_out: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where Linux can tell that a control may have drifted: inotify for our files and the cameras, rfkill for radios, the
 //! mount table for media, D-Bus for Bluetooth, hotspots and unlocked screens. Whatever is missed, the periodic pass finds.
 
+use super::faillock;
 use super::rfkill;
 use super::tablet::Tablet;
 use crate::paths::Paths;
@@ -22,7 +23,7 @@ use zbus::{MatchRule, MessageStream, connection};
 const WAITING: usize = 256;
 
 /// Directories worth watching, what of them matters (a name's beginning), and to whom.
-const WATCHED: [(&str, &str, ControlName); 15] = [
+const WATCHED: [(&str, &str, ControlName); 16] = [
     ("/etc", "shadow", ControlName::Passcode),
     ("/etc", "passwd", ControlName::Passcode),
     ("/etc/pam.d", "common-", ControlName::Passcode),
@@ -36,6 +37,7 @@ const WATCHED: [(&str, &str, ControlName); 15] = [
     ("/etc/dconf/db", "", ControlName::Passcode),
     ("/etc/dconf/db/local.d", "", ControlName::Passcode),
     ("/etc/dconf/db/local.d/locks", "", ControlName::Passcode),
+    (faillock::TALLY_DIR, "", ControlName::Passcode),
     (
         "/etc/polkit-1/rules.d",
         "50-nestwarden-storage",
@@ -66,6 +68,14 @@ const CAMERA_NODES: (&str, &str, ControlName) = ("/dev", "video", ControlName::C
 pub fn drift_signals(paths: &Paths) -> mpsc::Receiver<ControlName> {
     let tablet = Tablet::new(paths);
     let (sender, receiver) = mpsc::channel(WAITING);
+    if tablet.is_whole_machine()
+        && let Err(error) = faillock::make_dir(&tablet)
+    {
+        tracing::warn!(
+            error = error.whole_text(),
+            "wrong passcodes are only found by the periodic pass"
+        );
+    }
     watch_files(&tablet, &sender);
     if tablet.is_whole_machine() {
         let kernel = sender.clone();

@@ -17,6 +17,7 @@ mod clock;
 mod dconf;
 mod disk;
 mod drift;
+mod faillock;
 mod fanotify;
 pub mod guard;
 mod guard_decide;

@@ -17,7 +17,9 @@ const DEFAULT_MIN_LENGTH: u8 = 8;
 const MAX_REPEAT: i64 = 2;
 const MAX_SEQUENCE: i64 = 3;
 /// How long an account stays locked after too many wrong tries. Never longer: nobody must be kept from the register.
-const UNLOCK_SECONDS: u32 = 600;
+pub(super) const UNLOCK_SECONDS: u32 = 600;
+/// Wrong tries further apart than this do not count together: the module's own default.
+pub(super) const FAIL_INTERVAL_SECONDS: i64 = 900;
 const DEFAULT_DENY: u16 = 3;
 const DEFAULT_REMEMBER: u16 = 10;
 

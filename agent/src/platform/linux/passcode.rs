@@ -1,6 +1,7 @@
 //! The passcode through PAM, shadow and dconf.
 
 use super::dconf;
+use super::faillock;
 use super::pam::{self, PamFiles};
 use super::passcode_ages;
 use super::pin_dictionary;
@@ -12,8 +13,10 @@ use crate::control::passcode::{
 use crate::control::{EnforceError, Enforcer, Reading};
 use crate::paths::Paths;
 use jiff::Timestamp;
+use nestwarden_policy_schema::device_api::LockOut;
 use std::io;
 use std::path::Path;
+use tokio::sync::watch;
 
 const PROFILES_DIR: &str = "/usr/share/pam-configs";
 const QUALITY_FILE: &str = "/etc/security/pwquality.conf.d/50-nestwarden.conf";
@@ -41,6 +44,7 @@ pub struct PasscodeEnforcer {
     tablet: Tablet,
     /// Trusted time and rules as last told.
     told: Option<(Timestamp, PasscodeRules)>,
+    locked_out: watch::Sender<Option<LockOut>>,
 }
 
 impl PasscodeEnforcer {
@@ -48,6 +52,37 @@ impl PasscodeEnforcer {
         Self {
             tablet: Tablet::new(paths),
             told: None,
+            locked_out: watch::Sender::new(None),
+        }
+    }
+
+    /// Whether anybody has to wait after too many wrong passcodes, as of the last look.
+    pub fn watch_locked_out(&self) -> watch::Receiver<Option<LockOut>> {
+        self.locked_out.subscribe()
+    }
+
+    fn look_for_wrong_tries(&self, rules: &Reading<PasscodeRules>) {
+        let (Reading::Seen(rules), Some((now, _))) = (rules, self.told) else {
+            return;
+        };
+        let found = match rules.max_failed_attempts {
+            Some(deny) => faillock::locked_out(&self.tablet, deny, now),
+            None => Ok(None),
+        };
+        match found {
+            Ok(found) => {
+                self.locked_out.send_if_modified(|known| {
+                    let is_news = *known != found;
+                    *known = found;
+                    is_news
+                });
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = error.whole_text(),
+                    "wrong passcodes were not counted"
+                );
+            }
         }
     }
 
@@ -271,8 +306,10 @@ fn remembered_age(uid: u32) -> String {
 
 impl Enforcer<Passcode> for PasscodeEnforcer {
     fn observe(&mut self) -> Result<PasscodeObserved, EnforceError> {
+        let rules = Reading::from(self.rules());
+        self.look_for_wrong_tries(&rules);
         Ok(PasscodeObserved {
-            rules: Reading::from(self.rules()),
+            rules,
             our_rules: self.our_rules()?,
             auto_lock_seconds: Reading::from(dconf::auto_lock(&self.tablet)),
             auto_lock_by_us: dconf::is_ours(&self.tablet),

@@ -112,6 +112,7 @@ pub(super) fn about(body: &EventBody) -> Option<PhotoId> {
         | EventBody::ControlChanged { .. }
         | EventBody::DriftReverted { .. }
         | EventBody::AppRefused { .. }
+        | EventBody::PasscodeLockedOut { .. }
         | EventBody::SessionStarted { .. }
         | EventBody::SessionEnded { .. }
         | EventBody::AccessReview { .. }
@@ -186,6 +187,7 @@ fn told(row: &mut PhotoRow, seq: u64, at: Timestamp, body: EventBody, opened: Op
         | EventBody::ControlChanged { .. }
         | EventBody::DriftReverted { .. }
         | EventBody::AppRefused { .. }
+        | EventBody::PasscodeLockedOut { .. }
         | EventBody::SessionStarted { .. }
         | EventBody::SessionEnded { .. }
         | EventBody::AccessReview { .. }

@@ -1,0 +1,130 @@
+//! What starts while app control is attacked, or kept from its work.
+
+use super::apps::{does_not_start, held, put_program, until_approved_starts};
+use super::tablet;
+use system_tests::vm::tablet::Tablet;
+
+/// How often the deciding worker is killed: `NESTWARDEN_KILLS`, or as often as fits into every run.
+fn kills() -> u32 {
+    let asked = std::env::var("NESTWARDEN_KILLS").ok();
+    asked.map_or(100, |kills| kills.parse().unwrap())
+}
+
+/// A script that starts what is approved and what is not, in turns, until `/run/over` is there. A packaged script is asked
+/// about at every start, its interpreter too.
+const STORM: &str = "rm -f /run/over /run/storm; cat >/run/storm.sh <<'END'
+until [ -e /run/over ]; do
+setpriv --reuid=room --regid=room --init-groups -- /usr/bin/tool-box storm 20 /usr/bin/counting-song-script /usr/bin/loud-game
+done >/run/storm 2>&1
+END
+systemd-run --quiet --collect --unit=storm sh /run/storm.sh";
+const AFTER_STORM: &str =
+    "touch /run/over; while systemctl is-active --quiet storm; do sleep 0.1; done; cat /run/storm";
+
+/// Every approved start ran, every other was refused, and nothing hung.
+fn came_through(said: &str) {
+    let rounds: Vec<&str> = said.lines().collect();
+    assert!(!rounds.is_empty());
+    for round in rounds {
+        assert_eq!(
+            round,
+            "approved 20 ran 0 denied, unapproved 0 ran 20 denied, 0 odd"
+        );
+    }
+}
+
+fn lost_workers(tablet: &Tablet) -> u64 {
+    let said = tablet.done("pgrep -P $(pgrep -o -f 'apps-guard --root') || true");
+    said.unwrap().trim().parse().unwrap_or(0)
+}
+
+#[test]
+fn a_deciding_worker_killed_again_and_again_opens_nothing_hangs_nothing_and_denies_nothing_approved()
+ {
+    let tablet = tablet();
+    held(&tablet);
+    tablet.done(STORM).unwrap();
+    // Between two kills the guardian has another worker, its only child.
+    let kill = format!(
+        "guardian=$(pgrep -o -f 'apps-guard --root'); last=0; killed=0
+         while [ $killed -lt {} ]; do
+             worker=$(pgrep -P $guardian) || continue
+             [ $worker = $last ] && continue
+             kill -9 $worker && last=$worker && killed=$((killed + 1))
+         done; echo $killed",
+        kills()
+    );
+    let said = tablet.machine().ask(&kill, 3600).unwrap();
+    assert_eq!(said.stdout.trim(), kills().to_string(), "{said:?}");
+    came_through(&tablet.done(AFTER_STORM).unwrap());
+    assert_ne!(lost_workers(&tablet), 0, "another worker decides");
+    does_not_start(&tablet, "/usr/bin/loud-game boo");
+}
+
+#[test]
+fn an_app_that_is_upgraded_while_it_is_started_never_hangs_and_starts_afterwards() {
+    let tablet = tablet();
+    held(&tablet);
+    tablet
+        .done(
+            "rm -f /run/over; cat >/run/starts.sh <<'END'
+until [ -e /run/over ]; do
+setpriv --reuid=room --regid=room --init-groups -- timeout 60 /usr/bin/tool-box storm 20 /usr/bin/counting-song /usr/bin/loud-game || echo hung
+done >/run/storm 2>&1
+END
+             systemd-run --quiet --collect --unit=storm sh /run/starts.sh",
+        )
+        .unwrap();
+    for version in ["2.0", "1.0", "2.0"] {
+        tablet
+            .done(&format!("dpkg -i /var/cache/counting-song_{version}.deb"))
+            .unwrap();
+        until_approved_starts(&tablet);
+    }
+    let said = tablet.done(AFTER_STORM).unwrap();
+    assert!(!said.contains("hung"), "{said}");
+    for round in said.lines() {
+        assert!(
+            round.contains("unapproved 0 ran 20 denied, 0 odd"),
+            "{round}"
+        );
+    }
+    held(&tablet);
+}
+
+#[test]
+fn nothing_starts_from_a_file_system_that_appears() {
+    let tablet = tablet();
+    held(&tablet);
+    tablet
+        .done(
+            "mkdir -p /mnt/new && mount -t tmpfs tmpfs /mnt/new && cp /usr/bin/loud-game /mnt/new/ && chmod 777 /mnt/new",
+        )
+        .unwrap();
+    tablet
+        .until("a file system from which nothing starts", |tablet| {
+            Ok((tablet.staff("/mnt/new/loud-game boo")?.code != 0).then_some(()))
+        })
+        .unwrap();
+    does_not_start(&tablet, "/mnt/new/loud-game boo");
+    tablet.done("umount /mnt/new").unwrap();
+}
+
+#[test]
+fn staff_mount_no_file_system_of_their_own() {
+    let tablet = tablet();
+    held(&tablet);
+    put_program(&tablet, "/home/room/found-online");
+    tablet
+        .done(
+            "cd /home/room && rm -f box.img && mksquashfs found-online box.img -quiet -no-progress && mkdir -p box && chown room box box.img && modprobe fuse",
+        )
+        .unwrap();
+    // Started at once, before anybody could notice the mount.
+    let said = tablet
+        .staff("/usr/bin/squashfuse box.img box; setpriv --reuid=room --regid=room --init-groups -- /home/room/box/found-online boo")
+        .unwrap();
+    assert!(said.code != 0 && said.stdout.is_empty(), "{said:?}");
+    let mounted = tablet.done("cat /proc/self/mounts").unwrap();
+    assert!(!mounted.contains("squashfuse"), "{mounted}");
+}

@@ -1,0 +1,34 @@
+//! Sentences about a whole tablet: one boot, one test per sentence, one at a time.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a step that fails is a test that fails, and says where"
+)]
+
+mod apps;
+mod camera;
+mod enrolment;
+mod guard;
+mod passcode;
+mod radios;
+mod storage;
+
+use std::io::Write as _;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use system_tests::vm::image::Kernel;
+use system_tests::vm::tablet::Tablet;
+
+/// The one tablet, for one test at a time. Every test puts it into the state it needs first.
+fn tablet() -> MutexGuard<'static, Tablet> {
+    static TABLET: OnceLock<Option<Mutex<Tablet>>> = OnceLock::new();
+    let tablet = TABLET.get_or_init(|| match Tablet::set_up(Kernel::Newer) {
+        Ok(tablet) => Some(Mutex::new(tablet)),
+        Err(problem) => {
+            let _ = writeln!(std::io::stderr(), "no tablet: {problem:?}");
+            None
+        }
+    });
+    let tablet = tablet.as_ref().expect("the tablet was set up");
+    tablet.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,63 @@
+//! A Bluetooth controller, which the kernel and bluetoothd take for a real one.
+
+use super::tablet;
+use system_tests::vm::nursery::{Hours, Profile};
+use system_tests::vm::tablet::Tablet;
+
+const POWER_ON: &str =
+    "busctl set-property org.bluez /org/bluez/hci0 org.bluez.Adapter1 Powered b true";
+const IS_BLOCKED: &str = "cat /sys/class/rfkill/rfkill*/soft | grep -qx 1";
+
+fn with_controller(tablet: &Tablet) {
+    tablet
+        .done(
+            "modprobe hci_vhci && systemctl start bluetooth
+             systemctl is-active --quiet btvirt || systemd-run --quiet --collect --property=Restart=always --unit=btvirt btvirt -l1",
+        )
+        .unwrap();
+    tablet
+        .until("a Bluetooth controller", |tablet| {
+            let seen = tablet.ask("grep -qx bluetooth /sys/class/rfkill/rfkill*/type")?;
+            Ok((seen.code == 0).then_some(()))
+        })
+        .unwrap();
+}
+
+fn until_blocked(tablet: &Tablet) {
+    tablet
+        .until("Bluetooth off", |tablet| {
+            Ok((tablet.ask(IS_BLOCKED)?.code == 0).then_some(()))
+        })
+        .unwrap_or_else(|problem| panic!("{problem:?}\n{}", tablet.agent_log()));
+}
+
+#[test]
+fn bluetooth_switched_on_in_contact_hours_is_off_again() {
+    let tablet = tablet();
+    tablet.hold_to(&Profile::in_hours(Hours::Contact)).unwrap();
+    with_controller(&tablet);
+    until_blocked(&tablet);
+    tablet.done("rfkill unblock bluetooth").unwrap();
+    until_blocked(&tablet);
+    // By rfkill and at once over D-Bus, before or after the agent has noticed.
+    tablet
+        .ask(&format!("rfkill unblock bluetooth; {POWER_ON}"))
+        .unwrap();
+    until_blocked(&tablet);
+    tablet
+        .ask("rfkill unblock bluetooth; bluetoothctl --timeout 5 power on")
+        .unwrap();
+    until_blocked(&tablet);
+    tablet.until_compliant("radios").unwrap();
+}
+
+#[test]
+fn bluetooth_is_left_alone_out_of_contact_hours() {
+    let tablet = tablet();
+    with_controller(&tablet);
+    tablet.hold_to(&Profile::in_hours(Hours::Closed)).unwrap();
+    tablet.until_compliant("radios").unwrap();
+    tablet.done("rfkill unblock bluetooth").unwrap();
+    tablet.measured_again("radios").unwrap();
+    assert_ne!(tablet.ask(IS_BLOCKED).unwrap().code, 0);
+}
