@@ -191,6 +191,20 @@ impl Calendar {
             && !self.closures.iter().any(|c| c.from <= date && date <= c.to)
     }
 
+    /// The first closure from whose beginning on the setting is closed for more than `days` days on end.
+    pub fn closed_for_longer_than(&self, days: u16) -> Option<&Closure> {
+        self.closures.iter().find(|closure| {
+            let mut date = closure.from;
+            for _ in 0..=days {
+                if self.is_opening_day(date) {
+                    return false;
+                }
+                date = Self::plus_days(date, 1);
+            }
+            true
+        })
+    }
+
     /// Whether `at` lies in contact hours.
     pub fn in_contact_hours(&self, at: Timestamp) -> bool {
         let today = self.local_date(at);

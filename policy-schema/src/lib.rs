@@ -24,6 +24,7 @@ pub mod profile;
 pub mod put_back;
 pub mod receipt;
 pub mod support;
+pub mod text;
 pub mod trust;
 
 pub use generation::Generation;

@@ -51,8 +51,28 @@ impl Vaults {
             .take_while(|dir| is_on(dir))
             .collect();
         above.reverse();
-        candidates.extend(above.iter().filter_map(|dir| dir.join(OsStr::new(NAME))));
+        candidates.extend(above.iter().filter_map(|dir| self.in_folder(dir)));
         candidates
+    }
+
+    /// A vault in this folder: ours where there is one, else under a name that nobody took before us.
+    fn in_folder(&self, dir: &RelPath) -> Option<RelPath> {
+        let vault = dir.join(OsStr::new(NAME))?;
+        match self.tree.stat(&vault) {
+            Ok(stat) if is_ours(&stat) => return Some(vault),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return None,
+            Err(_) => return Some(vault),
+            Ok(_) => {}
+        }
+        let names = self.tree.dir(dir).and_then(|dir| tree::names(&dir)).ok()?;
+        let mut others = names
+            .iter()
+            .filter(|name| name.as_bytes().starts_with(NAME.as_bytes()))
+            .filter_map(|name| dir.join(name))
+            .filter(|other| self.tree.stat(other).is_ok_and(|stat| is_ours(&stat)));
+        // One that could be foretold could be taken, too.
+        let new = || dir.join(OsStr::new(&format!("{NAME}-{}", uuid::Uuid::new_v4())));
+        others.next().or_else(new)
     }
 
     /// Opens a vault, makes it if there is none, and refuses one that anybody else could enter.
@@ -97,6 +117,10 @@ impl Vaults {
     pub fn tree(&self) -> &Arc<Tree> {
         &self.tree
     }
+}
+
+fn is_ours(stat: &Stat) -> bool {
+    stat.kind == Kind::Dir && stat.uid == rustix::process::geteuid().as_raw()
 }
 
 /// What kept a file from being moved.
@@ -234,6 +258,23 @@ mod tests {
             .unwrap();
         vaults.open(&candidates[0]).unwrap();
         assert_eq!(mode(), 0o700);
+    }
+
+    #[test]
+    fn a_vault_whose_name_somebody_took_gets_another() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(temp.path().join("media/card/DCIM")).unwrap();
+        std::fs::write(temp.path().join("media/card/.nestwarden-vault"), "mine").unwrap();
+        let tree = Arc::new(Tree::open(temp.path()).unwrap());
+        let vaults = Vaults::new(tree, RelPath::new("gone/vault").unwrap());
+        let root = RelPath::new("media/card").unwrap();
+        let dev = vaults.tree().stat(&root).unwrap().identity.dev;
+        let of = || vaults.candidates(&root, dev).pop().unwrap();
+        let vault = of();
+        let name = vault.to_string();
+        assert!(name.starts_with("/media/card/.nestwarden-vault-"), "{name}");
+        vaults.open(&vault).unwrap();
+        assert_eq!(of(), vault, "it is found again");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{ConsentStanding, ConsentState, Purpose};
 use crate::calendar::{Calendar, Day};
 use crate::id::ChildId;
+use crate::text;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use schemars::JsonSchema;
@@ -27,13 +28,14 @@ impl RoomName {
 
 impl std::str::FromStr for RoomName {
     type Err = RoomNameError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let trimmed = text.trim();
+    fn from_str(written: &str) -> Result<Self, Self::Err> {
+        let trimmed = written.trim();
         if trimmed.is_empty()
             || trimmed.chars().count() > 60
-            || trimmed.chars().any(char::is_control)
+            || trimmed.chars().any(text::is_unseen)
         {
-            return Err(RoomNameError(text.chars().take(80).collect()));
+            let text: String = written.chars().take(80).collect();
+            return Err(RoomNameError(text::visible(&text).into_owned()));
         }
         Ok(Self(trimmed.to_owned()))
     }

@@ -93,6 +93,12 @@ impl PhotosPolicy {
                     root,
                     "write a folder by its whole path, at least two folders deep, without `.` or `..`",
                 ));
+            } else if is_of_the_system(root) {
+                found.push(PolicyError::new(
+                    "photos.capture_roots",
+                    root,
+                    "the system or the agent itself lives there; name a folder the camera writes to, such as \"/home/*/Pictures\"",
+                ));
             }
         }
         if self.purposes.is_empty() {
@@ -162,6 +168,19 @@ impl PhotosPolicy {
             10_000,
             "",
         );
+    }
+}
+
+/// Whether a root lies over, or in, what the tablet needs to run.
+fn is_of_the_system(root: &str) -> bool {
+    const SYSTEM: [&str; 11] = [
+        "bin", "boot", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "usr", "*",
+    ];
+    let mut parts = root.split('/').skip(1);
+    match (parts.next(), parts.next()) {
+        (Some("var"), Some(second)) => matches!(second, "lib" | "cache" | "log" | "run" | "*"),
+        (Some("run"), second) => second != Some("media"),
+        (first, _) => first.is_some_and(|first| SYSTEM.contains(&first)),
     }
 }
 

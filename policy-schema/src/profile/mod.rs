@@ -147,7 +147,9 @@ fn out_of_range(key: &str, value: &str) -> String {
 }
 
 fn is_text(text: &str, most: usize) -> bool {
-    !text.trim().is_empty() && text.chars().count() <= most && !text.chars().any(char::is_control)
+    !text.trim().is_empty()
+        && text.chars().count() <= most
+        && !text.chars().any(crate::text::is_unseen)
 }
 
 fn problems_of(exception: &DatedException) -> Vec<(&'static str, String)> {

@@ -247,3 +247,16 @@ proptest! {
         prop_assert!(at < fewer && fewer < more);
     }
 }
+
+#[test]
+fn a_closure_without_end_is_found_also_in_pieces() {
+    let closed = |closures| {
+        calendar("Europe/London", closures)
+            .closed_for_longer_than(60)
+            .cloned()
+    };
+    assert_eq!(closed(&[("2026-07-20", "2026-09-17")]), None);
+    assert!(closed(&[("2026-07-20", "2099-12-31")]).is_some());
+    let pieces = [("2026-07-20", "2026-08-20"), ("2026-08-21", "2026-10-20")];
+    assert!(closed(&pieces).is_some());
+}

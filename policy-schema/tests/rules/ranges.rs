@@ -106,6 +106,27 @@ fn a_capture_root_is_a_whole_path_of_at_least_two_folders() {
 }
 
 #[test]
+fn a_capture_root_lies_over_nothing_that_the_tablet_needs_to_run() {
+    for root in [
+        "/etc/nestwarden",
+        "/usr/share",
+        "/var/lib",
+        "/var/lib/nestwarden",
+        "/var/*",
+        "/*/*",
+        "/run/systemd",
+    ] {
+        let problems = with_roots(&[root]);
+        assert_eq!(problems.len(), 1, "{root}");
+        assert!(problems[0].contains("the agent itself"), "{problems:?}");
+    }
+    assert_eq!(
+        with_roots(&["/run/media/*", "/var/photos"]),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
 fn a_photos_policy_without_a_purpose_is_refused() {
     let mut policy = early_years();
     policy.photos.as_mut().unwrap().purposes.clear();

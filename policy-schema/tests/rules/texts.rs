@@ -17,6 +17,22 @@ fn link() -> String {
 }
 
 #[test]
+fn what_moves_a_cursor_or_turns_the_reading_round_is_written_out() {
+    use nestwarden_policy_schema::text::{visible, visible_lines};
+    assert_eq!(
+        visible("Zoë O\u{2019}Neill 王 नि\u{200d}"),
+        "Zoë O\u{2019}Neill 王 नि\u{200d}"
+    );
+    assert_eq!(
+        visible("A\u{1b}[2J\u{202e}B\n"),
+        "A\\u{1b}[2J\\u{202e}B\\u{a}"
+    );
+    assert_eq!(visible_lines("a\tb\nc\u{9b}\r"), "a\tb\nc\\u{9b}\\u{d}");
+    let room = "Owls\u{202e}slwO".parse::<RoomName>();
+    assert!(room.unwrap_err().to_string().contains("\\u{202e}"));
+}
+
+#[test]
 fn a_link_reads_as_it_was_written_and_never_prints_its_token() {
     let read: EnrolLink = format!("  {}\n", link()).parse().unwrap();
     assert_eq!(read.to_string(), link());

@@ -1,5 +1,6 @@
 //! `hold …`.
 
+use super::delivery;
 use super::reply::{Reply, row, table};
 use super::session::Session;
 use crate::domain::hold::{self, Release};
@@ -163,12 +164,12 @@ async fn open(args: OpenArgs, session: &Session) -> anyhow::Result<Reply> {
         session.now(),
     )
     .await?;
-    session.nudge();
+    let delivery = delivery::after_change(session).await?;
     let text = format!(
-        "Hold {} is open; review it by {}.",
+        "Hold {} is open; review it by {}. A tablet that does not have it yet goes on as before.",
         opened.id, opened.review_by
     );
-    Ok(Reply::new(json!(opened), text))
+    Ok(Reply::new(json!(opened), text).delivered(&delivery))
 }
 
 fn state(row: &HoldRow) -> String {

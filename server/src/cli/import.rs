@@ -9,6 +9,9 @@ use crate::domain::import::{
 use anyhow::{Context as _, bail};
 use serde_json::json;
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// More children than this are counted and not listed; `--json` has them all.
@@ -16,6 +19,7 @@ const MOST_LISTED: usize = 200;
 
 #[derive(clap::Args)]
 pub(super) struct ImportArgs {
+    /// The exported file; `-` reads the standard input
     #[arg(required_unless_present = "pending")]
     file: Option<PathBuf>,
     /// Read the file by this mapping
@@ -66,16 +70,41 @@ pub(super) async fn run(args: ImportArgs, session: &Session) -> anyhow::Result<R
     Ok(reply(&outcome, args.dry_run))
 }
 
+/// A register's file, or `-` for the standard input. Never more of either than a register may have.
 pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let named = || format!("failed to read `{}`", path.display());
-    let size = std::fs::metadata(path).with_context(named)?.len();
-    if size > MAX_FILE_BYTES as u64 {
+    let mut bytes = Vec::new();
+    let most = MAX_FILE_BYTES as u64 + 1;
+    if path == Path::new("-") {
+        let input = std::io::stdin().lock();
+        input
+            .take(most)
+            .read_to_end(&mut bytes)
+            .with_context(named)?;
+    } else {
+        // What is a pipe is found out without waiting for somebody to write into it.
+        let file = File::options()
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)
+            .with_context(named)?;
+        if !file.metadata().with_context(named)?.is_file() {
+            bail!(
+                "`{}` is no file but a folder, a pipe or a device; name the exported file, or write `-` and give it on the standard input",
+                path.display()
+            );
+        }
+        file.take(most)
+            .read_to_end(&mut bytes)
+            .with_context(named)?;
+    }
+    if bytes.len() > MAX_FILE_BYTES {
         bail!(
-            "`{}` has {size} bytes; export the register only, at most {MAX_FILE_BYTES}",
+            "`{}` has more than {MAX_FILE_BYTES} bytes; export the register only",
             path.display()
         );
     }
-    std::fs::read(path).with_context(named)
+    Ok(bytes)
 }
 
 async fn pending(session: &Session) -> anyhow::Result<Reply> {
@@ -289,4 +318,38 @@ fn line(change: &ChildChange) -> String {
         ));
     }
     format!("{}: {}", change.reference, said.join("; "))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_of_a_registers_size_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("register.csv");
+        std::fs::write(&file, "reference\n").unwrap();
+        assert_eq!(read(&file).unwrap(), b"reference\n");
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        for other in [dir.path(), &pipe, Path::new("/dev/zero")] {
+            let refused = read(other).unwrap_err().to_string();
+            assert!(refused.contains("no file but"), "{refused}");
+        }
+        let long = dir.path().join("long");
+        File::create(&long)
+            .unwrap()
+            .set_len(MAX_FILE_BYTES as u64 + 1)
+            .unwrap();
+        let refused = read(&long).unwrap_err().to_string();
+        assert!(refused.contains("more than"), "{refused}");
+    }
 }

@@ -71,7 +71,10 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
 }
 
 async fn add(name: &str, roles: Vec<Role>, session: &Session) -> anyhow::Result<Reply> {
-    if name.is_empty() || name.chars().count() > NAME_CHARS || name.chars().any(char::is_control) {
+    if name.is_empty()
+        || name.chars().count() > NAME_CHARS
+        || name.chars().any(nestwarden_policy_schema::text::is_unseen)
+    {
         bail!("`--name` is \"{name}\"; write 1 to {NAME_CHARS} characters on one line");
     }
     let operator = Operator {

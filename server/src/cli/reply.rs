@@ -2,6 +2,7 @@
 
 use super::delivery::Delivery;
 use crate::domain::import::ImportError;
+use nestwarden_policy_schema::text::visible_lines;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -67,12 +68,13 @@ impl Reply {
     /// Nothing is left to do where neither stream can be written.
     pub(super) fn print(self, json: bool) -> ExitCode {
         if !self.narration.is_empty() {
-            let _ = writeln!(std::io::stderr().lock(), "{}", self.narration);
+            let narration = visible_lines(&self.narration);
+            let _ = writeln!(std::io::stderr().lock(), "{narration}");
         }
         if json {
             line(&self.json.to_string());
         } else if !self.text.is_empty() {
-            line(self.text.trim_end());
+            line(&visible_lines(self.text.trim_end()));
         }
         ExitCode::from(self.code)
     }

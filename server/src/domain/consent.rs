@@ -196,7 +196,12 @@ pub fn withdrawal_of(
 fn checked(said: &Said) -> Result<Said, ConsentError> {
     if let Some(wording) = &said.wording {
         let length = wording.trim().chars().count();
-        if length == 0 || length > WORDING_CHARS || wording.chars().any(char::is_control) {
+        if length == 0
+            || length > WORDING_CHARS
+            || wording
+                .chars()
+                .any(nestwarden_policy_schema::text::is_unseen)
+        {
             return Err(ConsentError::Wording(wording.chars().take(80).collect()));
         }
     }

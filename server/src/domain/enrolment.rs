@@ -180,7 +180,10 @@ fn check_token(token: &EnrolToken, now: Timestamp) -> Result<(), EnrolmentError>
 
 fn check_text(field: &'static str, text: &str) -> Result<(), EnrolmentError> {
     let too_long = text.chars().nth(MAX_TEXT_CHARS).is_some();
-    if text.trim().is_empty() || too_long || text.chars().any(char::is_control) {
+    if text.trim().is_empty()
+        || too_long
+        || text.chars().any(nestwarden_policy_schema::text::is_unseen)
+    {
         return Err(EnrolmentError::Text { field });
     }
     Ok(())

@@ -22,7 +22,7 @@ pub enum NamesError {
     Storage(#[from] StorageError),
 }
 
-/// Everyone who is on the register today and uses one of the rooms. That they were given out is in the access log before
+/// Everyone who is on the register today and uses one of the rooms, of those in which the tablet is used. That they were given out is in the access log before
 /// they are.
 pub async fn of_session(
     storage: &Storage,
@@ -36,19 +36,41 @@ pub async fn of_session(
     let (_, profile) = profile::find(storage, &device.profile).await?;
     let today = profile.calendar.local_date(now);
     let children = storage.child_list().await?;
-    let named = named(&children, &request.rooms, today);
+    let (rooms, elsewhere) = rooms_of(device, request);
+    let named = match &rooms {
+        Some(rooms) => named(&children, rooms, today),
+        None => Vec::new(),
+    };
     let audit = AuditEntry {
         at: now,
         who: format!("tablet:{}", device.id),
         act: "session.names".to_owned(),
         subject: request.session.to_string(),
         detail: json!({
-            "rooms": request.rooms,
+            "rooms": rooms,
+            "not_its_rooms": elsewhere,
             "children": named.iter().map(|child| child.child).collect::<Vec<_>>(),
         }),
     };
     storage.audit_add(&audit).await?;
     Ok(named)
+}
+
+/// The rooms asked for in which the tablet is used, as its manager said (`device set-rooms`), and the others. `None`: none
+/// of them is. Empty: the whole setting.
+fn rooms_of(
+    device: &Device,
+    request: &NamesRequest,
+) -> (Option<BTreeSet<RoomName>>, BTreeSet<RoomName>) {
+    let (asked, used) = (&request.rooms, &device.rooms);
+    if used.is_empty() {
+        return (Some(asked.clone()), BTreeSet::new());
+    }
+    if asked.is_empty() {
+        return (Some(used.clone()), BTreeSet::new());
+    }
+    let both: BTreeSet<RoomName> = asked & used;
+    (Some(both).filter(|rooms| !rooms.is_empty()), asked - used)
 }
 
 fn named(children: &[Child], rooms: &BTreeSet<RoomName>, today: Date) -> Vec<NamedChild> {
@@ -111,6 +133,7 @@ fn told_apart(child: &Child, same: &[&Child]) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 mod tests {
     use super::*;
     use crate::storage::testing::child;
@@ -127,6 +150,55 @@ mod tests {
         let today = jiff::civil::date(2026, 3, 10);
         let named = named(children, &BTreeSet::new(), today);
         named.into_iter().map(|child| child.name).collect()
+    }
+
+    #[tokio::test]
+    async fn a_tablet_is_given_the_names_of_its_own_rooms_and_no_others() {
+        use crate::storage::testing::{TestStorage, TestTablet, audit, now};
+        use nestwarden_policy_schema::id::SessionId;
+        let test = TestStorage::create().await;
+        let storage = &test.storage;
+        let early_years = nestwarden_policy_schema::profile::EARLY_YEARS;
+        let act = audit("p");
+        storage
+            .profile_put("early-years", early_years, &act)
+            .await
+            .unwrap();
+        let tablet = TestTablet::enrol(storage).await;
+        let mut other = child(2);
+        let room = |name: &str| name.parse::<RoomName>().unwrap();
+        other.entry.rooms = [room("Owls")].into();
+        let change = crate::storage::RegisterChange {
+            children: vec![child(1), other],
+            records: Vec::new(),
+            import_key: None,
+        };
+        let version = storage.inputs_version().await.unwrap();
+        storage
+            .register_change(&change, version, &act)
+            .await
+            .unwrap();
+        let asks = async |rooms: &[&str]| {
+            let device = storage.device_find(tablet.id).await.unwrap().unwrap();
+            let request = NamesRequest {
+                session: SessionId::from_uuid(uuid::Uuid::nil()),
+                rooms: rooms.iter().map(|name| room(name)).collect(),
+            };
+            let named = of_session(storage, &device, &request, now()).await.unwrap();
+            let names: Vec<String> = named.into_iter().map(|child| child.name).collect();
+            names
+        };
+        assert_eq!(asks(&["Owls"]).await, ["First2"], "used anywhere");
+        let rooms = [room("Robins")].into();
+        storage
+            .device_set_rooms(tablet.id, &rooms, &act)
+            .await
+            .unwrap();
+        assert_eq!(asks(&["Robins", "Owls"]).await, ["First1"]);
+        let log = storage.audit_list(1).await.unwrap();
+        assert_eq!(log[0].detail["not_its_rooms"], json!(["Owls"]));
+        assert_eq!(asks(&[]).await, ["First1"]);
+        assert!(asks(&["Owls"]).await.is_empty());
     }
 
     #[test]

@@ -2,11 +2,15 @@
 
 use crate::storage::{AuditEntry, Changed, Device, ProfileVersion, Storage, StorageError};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use nestwarden_policy_schema::id::DeviceId;
 use nestwarden_policy_schema::policy::{Policy, Tighten as _};
 use nestwarden_policy_schema::profile::{PolicyProfile, ProfileError};
 use serde::Serialize;
 use std::collections::BTreeMap;
+
+/// Destruction, and every time to object, waits for opening days; longer than any holiday.
+const LONGEST_CLOSURE_DAYS: u16 = 60;
 
 /// One key that differs between two profiles.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,6 +43,10 @@ pub enum ProfileChangeError {
         "with its overrides, tablet \"{device}\" would get a policy that must be refused: {problem}\nchange the profile, or the tablet's overrides with `device override`"
     )]
     WithOverrides { device: String, problem: String },
+    #[error(
+        "`calendar.closures`: from {from} on, in the closure that ends on {to}, the setting is closed for more than {LONGEST_CLOSURE_DAYS} days on end, and what is due to be destroyed would wait for an opening day all that time; correct the dates, or enter a longer closure when its time has come"
+    )]
+    Closed { from: Date, to: Date },
     #[error("there is no profile \"{0}\"; `profile list` shows those there are")]
     Missing(String),
     #[error("the override cannot be read: {0}")]
@@ -78,6 +86,13 @@ pub async fn apply(
     now: Timestamp,
 ) -> Result<(ProfileChange, u64), ProfileChangeError> {
     let change = diff(storage, source).await?;
+    let calendar = PolicyProfile::from_toml(source)?.calendar;
+    if let Some(closure) = calendar.closed_for_longer_than(LONGEST_CLOSURE_DAYS) {
+        return Err(ProfileChangeError::Closed {
+            from: closure.from,
+            to: closure.to,
+        });
+    }
     if let Some(live) = storage.profile_find(&change.name).await?
         && live.source == source
     {

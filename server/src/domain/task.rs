@@ -60,6 +60,12 @@ pub async fn round(storage: &Storage, now: Timestamp) -> Result<TaskChanges, Sto
     of_register::find(&today, &judge.register, &mut round.drafts);
     holds(&today, &judge, &mut round.drafts);
     of_photos::find(storage, &today, &judge, &mut round).await?;
+    for file in storage.waiting_list().await? {
+        let key = format!("import_waits/{}/{}", file.name, file.digest);
+        let mut draft = today.draft(TaskKind::ImportWaits, key, Role::Manager, today.in_days(1));
+        draft.subject.file = Some(file.name);
+        round.drafts.push(draft);
+    }
     let still: BTreeSet<&str> = round
         .drafts
         .iter()
@@ -200,6 +206,12 @@ pub fn says(
         TaskKind::PhotoIncomplete => format!(
             "{photos} on {tablet} could not be put away for more than a day; look at the tablet"
         ),
+        TaskKind::ImportWaits => {
+            let file = subject.file.as_deref().unwrap_or_default();
+            format!(
+                "the file {file} of the booking system waits for a person; `consent import --pending` says why"
+            )
+        }
         TaskKind::UnregisteredPerson => format!(
             "{photos} on {tablet} show somebody who is not on the register; say who with `photo correct`"
         ),

@@ -53,7 +53,10 @@ pub async fn create(
     now: Timestamp,
 ) -> Result<NewToken, TokenError> {
     let name = request.name.trim();
-    if name.is_empty() || name.chars().count() > NAME_CHARS || name.chars().any(char::is_control) {
+    if name.is_empty()
+        || name.chars().count() > NAME_CHARS
+        || name.chars().any(nestwarden_policy_schema::text::is_unseen)
+    {
         return Err(TokenError::Name(name.chars().take(80).collect()));
     }
     let known: Vec<String> = storage

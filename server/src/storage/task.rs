@@ -23,6 +23,8 @@ pub enum TaskKind {
     HoldReview,
     PhotoIncomplete,
     UnregisteredPerson,
+    /// A file of the watched folder that nobody but a person may import.
+    ImportWaits,
 }
 
 impl TaskKind {
@@ -34,7 +36,8 @@ impl TaskKind {
             | Self::ChildMissing
             | Self::HoldReview
             | Self::PhotoIncomplete
-            | Self::UnregisteredPerson => true,
+            | Self::UnregisteredPerson
+            | Self::ImportWaits => true,
             Self::TakeDown | Self::Withdrawal | Self::ChildDied | Self::LeaversPack => false,
         }
     }
@@ -61,6 +64,8 @@ pub struct TaskSubject {
     pub hold: Option<HoldId>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub photos: BTreeSet<PhotoId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

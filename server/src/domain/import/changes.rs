@@ -1,5 +1,6 @@
 //! What an import would change, child by child: references and values, no names.
 
+use super::plan;
 use super::rows::File;
 use crate::domain::register::Register;
 use crate::storage::{Child, SetHere};
@@ -100,14 +101,24 @@ pub(super) fn changes(
                         let differs = [
                             (
                                 here.rooms.is_some()
-                                    && facts.rooms.as_ref() != Some(&child.entry.rooms),
+                                    && facts
+                                        .rooms
+                                        .as_ref()
+                                        .is_some_and(|said| *said != child.entry.rooms),
                                 "rooms",
                             ),
                             (
-                                here.leaves.is_some() && facts.leave != Some(leave),
+                                here.leaves.is_some()
+                                    && facts.leave.is_some_and(|said| said != leave),
                                 "leave date",
                             ),
-                            (here.family.is_some(), "family"),
+                            (
+                                here.family.is_some()
+                                    && facts.family.as_ref().is_some_and(|said| {
+                                        said.as_deref().map(plan::family) != child.family
+                                    }),
+                                "family",
+                            ),
                         ];
                         differs
                             .into_iter()

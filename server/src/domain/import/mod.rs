@@ -49,6 +49,7 @@ use jiff::Timestamp;
 use layout::Layout;
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::calendar::Calendar;
+use nestwarden_policy_schema::text::visible;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt;
@@ -114,22 +115,22 @@ impl fmt::Display for Refusal {
         if let Some(row) = self.row {
             write!(f, "row {row}")?;
             if let Some(reference) = &self.reference {
-                write!(f, " ({reference})")?;
+                write!(f, " ({})", visible(reference))?;
             }
             if let Some(column) = &self.column {
-                write!(f, ", column `{column}`")?;
+                write!(f, ", column `{}`", visible(column))?;
             }
             if let Some(value) = &self.value {
-                write!(f, ": \"{value}\"")?;
+                write!(f, ": \"{}\"", visible(value))?;
             }
             f.write_str(": ")?;
         } else if let Some(path) = &self.path {
             write!(f, "{path}: ")?;
             if let Some(value) = &self.value {
-                write!(f, "\"{value}\": ")?;
+                write!(f, "\"{}\": ", visible(value))?;
             }
         }
-        f.write_str(&self.remedy)
+        f.write_str(&visible(&self.remedy))
     }
 }
 
@@ -405,3 +406,5 @@ mod mapping_tests;
 mod properties;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unseen_tests;

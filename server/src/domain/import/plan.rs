@@ -347,7 +347,7 @@ fn settled<T: PartialEq>(file: Option<T>, now: T, set_here: &mut Option<FileSaid
 }
 
 /// Equal for equal names, so that files need not be remembered.
-fn family(name: &str) -> FamilyId {
+pub(super) fn family(name: &str) -> FamilyId {
     let digest = Digest::of_parts("nestwarden/family/v1", &[name.as_bytes()]);
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest.0[..16]);

@@ -10,10 +10,12 @@ use super::table::{Row, Table};
 use jiff::civil::Date;
 use nestwarden_policy_schema::calendar::Day;
 use nestwarden_policy_schema::consent::{Purpose, RoomName};
+use nestwarden_policy_schema::text::{is_unseen, visible};
 use std::collections::{BTreeMap, BTreeSet};
 
 const REFERENCE_CHARS: usize = 80;
 const NAME_CHARS: usize = 120;
+const UNSEEN_REMEDY: &str = "has characters that cannot be seen, or that turn the reading round; type it again in the booking system";
 /// More rows than this with a mistake are more often a wrong file than wrong rows.
 const MOST_MISREAD_ROWS: usize = 5;
 
@@ -133,6 +135,9 @@ impl RowReader<'_> {
             let remedy =
                 "is empty; every child needs the reference the booking system has for them";
             return Some(self.refusal(Field::Reference, remedy));
+        }
+        if reference.chars().any(is_unseen) {
+            return Some(self.refusal(Field::Reference, UNSEEN_REMEDY));
         }
         if reference.chars().count() > REFERENCE_CHARS {
             let remedy = format!("write at most {REFERENCE_CHARS} characters");
@@ -270,6 +275,10 @@ impl RowReader<'_> {
     fn text(&mut self, field: Field, most: usize) -> String {
         let text = self.cell(field).unwrap_or_default();
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if text.chars().any(is_unseen) {
+            self.misread(field, UNSEEN_REMEDY);
+            return visible(&text).chars().take(most).collect();
+        }
         if text.chars().count() > most {
             self.misread(field, format!("write at most {most} characters"));
             return text.chars().take(most).collect();

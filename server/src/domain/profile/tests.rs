@@ -66,3 +66,18 @@ async fn an_override_that_would_lock_a_tablet_out_is_refused() {
     let mistake = read_override("[camera]\ncamra = \"off\"\n");
     assert!(matches!(mistake, Err(ProfileChangeError::Override(_))));
 }
+
+#[tokio::test]
+async fn a_closure_that_never_ends_is_refused_because_destruction_waits_for_opening_days() {
+    let test = TestStorage::create().await;
+    let until = |last: &str| {
+        format!(
+            "{EARLY_YEARS}\n[[calendar.closures]]\nfrom = \"2026-07-20\"\nto = \"{last}\"\nreason = \"summer\"\n"
+        )
+    };
+    let apply = async |source: String| apply(&test.storage, &source, "os:test", now()).await;
+    apply(until("2026-09-04")).await.unwrap();
+    let refused = apply(until("2099-12-31")).await.unwrap_err().to_string();
+    assert!(refused.contains("2099-12-31"), "{refused}");
+    assert!(refused.contains("correct the dates"), "{refused}");
+}

@@ -344,3 +344,40 @@ async fn somebody_who_is_not_on_the_register_is_somebodys_task() {
     world.photo(1, &[1]).await;
     assert_eq!(world.open(TaskKind::UnregisteredPerson, 2).await, vec![]);
 }
+
+#[tokio::test]
+async fn a_file_that_waits_is_a_task_until_it_does_not() {
+    let world = World::new().await;
+    let file = crate::storage::WaitingFile {
+        name: "a.csv".to_owned(),
+        digest: nestwarden_policy_schema::bytes::Digest::sha256(b"a"),
+        since: now(),
+        why: "much would change".to_owned(),
+    };
+    world.test.storage.waiting_put(&file).await.unwrap();
+    let open = world.open(TaskKind::ImportWaits, 1).await;
+    assert_eq!(open.len(), 1);
+    let said = says(&open[0], &BTreeMap::new(), &BTreeMap::new());
+    assert!(said.starts_with("the file a.csv"), "{said}");
+    assert_eq!(open[0].owner, Role::Manager);
+    world.test.storage.waiting_remove("a.csv").await.unwrap();
+    assert!(world.open(TaskKind::ImportWaits, 2).await.is_empty());
+}
+
+#[tokio::test]
+async fn parents_who_disagree_are_a_task_until_they_do_not() {
+    let world = World::new().await;
+    let at = |minutes| now() + SignedDuration::from_mins(minutes);
+    let of = |state, by, minutes| {
+        let mut record = given(1, Purpose::Website, at(minutes));
+        (record.state, record.given_by) = (state, by);
+        record
+    };
+    use nestwarden_policy_schema::consent::GivenBy;
+    let no = of(ConsentState::Refused, GivenBy::OtherParent, 1);
+    world.writes(vec![], vec![no]).await;
+    assert_eq!(world.open(TaskKind::ConsentConflicted, 1).await.len(), 1);
+    let yes = of(ConsentState::Given, GivenBy::OtherParent, 2);
+    world.writes(vec![], vec![yes]).await;
+    assert!(world.open(TaskKind::ConsentConflicted, 2).await.is_empty());
+}
