@@ -15,4 +15,5 @@ mod network;
 mod put_back;
 mod restart;
 mod setting;
+mod subject_access;
 mod users;
