@@ -128,3 +128,27 @@ fn staff_mount_no_file_system_of_their_own() {
     let mounted = tablet.done("cat /proc/self/mounts").unwrap();
     assert!(!mounted.contains("squashfuse"), "{mounted}");
 }
+
+#[test]
+fn a_storm_with_the_agent_stopped_the_disk_full_and_the_queue_full_leaves_files_openable() {
+    let tablet = tablet();
+    held(&tablet);
+    // More refusals than wait anywhere, with nobody to write them down.
+    let said = tablet
+        .done(
+            "systemctl kill --kill-whom=main --signal=STOP nestwarden-agent; rm -f /run/storms
+             fallocate -l $(($(df --output=avail -B1 / | tail -n 1) - 65536)) /var/filler; cat /dev/zero >/var/rest 2>/dev/null
+             as_staff() { setpriv --reuid=room --regid=room --init-groups -- \"$@\"; }
+             for one in 1 2 3 4; do as_staff /usr/bin/tool-box storm 100 /usr/bin/counting-song /usr/bin/loud-game >>/run/storms 2>&1 & done
+             for one in 1 2 3 4 5 6; do cat /etc/hostname >/dev/null && as_staff /usr/bin/counting-song canary; done
+             wait; rm -f /var/filler /var/rest
+             systemctl kill --kill-whom=main --signal=CONT nestwarden-agent; cat /run/storms",
+        )
+        .unwrap();
+    let (canaries, storms): (Vec<&str>, Vec<&str>) =
+        said.lines().partition(|line| *line == "canary");
+    assert_eq!(canaries.len(), 6, "{said}");
+    let held = "approved 100 ran 0 denied, unapproved 0 ran 100 denied, 0 odd";
+    assert_eq!(storms, [held; 4], "{said}");
+    tablet.until_compliant("apps").unwrap();
+}
