@@ -1,5 +1,7 @@
 //! The running agent: every part, and what joins them.
 
+mod photos;
+
 use crate::clock::TrustedClock;
 use crate::control::EnforceError;
 use crate::door::Doors;
@@ -8,10 +10,8 @@ use crate::ledger::{self, Ledger, LedgerError, TakenUp};
 use crate::local_api::{LocalApi, StatusSource};
 use crate::page::Page;
 use crate::paths::Paths;
-use crate::photos::sending::{Sender, SendingTask};
-use crate::photos::{
-    PhotosContext, PhotosError, PhotosHandle, PhotosTask, UnsealRefusal, Unsealer,
-};
+use crate::photos::sending::SendingTask;
+use crate::photos::{PhotosContext, PhotosError, PhotosHandle, PhotosTask};
 use crate::platform::guard_wire::Refusal;
 use crate::platform::notify::ServiceManager;
 use crate::platform::{self, Enforcers};
@@ -23,16 +23,14 @@ use crate::reconcile::pulse::Pulse;
 use crate::reconcile::task::Reconciler;
 use crate::settings::Settings;
 use crate::status::Status;
-use crate::sync::{
-    Ciphertext, Connection, InventorySource, ServerNames, SyncContext, SyncError, SyncState,
-};
+use crate::sync::{Connection, InventorySource, ServerNames, SyncContext, SyncState};
 use crate::{VERSION, control, time_zone_data};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::consent::Stage;
 use nestwarden_policy_schema::control::ControlName;
-use nestwarden_policy_schema::device_api::{Inventory, LockOut, code};
+use nestwarden_policy_schema::device_api::{Inventory, LockOut};
 use nestwarden_policy_schema::event::EventBody;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -84,7 +82,7 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
     }
     let board = OutcomeBoard::open(ledger.clone(), clock.now().at)?;
     let connection = Arc::new(Connection::new(store, ledger.clone()));
-    let (unsealer, sender) = (unsealer(&connection), sender(&connection));
+    let (unsealer, sender) = (photos::unsealer(&connection), photos::sender(&connection));
     let (photos, photos_task) = PhotosTask::open(PhotosContext {
         ledger: ledger.clone(),
         clock: clock.clone(),
@@ -477,48 +475,6 @@ async fn record_lock_outs(shared: Shared, mut locked_out: watch::Receiver<Option
     }
     // The control is gone; the other parts go on.
     std::future::pending::<()>().await;
-}
-
-/// The photos never know the network, and the network never knows the photos.
-fn unsealer(connection: &Arc<Connection>) -> Unsealer {
-    let connection = Arc::clone(connection);
-    Arc::new(move |request| {
-        let connection = Arc::clone(&connection);
-        Box::pin(async move {
-            let answer = crate::sync::unseal(connection, request).await;
-            answer.map(|answer| answer.file_key).map_err(|error| {
-                let SyncError::Server(refusal) = &error else {
-                    return UnsealRefusal::NotNow(crate::whole_text(&error));
-                };
-                if refusal.is_code(code::UNSEAL_NOT_AUTHORISED) {
-                    UnsealRefusal::NotAuthorised
-                } else if refusal.is_code(code::BODY_INVALID) {
-                    UnsealRefusal::Impossible(crate::whole_text(&error))
-                } else {
-                    UnsealRefusal::NotNow(crate::whole_text(&error))
-                }
-            })
-        })
-    })
-}
-
-/// The photos never know the network here either.
-fn sender(connection: &Arc<Connection>) -> Sender {
-    let connection = Arc::clone(connection);
-    Arc::new(move |upload| {
-        let connection = Arc::clone(&connection);
-        Box::pin(async move {
-            let photo = Ciphertext {
-                request: upload.request,
-                photo: upload.photo,
-                sha256: upload.sha256,
-                bytes: upload.bytes,
-                file: upload.file,
-            };
-            let sent = crate::sync::export(connection, photo).await;
-            sent.map_err(|error| crate::whole_text(&error))
-        })
-    })
 }
 
 fn inventory_source(shared: Shared) -> InventorySource {
