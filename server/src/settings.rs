@@ -79,6 +79,29 @@ pub struct ImportFolder {
     /// By which mapping they are read; absent: they have the register's own columns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<String>,
+    /// Days for which imported files are kept in `done/`: they hold names.
+    #[serde(default = "keep_done_days")]
+    pub keep_done_days: u16,
+    /// Likewise those in `refused/`.
+    #[serde(default = "keep_refused_days")]
+    pub keep_refused_days: u16,
+}
+
+impl ImportFolder {
+    fn kept(&self) -> [(&'static str, u16); 2] {
+        [
+            ("keep_done_days", self.keep_done_days),
+            ("keep_refused_days", self.keep_refused_days),
+        ]
+    }
+}
+
+const fn keep_done_days() -> u16 {
+    30
+}
+
+const fn keep_refused_days() -> u16 {
+    90
 }
 
 /// The listener that tablets use.
@@ -147,6 +170,11 @@ impl Settings {
                 self.tablets.address
             ));
         }
+        for (key, days) in self.import.iter().flat_map(ImportFolder::kept) {
+            if !(1..=366).contains(&days) {
+                return Err(format!("`import.{key}` is {days}; write 1 to 366 days"));
+            }
+        }
         if let Some(import) = &self.import
             && !import.folder.is_absolute()
         {
@@ -200,6 +228,11 @@ mod tests {
                 "[console]",
                 "[import]\nfolder = \"exports\"\n[console]",
                 "`import.folder`",
+            ),
+            (
+                "[console]",
+                "[import]\nfolder = \"/exports\"\nkeep_done_days = 0\n[console]",
+                "`import.keep_done_days` is 0",
             ),
         ] {
             let refused = Settings::from_toml(&GOOD.replace(from, to)).unwrap_err();

@@ -4,7 +4,7 @@ use crate::domain::bundle::SettingSecrets;
 use crate::door::Doors;
 use crate::http::{self, Limits, ServeContext, ServeError};
 use crate::jobs::bundles::BundleJob;
-use crate::jobs::import_folder::ImportFolderJob;
+use crate::jobs::import_folder::{ImportFolderJob, Keep};
 use crate::jobs::received::ReceivedJob;
 use crate::jobs::reminders::ReminderJob;
 use crate::jobs::wake::{BundleWakes, Nudge};
@@ -92,14 +92,19 @@ pub(crate) async fn serve(
     };
     let folder_wake = Nudge::default();
     let folder = settings.import.as_ref().map(|import| {
-        ImportFolderJob::new(
+        let mut job = ImportFolderJob::new(
             storage.clone(),
             import.folder.clone(),
             import.mapping.clone(),
             Arc::clone(&doors.clock),
             folder_wake.clone(),
             nudge.clone(),
-        )
+        );
+        job.keep = Keep {
+            done_days: import.keep_done_days,
+            refused_days: import.keep_refused_days,
+        };
+        job
     });
     let folder = async {
         match folder {

@@ -4,6 +4,10 @@
 //! text beside it where there is something to say. What a person has to confirm waits where it is and is never applied
 //! by itself; a newer file that needs nobody replaces it.
 
+mod keep;
+
+pub use keep::Keep;
+
 use super::wake::Nudge;
 use crate::domain::import::{self, By, Consent, ImportError, MAX_FILE_BYTES, Outcome};
 use crate::door::Clock;
@@ -37,6 +41,7 @@ pub struct ImportFolderJob {
     /// Told when the register changed.
     pub changed: Nudge,
     pub quiet: Duration,
+    pub keep: Keep,
     seen: BTreeMap<String, Seen>,
 }
 
@@ -109,6 +114,7 @@ impl ImportFolderJob {
             wake,
             changed,
             quiet: QUIET,
+            keep: Keep::default(),
             seen: BTreeMap::new(),
         }
     }
@@ -170,6 +176,7 @@ impl ImportFolderJob {
             };
             self.take(&found, &bytes, &mut look).await?;
         }
+        self.clear().await?;
         Ok(look)
     }
 

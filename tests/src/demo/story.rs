@@ -148,7 +148,7 @@ pub(super) fn tell(stage: &Stage) -> Result<()> {
     publish(stage, &report)?;
     if stage.stay {
         say(format!(
-            "\nThe console is at https://{}; its directory is {}. Ctrl-C ends the demo and removes it.",
+            "\nOn a tablet of their own, staff start sessions and sort photos on its page: `nestwarden-agent page --open`.\nThe console is at https://{}; its directory is {}. Ctrl-C ends the demo and removes it.",
             fleet.server.console_address(),
             stage.dir.display()
         ));

@@ -149,6 +149,40 @@ impl Clock for Noon {
     }
 }
 
+/// The machine's day, and some days on.
+struct DaysOn(i64);
+
+impl Clock for DaysOn {
+    fn now(&self) -> jiff::Timestamp {
+        crate::door::SystemClock.now() + jiff::SignedDuration::from_hours(24 * self.0)
+    }
+}
+
+#[tokio::test]
+async fn what_was_put_away_is_deleted_after_its_time_and_that_is_on_record() {
+    let mut world = World::new(None).await;
+    world.put("a.csv", &rows(3, "Yes"));
+    world.looked().await;
+    world.put("b.csv", "reference,first_name\nA1,Ann\n");
+    world.looked().await;
+    let there = |world: &World, name: &str| world.folder().join(name).exists();
+    world.job.clock = Arc::new(DaysOn(29));
+    world.look().await;
+    assert!(there(&world, "done/a.csv") && there(&world, "refused/b.csv.txt"));
+    world.job.clock = Arc::new(DaysOn(31));
+    world.look().await;
+    assert!(!there(&world, "done/a.csv"));
+    assert!(there(&world, "refused/b.csv") && there(&world, "refused/b.csv.txt"));
+    let log = world.job.storage.audit_list(1).await.unwrap();
+    assert_eq!(
+        (log[0].act.as_str(), log[0].subject.as_str()),
+        ("import.file_deleted", "done/a.csv")
+    );
+    world.job.clock = Arc::new(DaysOn(91));
+    world.look().await;
+    assert!(!there(&world, "refused/b.csv") && !there(&world, "refused/b.csv.txt"));
+}
+
 struct World {
     job: ImportFolderJob,
     dir: tempfile::TempDir,
