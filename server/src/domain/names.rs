@@ -185,8 +185,8 @@ mod tests {
                 rooms: rooms.iter().map(|name| room(name)).collect(),
             };
             let named = of_session(storage, &device, &request, now()).await.unwrap();
-            let names: Vec<String> = named.into_iter().map(|child| child.name).collect();
-            names
+            let children = named.into_iter().map(|child| child.name);
+            children.collect::<Vec<String>>()
         };
         assert_eq!(asks(&["Owls"]).await, ["First2"], "used anywhere");
         let rooms = [room("Robins")].into();

@@ -32,7 +32,11 @@ impl Browser {
         };
         let (_, head, _) = browser.ask("GET", &format!("/{path}"), "");
         let cookie = header(&head, "set-cookie").unwrap();
-        browser.cookie = cookie.split(';').next().unwrap().to_owned();
+        cookie
+            .split(';')
+            .next()
+            .unwrap()
+            .clone_into(&mut browser.cookie);
         browser
     }
 

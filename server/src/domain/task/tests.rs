@@ -8,7 +8,8 @@ use crate::storage::testing::{
 use crate::storage::{Child, RegisterChange, RegisterPut};
 use jiff::SignedDuration;
 use nestwarden_policy_schema::consent::{
-    ConsentRecord, ConsentState, LeaveReason, Leaving, Purpose, Restriction, Stage, Tagging,
+    ConsentRecord, ConsentState, GivenBy, LeaveReason, Leaving, Purpose, Restriction, Stage,
+    Tagging,
 };
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
@@ -373,7 +374,6 @@ async fn parents_who_disagree_are_a_task_until_they_do_not() {
         (record.state, record.given_by) = (state, by);
         record
     };
-    use nestwarden_policy_schema::consent::GivenBy;
     let no = of(ConsentState::Refused, GivenBy::OtherParent, 1);
     world.writes(vec![], vec![no]).await;
     assert_eq!(world.open(TaskKind::ConsentConflicted, 1).await.len(), 1);

@@ -22,6 +22,7 @@ mod reading;
 mod reference;
 #[path = "../../../../policy-schema/tests/rules/model/resolved.rs"]
 mod resolved;
+mod shot;
 #[path = "../../../../policy-schema/tests/rules/model/told.rs"]
 #[expect(dead_code, reason = "begun in another way here")]
 mod told;

@@ -7,7 +7,8 @@ use super::hand::HandClock;
 use super::history::{CHILDREN, Fact, HoldOn, Place};
 use super::office::{Office, profile_of, rooms};
 use super::reading::{Reading, day_number, recorded};
-use super::reference::{Clock, Place as Stands, Reference};
+use super::reference::Clock;
+use super::shot::{Shot, another, seen_from};
 use super::told::{Said, Told};
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
@@ -18,25 +19,11 @@ use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
 use nestwarden_policy_schema::id::{ChildId, HoldId, PhotoId};
 use nestwarden_policy_schema::policy::PhotosPolicy;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 const FIRST_DAY: Date = date(2026, 5, 4);
 /// Of one machine that was off, and still believed.
 const MOST_OFF: i64 = 14 * 24 * HOUR;
-
-/// A photo, with what the model makes of it.
-struct Shot {
-    id: PhotoId,
-    path: PathBuf,
-    told: Told,
-    stage: Stage,
-    sealed_at: Option<i64>,
-    tagging: Tagging,
-    children: u8,
-    stranger: bool,
-    tagged_at: Option<i64>,
-}
 
 pub(super) struct World {
     office: Office,
@@ -513,64 +500,6 @@ impl World {
             let is_shown = shot.path.exists();
             assert_eq!(is_shown, stage == Stage::Live, "{}", shot.path.display());
         }
-    }
-}
-
-impl Shot {
-    fn reference(&self, clock: Clock) -> Reference<'_> {
-        Reference::new(&self.told, clock, self.sealed_at)
-    }
-
-    fn says(&mut self, now: i64, tagging: Tagging, children: u8, stranger: bool) {
-        (self.tagging, self.children, self.stranger) = (tagging, children, stranger);
-        let fact = Fact::Tagged {
-            tagging,
-            confirmed: children,
-            stranger,
-        };
-        self.told.add(now, fact);
-    }
-
-    /// Goes where the model has it, one stage after the other.
-    fn settle(&mut self, clock: Clock, in_reach: bool) {
-        for _ in 0..4 {
-            let Stands::Due(due, _) = self.reference(clock).answer().place else {
-                return;
-            };
-            match (self.stage, due) {
-                (Stage::Sealed, Stage::Live) if !in_reach => return,
-                // Further than it has to be is where a stricter reason brought it.
-                (Stage::Destroyed, _) | (Stage::Sealed, Stage::Withheld) => return,
-                (before, due) if before == due => return,
-                (Stage::Live | Stage::Withheld, Stage::Sealed | Stage::Destroyed) => {
-                    self.stage = Stage::Sealed;
-                    self.sealed_at = Some(clock.now);
-                }
-                (_, due) => {
-                    self.stage = due;
-                    self.sealed_at = self.sealed_at.filter(|_| due > Stage::Withheld);
-                }
-            }
-        }
-    }
-}
-
-/// Whether a hold on one photo is on this one or on another.
-fn seen_from(fact: &Fact, photo: PhotoId, held: Option<PhotoId>) -> Fact {
-    match held {
-        Some(held) if held != photo => another(fact.clone()),
-        _ => fact.clone(),
-    }
-}
-
-fn another(fact: Fact) -> Fact {
-    match fact {
-        Fact::Held { hold, category, .. } => Fact::Held {
-            hold,
-            on: HoldOn::AnotherPhoto,
-            category,
-        },
-        other => other,
     }
 }
 
