@@ -368,7 +368,13 @@ impl World {
             care_record: false,
         };
         // A name may be added, and never taken back here.
-        let loosens = shot.children & !children != 0 || (shot.stranger && !stranger);
+        let others_may_be = |said| matches!(said, Tagging::Untagged | Tagging::Partial);
+        // Of what is sealed nobody here says that no other child is in it.
+        let loosens = shot.children & !children != 0
+            || (shot.stranger && !stranger)
+            || (shot.stage == Stage::Sealed
+                && others_may_be(shot.tagging)
+                && !others_may_be(tagging));
         let tagged = self.device.tag(shot.id, &tags);
         let may = !loosens && shot.stage != Stage::Destroyed;
         assert_eq!(
