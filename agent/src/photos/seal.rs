@@ -21,8 +21,10 @@ use rustix::fs::Advice;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::str::FromStr as _;
+
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// Whom photos are sealed to.
 #[derive(Clone)]
@@ -131,7 +133,8 @@ pub fn seal(
     let mut source =
         tree::open_file(plain.dir, plain.name).map_err(SealError::io("open the withheld photo"))?;
     let sink = tree::create_new(dir, name).map_err(SealError::io("make the sealed file"))?;
-    let mut written = Hashing::new(&sink);
+    // How age cuts its header into pieces differs each time; what reaches the disk does not.
+    let mut written = BufWriter::with_capacity(PIECE_BYTES, Hashing::new(&sink));
     let act = "write the sealed file";
     let both = [
         Tee(&recipients.release, &kept),
@@ -150,7 +153,10 @@ pub fn seal(
     })
     .map_err(SealError::io(act))?;
     out.finish().map_err(SealError::io(act))?;
-    let (sha256, bytes) = written.finish();
+    let written = written.into_inner();
+    let (sha256, bytes) = written
+        .map_err(|error| SealError::io(act)(error.into_error()))?
+        .finish();
     sink.sync_all()
         .map_err(SealError::io("sync the sealed file"))?;
     tree::sync_dir(dir).map_err(SealError::io("sync the vault"))?;
