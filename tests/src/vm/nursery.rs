@@ -1,5 +1,7 @@
 //! The profile that the tablet in the box is held to, and what of it a test changes.
 
+use jiff::ToSpan as _;
+use jiff::tz::TimeZone;
 use std::fmt::Write as _;
 
 /// Whether it is contact hours all week, or never.
@@ -82,8 +84,13 @@ impl Profile {
             );
         }
         if self.hours == Hours::Closed {
-            // Every day that a test could run on.
-            calendar += "\n[[calendar.closures]]\nfrom = \"2020-01-01\"\nto = \"2120-01-01\"\nreason = \"closed\"\n";
+            // Every day that this run could reach, in every time zone.
+            let today = crate::clock::system_now().to_zoned(TimeZone::UTC).date();
+            let (from, to) = (today - 2.days(), today + 2.days());
+            let _ = write!(
+                calendar,
+                "\n[[calendar.closures]]\nfrom = \"{from}\"\nto = \"{to}\"\nreason = \"closed\"\n"
+            );
         }
         let policy = POLICY
             .replace("MAX_AGE_DAYS", &self.max_age_days.to_string())
