@@ -157,6 +157,9 @@ impl Engine {
                 Ok(gone)
             })?);
         }
+        if !batch.beside.is_empty() {
+            touched.extend(engine.take_late_sidecars(&batch.beside)?);
+        }
         Ok((touched, unread))
     }
 

@@ -16,6 +16,13 @@ fn film(seed: u8) -> Vec<u8> {
     bytes
 }
 
+/// Makes a file one of another moment than all others.
+fn not_of_today(tablet: &Tablet, name: &str) {
+    let made = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    let file = File::open(tablet.path(name)).unwrap();
+    file.set_modified(made).unwrap();
+}
+
 fn withdraw(tablet: &mut Tablet) {
     tablet.set_consent(1, ConsentState::Withdrawn);
     tablet.settle();
@@ -51,6 +58,78 @@ fn sidecars_are_withheld_come_back_and_are_destroyed_with_their_photo() {
     let artefacts = &tablet.receipts()[0].artefacts;
     let sidecars = artefacts.iter().filter(|a| a.kind == ArtefactKind::Sidecar);
     assert_eq!(sidecars.count(), 4);
+    tablet.assert_sound();
+}
+
+#[test]
+fn a_sidecar_written_after_its_photo_went_out_of_use_goes_where_the_photo_goes() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    tablet.now.doubtful = true;
+    tablet.settle();
+    tablet.write("a.xmp", XMP);
+    tablet.write("ab.xmp", XMP);
+    tablet.write("a.b.xmp", XMP);
+    tablet.look();
+    assert_eq!(tablet.only().stage, Stage::Withheld);
+    let left: Vec<String> = tablet.pictures().into_keys().collect();
+    assert_eq!(left, ["a.b.xmp", "ab.xmp"]);
+    tablet.assert_sound();
+    tablet.now.doubtful = false;
+    withdraw(&mut tablet);
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+    tablet.write("a.jpg.json", b"{}");
+    // Written again under a name that is in the vault already.
+    tablet.write("a.xmp", b"again");
+    tablet.look();
+    assert_eq!(tablet.pictures().len(), 2);
+    tablet.assert_sound();
+    tablet.server = Server::Authorises;
+    tablet.set_consent(1, ConsentState::Given);
+    tablet.settle();
+    let back = tablet.pictures();
+    assert_eq!(back.len(), 6, "{:?}", back.keys());
+    assert_eq!(back["a.jpg.json"], b"{}");
+    tablet.look();
+    withdraw(&mut tablet);
+    tablet.pass_hours(96);
+    tablet.settle();
+    assert!(tablet.vault().is_empty());
+    let artefacts = &tablet.receipts()[0].artefacts;
+    let sidecars = artefacts.iter().filter(|a| a.kind == ArtefactKind::Sidecar);
+    assert_eq!(sidecars.count(), 3);
+    tablet.assert_sound();
+}
+
+#[test]
+fn a_sidecar_that_came_while_the_agent_was_off_follows_its_photo() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    withdraw(&mut tablet);
+    tablet.engine = None;
+    tablet.write("a.xmp", XMP);
+    tablet.restart();
+    tablet.look();
+    assert!(tablet.pictures().is_empty());
+    tablet.assert_sound();
+}
+
+#[test]
+fn a_sidecar_of_a_photo_that_is_still_there_stays_though_another_of_that_name_went() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    withdraw(&mut tablet);
+    tablet.write("a.png", &jpeg(2));
+    not_of_today(&tablet, "a.png");
+    tablet.look();
+    let new = tablet
+        .list()
+        .into_iter()
+        .find(|l| l.tagging == Tagging::Untagged);
+    tablet.tag(new.unwrap().id, &[2]);
+    tablet.write("a.xmp", XMP);
+    tablet.look();
+    assert!(tablet.pictures().contains_key("a.xmp"));
     tablet.assert_sound();
 }
 
@@ -126,9 +205,7 @@ fn files_of_one_name_that_were_not_made_at_one_time_have_nothing_to_do_with_each
     let mut tablet = Tablet::new();
     tablet.photo_of_one("IMG_1.JPG");
     tablet.write("IMG_1.MOV", &film(1));
-    let made = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
-    let file = File::open(tablet.path("IMG_1.MOV")).unwrap();
-    file.set_modified(made).unwrap();
+    not_of_today(&tablet, "IMG_1.MOV");
     tablet.look();
     let untagged = tablet.list();
     assert!(untagged.iter().any(|l| l.tagging == Tagging::Untagged));

@@ -5,6 +5,7 @@ use super::hash::{ContentKey, Head, Stop};
 use super::known::{Known, Last};
 use super::media::{HEAD_BYTES, Media};
 use super::roots::{Root, RootKind, Roots};
+use super::sidecar;
 use super::tree::{self, Identity, Kind, RelPath, Stat, Tree};
 use super::walk::{is_absence, walk};
 use nestwarden_policy_schema::bytes::Digest;
@@ -42,11 +43,23 @@ pub struct Batch {
     pub missing: Vec<RelPath>,
     /// Photos of which only the beginning was known, and what they hold, of this length.
     pub contents: Vec<(PhotoId, Digest, u64)>,
+    /// Files that are named like something that describes a photo.
+    pub beside: Vec<Beside>,
+}
+
+/// A file that may describe a photo, and lies where that one lies or lay.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    pub path: RelPath,
+    pub root: Arc<Root>,
 }
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
-        self.sightings.is_empty() && self.missing.is_empty() && self.contents.is_empty()
+        self.sightings.is_empty()
+            && self.missing.is_empty()
+            && self.contents.is_empty()
+            && self.beside.is_empty()
     }
 }
 
@@ -251,7 +264,7 @@ impl<'a> Pass<'a> {
                 self.stop.check()?;
                 let elsewhere = root.kind == RootKind::Elsewhere;
                 if elsewhere && !known.has_length(stat.identity.size)? {
-                    return Ok(());
+                    return self.beside(&At { dir, path, root }, stat);
                 }
                 let last = match known.last(path)? {
                     Last::Frozen => return Ok(()),
@@ -325,10 +338,11 @@ impl<'a> Pass<'a> {
                 }
             }
             Ok(Content::Other(identity)) => {
-                self.scanner.ignore(&identity);
                 if last.is_some() {
                     self.batch.missing.push(path.clone());
                 }
+                self.beside(at, stat)?;
+                self.scanner.ignore(&identity);
             }
             Ok(Content::NoneKnown) => {
                 if last.is_some() {
@@ -343,6 +357,23 @@ impl<'a> Pass<'a> {
             }
             Err(_) if root.kind == RootKind::Elsewhere => {}
             Err(error) => self.unreadable(path.clone(), &error),
+        }
+        Ok(())
+    }
+
+    /// Hands on what is named like the sidecar of a photo. Whether it is one is for the catalogue to say, which knows what
+    /// becomes of that photo at the same moment.
+    fn beside(&mut self, at: &At<'_>, stat: &Stat) -> io::Result<()> {
+        let is_new = stat.kind == Kind::File && !self.scanner.is_ignored(&stat.identity);
+        if !is_new || !sidecar::is_named_like_one(at.path.name()) {
+            return Ok(());
+        }
+        self.batch.beside.push(Beside {
+            path: at.path.clone(),
+            root: Arc::clone(at.root),
+        });
+        if self.batch.beside.len() >= BATCH {
+            self.flush()?;
         }
         Ok(())
     }

@@ -2,18 +2,24 @@
 //! `.pp3`, `.json`), which may hold names, places and small pictures.
 //!
 //! They are looked for when their photo is withheld, go into the vault with it, come back with it, and are destroyed with
-//! it. They are not sealed: nobody but the agent enters a vault.
+//! it. One that is written afterwards, by a program that still has the photo open, follows. They are not sealed: nobody but
+//! the agent enters a vault.
 
 use super::catalogue::{self, FileRow, FileState, Part, PhotoRow};
 use super::engine::Engine;
 use super::error::PhotosError;
 use super::fault::Write;
+use super::scan::Beside;
 use super::tree::{self, Kind, RelPath, Stat};
+use nestwarden_policy_schema::id::PhotoId;
+use rusqlite::{Connection, params};
 use rustix::fd::OwnedFd;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
+/// Names looked at beyond which a file is nobody's.
+const MOST: i64 = 100;
 const EXTENSIONS: [&str; 6] = ["xmp", "XMP", "aae", "AAE", "json", "pp3"];
 
 impl Engine {
@@ -64,6 +70,98 @@ impl Engine {
             Ok(sidecars)
         })
     }
+}
+
+impl Engine {
+    /// Takes what describes photos that are out of use into the catalogue: the photos.
+    pub(super) fn take_late_sidecars(
+        &self,
+        files: &[Beside],
+    ) -> Result<BTreeSet<PhotoId>, PhotosError> {
+        let mut late = Vec::new();
+        for file in files {
+            let of = self
+                .ledger
+                .read(|sql| described_out_of_use(sql, &file.path));
+            if let (Some(photo), Ok(stat)) = (of?, self.tree().stat(&file.path))
+                && stat.kind == Kind::File
+            {
+                late.push((photo, file, stat));
+            }
+        }
+        if late.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        self.commit(Write::SidecarsFound, |tx| {
+            let mut photos = BTreeSet::new();
+            for ((photo, in_trash), file, stat) in &late {
+                if catalogue::file_present_at(tx.sql(), &file.path)?.is_none() {
+                    let place = (&file.path, &file.root.path);
+                    catalogue::file_insert(
+                        tx.sql(),
+                        *photo,
+                        place,
+                        (Part::Sidecar, *in_trash),
+                        stat,
+                    )?;
+                }
+                photos.insert(*photo);
+            }
+            Ok(photos)
+        })
+    }
+}
+
+/// The photo out of use that a file describes by its name, and whether it was in the trash. A photo by a fitting name that
+/// is still there is the one it describes; that one's sidecars are looked for when it goes.
+fn described_out_of_use(
+    sql: &Connection,
+    path: &RelPath,
+) -> Result<Option<(PhotoId, bool)>, PhotosError> {
+    let Some(stem) = stem(path.name()) else {
+        return Ok(None);
+    };
+    let whole = path.as_bytes();
+    let dir = &whole[..whole.len() - path.name().len()];
+    let exact = [dir, stem].concat();
+    let from = [&exact[..], b"."].concat();
+    let to = [&exact[..], b"/"].concat();
+    let mut statement = sql.prepare_cached(
+        "SELECT f.photo, f.in_trash, f.state, f.path FROM photo_file f JOIN photo p ON p.id = f.photo
+         WHERE (f.path = ?1 OR (f.path > ?2 AND f.path < ?3)) AND f.part = 'photo'
+            AND (f.state IN ('present', 'vaulted') OR p.stage IN ('withheld', 'sealed'))
+         LIMIT ?4",
+    )?;
+    let mut rows = statement.query(params![exact, from, to, MOST])?;
+    let mut found = None;
+    while let Some(row) = rows.next()? {
+        let other: Vec<u8> = row.get(3)?;
+        // Only the last extension is left out of a sidecar's name: `a.b.xmp` describes no `a.jpg`.
+        let extension = other.get(from.len()..).unwrap_or_default();
+        if extension.iter().any(|byte| matches!(byte, b'.' | b'/')) || other == whole {
+            continue;
+        }
+        if row.get::<_, String>(2)? == FileState::Present.as_str() {
+            return Ok(None);
+        }
+        found = Some((catalogue::read(&row.get::<_, String>(0)?)?, row.get(1)?));
+    }
+    Ok(found)
+}
+
+pub(super) fn is_named_like_one(name: &OsStr) -> bool {
+    stem(name).is_some()
+}
+
+/// What a sidecar's name begins with.
+fn stem(name: &OsStr) -> Option<&[u8]> {
+    let whole = name.as_bytes();
+    let dot = whole
+        .iter()
+        .rposition(|b| *b == b'.')
+        .filter(|at| *at > 0)?;
+    let is_one = |extension: &&str| extension.as_bytes() == &whole[dot + 1..];
+    EXTENSIONS.iter().any(|e| is_one(&e)).then(|| &whole[..dot])
 }
 
 /// What a sidecar of a photo with this name may be called: `a.xmp` and `a.jpg.xmp` of `a.jpg`.
