@@ -1,7 +1,9 @@
 //! Real file systems that fail: full, read-only, broken. Each on an image of its own, in a mount namespace of its own.
 
-use super::testing::{PICTURES, Tablet};
-use nestwarden_policy_schema::consent::{ConsentState, Stage};
+use super::listing::Tags;
+use super::room::ROOM_BYTES;
+use super::testing::{PICTURES, Tablet, child};
+use nestwarden_policy_schema::consent::{ConsentState, Stage, Tagging};
 use nestwarden_policy_schema::event::EventBody;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -23,6 +25,10 @@ const IMAGE_BYTES: u64 = 24 * 1024 * 1024;
 impl Disk {
     /// Mounted at `at`; `None`, said as a skipped check, where only root could.
     fn mounted(test: &str, at: Option<PathBuf>) -> Option<Self> {
+        Self::of(test, at, IMAGE_BYTES)
+    }
+
+    fn of(test: &str, at: Option<PathBuf>, bytes: u64) -> Option<Self> {
         if !nix::unistd::Uid::effective().is_root() {
             let _ = writeln!(
                 std::io::stderr(),
@@ -32,7 +38,7 @@ impl Disk {
         }
         let temp = tempfile::tempdir().unwrap();
         let image = temp.path().join("image");
-        File::create(&image).unwrap().set_len(IMAGE_BYTES).unwrap();
+        File::create(&image).unwrap().set_len(bytes).unwrap();
         run(Command::new("mkfs.ext4")
             .args(["-q", "-O", "^has_journal"])
             .arg(&image));
@@ -65,6 +71,14 @@ impl Disk {
         ballast.sync_all().unwrap();
         let length = ballast.metadata().unwrap().len();
         ballast.set_len(length.saturating_sub(bytes)).unwrap();
+        path
+    }
+
+    /// Leaves nothing free, to the last block.
+    fn fill_up(&self) -> PathBuf {
+        let path = self.fill(0);
+        let mut ballast = File::options().append(true).open(&path).unwrap();
+        while ballast.write_all(&[0xa5; 1024]).is_ok() && ballast.sync_all().is_ok() {}
         path
     }
 }
@@ -212,4 +226,119 @@ fn a_photo_on_a_device_that_fails_stays_withheld_and_is_sealed_once_it_can_be_re
     tablet.pass_hours(1);
     tablet.settle();
     assert_eq!(tablet.only().stage, Stage::Sealed);
+}
+
+/// A tablet that lies on a file system of its own, with its photos and all that it set aside.
+fn on_a_disk_of_its_own(test: &str) -> Option<(Tablet, Disk)> {
+    let disk = Disk::of(test, None, 96 * 1024 * 1024)?;
+    let mut tablet = Tablet::unscanned_at(tempfile::tempdir_in(&disk.at).unwrap());
+    tablet.look();
+    tablet.ledger.keep_reserve().unwrap();
+    tablet.keep_room().unwrap();
+    assert_eq!(tablet.room(), Some(ROOM_BYTES));
+    Some((tablet, disk))
+}
+
+fn take(tablet: &mut Tablet, photos: &[Vec<u8>]) {
+    for (number, photo) in photos.iter().enumerate() {
+        tablet.write(&format!("{number:03}.jpg"), photo);
+    }
+    tablet.look();
+    let tags = Tags {
+        tagging: Tagging::Complete,
+        confirmed: [child(1)].into(),
+        unregistered_person: false,
+        care_record: false,
+    };
+    for listed in tablet.list() {
+        tablet
+            .with(|engine, moment| engine.tag(moment, listed.id, &tags))
+            .unwrap();
+    }
+}
+
+fn of_bytes(bytes: usize, seed: u8) -> Vec<u8> {
+    let mut photo = large();
+    photo.truncate(bytes);
+    photo[8] = seed;
+    photo
+}
+
+/// All but what a sealed file is longer than what was sealed.
+fn assert_room_is_back(tablet: &Tablet) {
+    let room = tablet.room().unwrap();
+    assert!(room > ROOM_BYTES - 64 * 1024, "{room} of {ROOM_BYTES}");
+}
+
+#[test]
+fn on_a_full_disk_photos_are_sealed_in_the_room_that_was_set_aside_which_is_taken_again() {
+    let test =
+        "on_a_full_disk_photos_are_sealed_in_the_room_that_was_set_aside_which_is_taken_again";
+    let Some((mut tablet, disk)) = on_a_disk_of_its_own(test) else {
+        return;
+    };
+    // Together they need more than is set aside, each of them less.
+    let photos = [1, 2, 3].map(|seed| of_bytes(3 * 1024 * 1024, seed));
+    take(&mut tablet, &photos);
+    disk.fill_up();
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    let stages: Vec<Stage> = tablet.list().iter().map(|l| l.stage).collect();
+    assert_eq!(stages, [Stage::Sealed; 3]);
+    assert_eq!(alarms(&tablet), 0);
+    assert_room_is_back(&tablet);
+    tablet.assert_sound();
+}
+
+#[test]
+fn what_is_larger_than_the_room_that_was_set_aside_leaves_it_to_others() {
+    let test = "what_is_larger_than_the_room_that_was_set_aside_leaves_it_to_others";
+    let Some((mut tablet, disk)) = on_a_disk_of_its_own(test) else {
+        return;
+    };
+    take(&mut tablet, &[large(), of_bytes(1024 * 1024, 2)]);
+    let ballast = disk.fill_up();
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    let stages: Vec<Stage> = tablet.list().iter().map(|l| l.stage).collect();
+    assert_eq!(stages, [Stage::Withheld, Stage::Sealed]);
+    assert!(tablet.pictures().is_empty());
+    assert_eq!(alarms(&tablet), 1);
+    assert_room_is_back(&tablet);
+    fs::remove_file(ballast).unwrap();
+    tablet.pass_hours(1);
+    tablet.settle();
+    assert_eq!(tablet.stages().get(&Stage::Sealed), Some(&2));
+    tablet.assert_sound();
+}
+
+#[test]
+fn on_a_full_disk_a_vault_grows_by_the_names_of_what_is_withheld() {
+    let test = "on_a_full_disk_a_vault_grows_by_the_names_of_what_is_withheld";
+    let Some((mut tablet, disk)) = on_a_disk_of_its_own(test) else {
+        return;
+    };
+    let photos: Vec<Vec<u8>> = (0..40).map(|seed| of_bytes(4096, seed)).collect();
+    take(&mut tablet, &photos);
+    disk.fill_up();
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    assert!(tablet.pictures().is_empty());
+    assert_eq!(tablet.stages().get(&Stage::Sealed), Some(&40));
+    tablet.assert_sound();
+}
+
+#[test]
+fn a_small_disk_keeps_its_room_and_a_tablet_without_a_policy_gives_it_back() {
+    let test = "a_small_disk_keeps_its_room_and_a_tablet_without_a_policy_gives_it_back";
+    let Some((mut tablet, disk)) = on_a_disk_of_its_own(test) else {
+        return;
+    };
+    tablet.bundle.policy.photos = None;
+    tablet.settle();
+    assert_eq!(tablet.room(), None);
+    disk.fill(2 * ROOM_BYTES);
+    tablet.bundle.policy.photos = Some(super::testing::policy());
+    tablet.keep_room().unwrap();
+    assert_eq!(tablet.room(), None);
 }

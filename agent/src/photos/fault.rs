@@ -22,6 +22,7 @@ writes! {
     // Commits of the catalogue and its journal.
     RootsBegun,
     RootsDone,
+    VaultsNoted,
     Sightings,
     Missing,
     Tagged,

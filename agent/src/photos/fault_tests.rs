@@ -15,14 +15,14 @@ use nestwarden_policy_schema::policy::Mode;
 use std::collections::BTreeSet;
 
 /// Something a tablet does to photos, from what there was before to what must hold after it, wherever it was cut.
-struct Operation {
-    name: &'static str,
-    prepare: fn() -> Tablet,
-    act: fn(&mut Tablet) -> Result<(), PhotosError>,
+pub(super) struct Operation {
+    pub(super) name: &'static str,
+    pub(super) prepare: fn() -> Tablet,
+    pub(super) act: fn(&mut Tablet) -> Result<(), PhotosError>,
     check: fn(&mut Tablet),
 }
 
-const OPERATIONS: &[Operation] = &[
+pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         name: "a first look",
         prepare: || {
@@ -34,6 +34,15 @@ const OPERATIONS: &[Operation] = &[
         check: |tablet| {
             tablet.look();
             assert_eq!(tablet.list().len(), 1);
+        },
+    },
+    Operation {
+        name: "room is set aside",
+        prepare: Tablet::new,
+        act: Tablet::keep_room,
+        check: |tablet| {
+            tablet.keep_room().unwrap();
+            assert_eq!(tablet.room(), Some(super::room::ROOM_BYTES));
         },
     },
     Operation {

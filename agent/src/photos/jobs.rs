@@ -217,7 +217,9 @@ impl SealJob {
                 content,
             };
             if sealed.is_none() {
-                match seal::seal(plain, to, &self.recipients, &self.key, &self.stop) {
+                let bytes = seal::most_bytes(file.identity.size);
+                let seal = || seal::seal(plain, to, &self.recipients, &self.key, &self.stop);
+                match vaults.with_room(&to_dir, bytes, SealError::is_disk_full, seal) {
                     Ok(written) => {
                         content = Some(written.content);
                         sealed = Some(SealedFile {

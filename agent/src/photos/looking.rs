@@ -155,6 +155,12 @@ impl PhotosTask {
             let done = move |engine: &mut Engine, _: &Moment<'_>| engine.roots_done(&patterns);
             self.with_engine(&bundle, done).await?;
         }
+        if is_full {
+            let roots = self.roots.clone();
+            let keep =
+                move |engine: &mut Engine, moment: &Moment<'_>| engine.keep_room(moment, &roots);
+            self.with_engine(&bundle, keep).await?;
+        }
         self.watched.scanned |= is_full;
         self.report(&bundle).await?;
         if is_full {

@@ -33,6 +33,7 @@ mod record;
 mod replay;
 pub mod review;
 pub mod roll;
+mod room;
 pub mod roots;
 pub mod scan;
 pub mod seal;

@@ -1,6 +1,7 @@
 //! Renames many files into vaults: each folder is opened once and synced once.
 
 use super::catalogue::FileRow;
+use super::room;
 use super::tree::{self, RelPath, Stat, Tree};
 use super::vault::{self, MoveError, Vaults};
 use rustix::fd::OwnedFd;
@@ -52,7 +53,12 @@ impl<'a> Mover<'a> {
                 free.insert(dir)
             }
         };
-        vault::move_in((dir, file.path.name()), &file.identity, (to, name))
+        let from = (&*dir, file.path.name());
+        let is_full = |error: &MoveError| matches!(error, MoveError::Io(e) if room::is_full(e));
+        // A folder may have to grow for one name more.
+        self.vaults.with_room(to, room::PIECE_BYTES, is_full, || {
+            vault::move_in(from, &file.identity, (to, name))
+        })
     }
 
     /// Makes every rename so far durable.

@@ -11,6 +11,7 @@
 
 use super::fault::Write as Lasting;
 use super::hash::{ContentKey, Stop, copy};
+use super::room;
 use super::tree::{self, Identity, RelPath, Tree};
 use age::secrecy::ExposeSecret as _;
 use age::x25519;
@@ -66,7 +67,7 @@ impl SealError {
     }
 
     pub fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+        matches!(self, Self::Io { source, .. } if room::is_full(source))
     }
 }
 
@@ -118,6 +119,13 @@ pub struct Sealed {
     pub content: (Digest, u64),
 }
 
+/// What a sealed file of this much content takes, at most: its header, and a tag on each piece.
+pub(super) fn most_bytes(content: u64) -> u64 {
+    const HEADER: u64 = 4096;
+    const TAG: u64 = 16;
+    content + HEADER + TAG * (content / PIECE_BYTES as u64 + 2)
+}
+
 /// Writes `plain`, encrypted, to a new file beside it, and returns once that is durable and verified.
 pub fn seal(
     plain: Plain<'_>,
@@ -133,6 +141,9 @@ pub fn seal(
     let mut source =
         tree::open_file(plain.dir, plain.name).map_err(SealError::io("open the withheld photo"))?;
     let sink = tree::create_new(dir, name).map_err(SealError::io("make the sealed file"))?;
+    let length = tree::stat_open(&source).map_err(SealError::io("open the withheld photo"))?;
+    room::claim(&sink, most_bytes(length.identity.size))
+        .map_err(SealError::io("find room for the sealed file"))?;
     // How age cuts its header into pieces differs each time; what reaches the disk does not.
     let mut written = BufWriter::with_capacity(PIECE_BYTES, Hashing::new(&sink));
     let act = "write the sealed file";
@@ -157,7 +168,9 @@ pub fn seal(
     let (sha256, bytes) = written
         .map_err(|error| SealError::io(act)(error.into_error()))?
         .finish();
-    sink.sync_all()
+    // What was claimed beyond its end.
+    sink.set_len(bytes)
+        .and_then(|()| sink.sync_all())
         .map_err(SealError::io("sync the sealed file"))?;
     tree::sync_dir(dir).map_err(SealError::io("sync the vault"))?;
     drop(sink);

@@ -68,6 +68,8 @@ impl Engine {
             self.frozen.clear();
             self.next_change = None;
             self.sweep = Sweep::Done;
+            let vaults = self.ledger.read(super::catalogue::vaults)?;
+            self.vaults.release_room(&vaults);
             return Ok(());
         };
         self.replay()?;

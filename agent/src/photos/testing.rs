@@ -459,9 +459,28 @@ impl Tablet {
         self.paths.state_dir().join("vault")
     }
 
-    /// Names and contents of everything in the vault.
+    /// Names and contents of everything in the vault, but for the room that is set aside.
     pub(super) fn vault(&self) -> BTreeMap<String, Vec<u8>> {
-        files_in(&self.vault_dir())
+        let mut files = files_in(&self.vault_dir());
+        files.remove(super::room::NAME);
+        files
+    }
+
+    pub(super) fn keep_room(&mut self) -> Result<(), PhotosError> {
+        let roots = self.roots();
+        self.with(|engine, moment| engine.keep_room(moment, &roots))
+    }
+
+    /// How much room is set aside; `None`: there never was any.
+    pub(super) fn room(&self) -> Option<u64> {
+        let room = self.vault_dir().join(super::room::NAME);
+        room.metadata().ok().map(|room| room.len())
+    }
+
+    fn roots(&self) -> Roots {
+        let photos = self.bundle.policy.photos.as_ref().unwrap();
+        let tree = self.engine.as_ref().unwrap().tree();
+        Roots::resolve(tree, &photos.capture_roots)
     }
 
     pub(super) fn pictures(&self) -> BTreeMap<String, Vec<u8>> {

@@ -4,6 +4,7 @@
 //! A program that opened a photo before it was withheld can go on reading it until it is sealed; from then on that
 //! descriptor reads nothing, because the content is emptied and not only unlinked.
 
+use super::room;
 use super::tree::{self, Identity, Kind, RelPath, Stat, Tree};
 use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
@@ -13,6 +14,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The name of a vault outside of the agent's own state.
 const NAME: &str = ".nestwarden-vault";
@@ -26,11 +28,17 @@ pub struct Vaults {
     tree: Arc<Tree>,
     /// In the agent's state; used for whatever is on the same file system.
     own: RelPath,
+    /// Some of the room that is set aside was given up.
+    gave_room: Arc<AtomicBool>,
 }
 
 impl Vaults {
     pub fn new(tree: Arc<Tree>, own: RelPath) -> Self {
-        Self { tree, own }
+        Self {
+            tree,
+            own,
+            gave_room: Arc::default(),
+        }
     }
 
     /// Where files of device `dev` beneath `root` may be withheld, best first: a rename may still find two mounts of one
@@ -98,6 +106,65 @@ impl Vaults {
             rustix::fs::fchmod(&dir, Mode::RWXU)?;
         }
         Ok(dir)
+    }
+
+    /// Does what needs `bytes` on a vault's file system; where the disk is full, with room that was set aside for it.
+    pub(super) fn with_room<T, E>(
+        &self,
+        vault: &OwnedFd,
+        bytes: u64,
+        is_full: impl Fn(&E) -> bool,
+        mut work: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        loop {
+            let done = work();
+            if !done.as_ref().is_err_and(&is_full) {
+                return done;
+            }
+            match room::give(vault, bytes) {
+                // Somebody may be as quick: then there is one piece less, until there is none.
+                Ok(true) => {
+                    self.gave_room.store(true, Ordering::SeqCst);
+                    tracing::warn!(bytes, "the disk is full; room that was set aside is used");
+                }
+                Ok(false) => return done,
+                Err(error) => {
+                    tracing::warn!(%error, "the room that was set aside could not be given up");
+                    return done;
+                }
+            }
+        }
+    }
+
+    /// Sets room aside in each of these vaults.
+    pub(super) fn keep_room<'a>(&self, vaults: impl IntoIterator<Item = &'a RelPath>) {
+        let mut all_of_it = true;
+        for vault in vaults {
+            match self.open(vault).and_then(|dir| room::keep(&dir)) {
+                Ok(is_there) => all_of_it &= is_there,
+                Err(error) => {
+                    tracing::info!(%error, %vault, "no room can be set aside for a full disk");
+                }
+            }
+        }
+        if all_of_it {
+            self.gave_room.store(false, Ordering::SeqCst);
+        }
+    }
+
+    pub(super) fn gave_room(&self) -> bool {
+        self.gave_room.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn release_room<'a>(&self, vaults: impl IntoIterator<Item = &'a RelPath>) {
+        for vault in vaults {
+            let released = self.tree.dir(vault).and_then(|dir| room::release(&dir));
+            if let Err(error) = released
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(%error, %vault, "the room that was set aside could not be given back");
+            }
+        }
     }
 
     /// The identities of these vaults, for whoever must not look into them.

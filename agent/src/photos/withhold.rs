@@ -281,6 +281,9 @@ impl Engine {
                 catalogue::artefact_add(sql, photo, kind, ArtefactResult::DiscardRequested)
             })?;
         }
+        if self.vaults.gave_room() {
+            self.vaults.keep_room(&self.ledger.read(catalogue::vaults)?);
+        }
         Ok(())
     }
 }
