@@ -184,7 +184,7 @@ fn resolve_one(records: &[&ConsentRecord]) -> ConsentStanding {
         .min_by_key(|r| (r.said_at(), r.recorded_at, r.id));
     match followed_by {
         Some(blank) => ConsentStanding {
-            withdrawn_at: Some(blank.said_at()),
+            withdrawn_at: Some(blank.heard_at()),
             ..blank.standing(ConsentState::Unanswered)
         },
         None => yes.standing(ConsentState::Given),
@@ -240,6 +240,12 @@ impl ConsentRecord {
             .unwrap_or(self.recorded_at)
     }
 
+    /// A date alone means the end of that day, and what is written down before then counts at once. From there on it is one
+    /// instant: an end that moved along with the clock would change places with other reasons to remove.
+    fn heard_at(&self) -> Timestamp {
+        self.said_at().min(self.recorded_at)
+    }
+
     /// Whether this refusal and a Yes were given at the same instant.
     fn contradicts(&self, yes: &Self) -> bool {
         self.state == ConsentState::Refused
@@ -283,7 +289,7 @@ impl ConsentRecord {
         let was_given = records
             .iter()
             .any(|yes| yes.kind() == Kind::Yes && yes.said_at() <= said_at);
-        (was_given || self.is_withdrawal()).then_some(said_at)
+        (was_given || self.is_withdrawal()).then_some(self.heard_at())
     }
 
     fn standing(&self, state: ConsentState) -> ConsentStanding {

@@ -109,6 +109,39 @@ fn a_no_and_a_blank_say_when_they_took_a_yes_away() {
 }
 
 #[test]
+fn what_is_dated_to_the_end_of_a_day_counts_from_when_it_was_written_on_that_day() {
+    let yes = said(
+        ConsentState::Given,
+        Some("2026-02-01T09:00:00Z"),
+        "2026-02-01T09:00:00Z",
+    );
+    let (end_of_day, written) = ("2026-03-30T22:59:59Z", "2026-03-30T08:00:00Z");
+    for state in [
+        ConsentState::Withdrawn,
+        ConsentState::Refused,
+        ConsentState::Unanswered,
+    ] {
+        let no = said(state, Some(end_of_day), written);
+        let both = resolved(&[yes.clone(), no]);
+        assert_eq!(both.withdrawn_at, Some(at(written)), "{state:?}");
+    }
+    // The age of 28 days, which comes two hours later, does not take the withdrawal's place.
+    let withdrawal = resolved(&[
+        yes,
+        said(ConsentState::Withdrawn, Some(end_of_day), written),
+    ]);
+    let photo = example(answers(&withdrawal));
+    for when in [
+        "2026-03-30T08:00:00Z",
+        "2026-03-30T09:00:00Z",
+        "2026-03-30T12:00:00Z",
+    ] {
+        let sealed = (Stage::Sealed, Some(Cause::Withdrawn));
+        assert_eq!(photo.at(when).due(), sealed, "{when}");
+    }
+}
+
+#[test]
 fn consents_that_ended_with_leaving_are_no_disagreement_between_parents() {
     let yes = said(
         ConsentState::Given,

@@ -204,6 +204,25 @@ fn a_reason_that_only_a_clock_gives_seals_nothing_while_the_clock_is_in_doubt() 
 }
 
 #[test]
+fn what_no_date_would_bring_back_is_sealed_also_while_the_clock_is_in_doubt() {
+    // The last thing lost is lost by its date, and without it there would still be nothing in common.
+    let mut one = but(
+        answers(&given()),
+        Purpose::DisplayInSetting,
+        until("2026-03-10"),
+    );
+    let mut two = answers(&withdrawn("2026-03-05T09:00:00Z"));
+    let refused = standing(ConsentState::Refused);
+    one.purposes.insert(Purpose::Training, refused);
+    two.purposes.insert(Purpose::Training, given());
+    let mut photo = example(one).and(2, two);
+    photo.policy.purposes.insert(Purpose::Training, 28);
+    let mut photo = photo.at("2026-03-12T12:00:00Z");
+    photo.now.doubtful = true;
+    assert_eq!(photo.due(), (Stage::Sealed, Some(Cause::Expired)));
+}
+
+#[test]
 fn what_one_reason_leaves_to_a_person_no_other_takes_from_them() {
     let mut photo =
         example(answers(&withdrawn("2026-03-02T11:00:00Z"))).sealed("2026-03-02T12:00:00Z");

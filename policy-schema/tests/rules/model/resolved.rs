@@ -66,7 +66,7 @@ pub(super) fn resolve(said: &[Said], child: u8, purpose: Purpose) -> Resolved {
             return Resolved::Ended;
         }
         let was_given = of(Word::Yes).any(|yes| yes.said <= no.said);
-        let since = (was_given || no.word_is_withdrawal()).then_some(no.said);
+        let since = (was_given || no.word_is_withdrawal()).then_some(no.heard());
         return Resolved::No { since };
     }
     // A Yes with a date is worth more than any without.
@@ -81,8 +81,8 @@ pub(super) fn resolve(said: &[Said], child: u8, purpose: Purpose) -> Resolved {
     };
     if let Some(since) = of(Word::Blank)
         .filter(ends_it)
-        .map(|blank| blank.said)
-        .min()
+        .min_by_key(|blank| (blank.said, blank.written))
+        .map(Heard::heard)
     {
         return Resolved::Nothing { since: Some(since) };
     }
@@ -93,6 +93,11 @@ pub(super) fn resolve(said: &[Said], child: u8, purpose: Purpose) -> Resolved {
 }
 
 impl Heard<'_> {
+    /// What is written down counts, whatever later hour of the day its date is read as.
+    fn heard(&self) -> i64 {
+        self.said.min(self.written)
+    }
+
     fn word_is_withdrawal(&self) -> bool {
         let state = self.answer.state;
         let carries_one = self.answer.withdrawn_hours_ago.is_some();
