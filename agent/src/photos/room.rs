@@ -32,7 +32,7 @@ pub(super) const NAME: &str = "room";
 impl Engine {
     /// Sets room aside wherever photos of these roots would be withheld to.
     pub(super) fn keep_room(&self, moment: &Moment<'_>, roots: &Roots) -> Result<(), PhotosError> {
-        if !moment.policy().is_some_and(|p| p.mode == Mode::Enforce) {
+        if moment.policy().is_none_or(|p| p.mode != Mode::Enforce) {
             return Ok(());
         }
         let mut vaults = BTreeSet::new();
