@@ -11,6 +11,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/v5.sql"),
     include_str!("migrations/v6.sql"),
     crate::photos::review::SCHEMA_REVIEW,
+    include_str!("migrations/v8.sql"),
 ];
 
 pub(super) fn run(connection: &mut Connection) -> Result<(), LedgerError> {

@@ -13,16 +13,23 @@ pub(super) fn undecided(
     sql: &Connection,
     decision: Option<&FoundPhotos>,
 ) -> Result<u64, PhotosError> {
-    let mut statement = sql.prepare(
-        "SELECT captured_at FROM photo INDEXED BY photo_counted
+    const LEFT: &str = "FROM photo INDEXED BY photo_counted
          WHERE (names > 0 OR stage = 'sealed' OR stage = 'destroyed') AND names > 0 AND found_month IS NOT NULL
-            AND stage <> 'destroyed'",
-    )?;
+            AND stage <> 'destroyed'";
+    let Some(decision) = decision else {
+        // Answered from the index alone: it is asked after every pass.
+        let count = format!("SELECT count(*) {LEFT}");
+        let waiting: i64 = sql
+            .prepare_cached(&count)?
+            .query_row([], |row| row.get(0))?;
+        return Ok(waiting.cast_unsigned());
+    };
+    let mut statement = sql.prepare_cached(&format!("SELECT captured_at {LEFT}"))?;
     let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
     let mut waiting = 0;
     for counted_at in rows {
         let counted_at: Timestamp = catalogue::read(&counted_at?)?;
-        waiting += u64::from(decision.is_none_or(|found| counted_at > found.decided_at));
+        waiting += u64::from(counted_at > decision.decided_at);
     }
     Ok(waiting)
 }

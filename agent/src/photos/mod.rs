@@ -83,6 +83,9 @@ mod found_tests;
 mod model_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod plan_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod replay_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
