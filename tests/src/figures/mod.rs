@@ -37,7 +37,7 @@ enum Name {
     Exec,
     /// Memory of the agent and the server at rest.
     Footprint,
-    /// Many photos: the first scan, and thousands that lapse together. Takes a quarter of an hour and 12 GB.
+    /// Many photos: the first scan, and thousands that lapse together. Takes ten minutes and 12 GB.
     Photos,
 }
 

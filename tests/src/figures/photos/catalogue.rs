@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const AGENT_MIB: f64 = 30.0;
 /// No slower than this many times the peer.
 const TIMES: f64 = 2.0;
-const PATIENCE: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// What is in memory before a round, for us and for the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub(super) fn measure(size: Size) -> Result<Vec<Figure>> {
     let album = fleet.root_dir_of("album");
     fs::create_dir_all(&album)?;
     album::fill(&album, size.catalogued, size.catalogued_bytes, 0)?;
+    super::narrate(&format!("{} photos made", size.catalogued))?;
     let mut figures = Vec::new();
     let mut peak = 0_f64;
     for (content, name) in [
@@ -48,6 +49,12 @@ pub(super) fn measure(size: Size) -> Result<Vec<Figure>> {
             let name = format!("{content:?}-{round}").to_lowercase();
             ours.push(first_scan(&mut fleet, &name, &album, size.catalogued)?);
             let at = fleet.tablets.len() - 1;
+            super::narrate(&format!(
+                "first scan, {content:?}, round {}: {:?}; the peer {:?}",
+                round + 1,
+                ours[round],
+                theirs[round]
+            ))?;
             peak = peak.max(meter::memory(&fleet.tablets[at], Memory::Peak)?);
             let is_last = content == Content::OnDisk && round + 1 == size.scans;
             if !is_last {

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 const WITHHELD_MS: f64 = 1000.0;
 const STATUS_MS: f64 = 100.0;
+/// By how much one round differs from another anyway.
+const SAME_MIB: f64 = 4.0;
 /// No slower than this many times the peer.
 const TIMES: f64 = 3.0;
 
@@ -27,12 +29,18 @@ struct Rounds {
     /// MiB above what the agent had before, at most: with a tenth of the photos, and with all of them.
     grown_tenth: f64,
     grown: f64,
+    /// With one large file.
+    grown_film: f64,
 }
 
 pub(super) fn measure(size: Size) -> Result<Vec<Figure>> {
     let programs = Programs::of_this_process()?;
     let today = crate::clock::system_now().in_tz(crate::fleet::ZONE)?.date();
-    let register = Register::of(today.yesterday()?, size.lapses + 1, ROOM);
+    // Each round has a room to itself: whoever said No in an earlier one must not be possible in its photos, or they
+    // would be withheld before they are asked about.
+    let register = (0..size.lapses + 2).fold(Register::new(today.yesterday()?), |all, round| {
+        all.child(&format!("C{round:03}"), &room(round))
+    });
     let mut fleet = Fleet::open(&programs, &profile::photos_only(), &register)?;
     let references: Vec<String> = register.references().map(str::to_owned).collect();
     let mut rounds = Rounds::default();
@@ -46,7 +54,18 @@ pub(super) fn measure(size: Size) -> Result<Vec<Figure>> {
         tenth,
         &mut Rounds::default(),
     )?;
-    for (number, reference) in references.iter().enumerate().skip(1) {
+    let film = Size {
+        lapsing: 1,
+        lapsing_bytes: size.film_bytes,
+        ..size
+    };
+    rounds.grown_film = round(
+        &mut fleet,
+        (1, &references[1]),
+        film,
+        &mut Rounds::default(),
+    )?;
+    for (number, reference) in references.iter().enumerate().skip(2) {
         let grown = round(&mut fleet, (number, reference), size, &mut rounds)?;
         rounds.grown = rounds.grown.max(grown);
     }
@@ -90,9 +109,20 @@ fn figures(rounds: &Rounds) -> Vec<Figure> {
             rounds.grown_tenth,
             "MiB",
         ),
-        Figure::new("agent grown by all of them, at most", rounds.grown, "MiB"),
+        Figure::new("agent grown by all of them, at most", rounds.grown, "MiB")
+            .at_most(rounds.grown_tenth + SAME_MIB),
+        Figure::new(
+            "agent grown by one large file, at most",
+            rounds.grown_film,
+            "MiB",
+        )
+        .at_most(rounds.grown_tenth + SAME_MIB),
     ]);
     all
+}
+
+fn room(round: usize) -> String {
+    format!("{ROOM} {round}")
 }
 
 /// One tablet full of photos of one child; how much its agent grew, at most.
@@ -103,7 +133,7 @@ fn round(
     rounds: &mut Rounds,
 ) -> Result<f64> {
     let name = format!("lapse-{number}");
-    let at = fleet.enrol(&name, profile::NAME, &[ROOM])?;
+    let at = fleet.enrol(&name, profile::NAME, &[&room(number)])?;
     let album = fleet.root_dir_of("album");
     fs::create_dir_all(&album)?;
     album::fill(&album, size.lapsing, size.lapsing_bytes, number as u64)?;
@@ -143,6 +173,12 @@ fn round(
         })?;
         Ok((withheld, begun.elapsed()))
     })?;
+    super::narrate(&format!(
+        "{} photos of {} KiB: withheld after {withheld:?}, sealed after {sealed:?}; the peer {:?}",
+        size.lapsing,
+        size.lapsing_bytes / 1024,
+        rounds.age.last()
+    ))?;
     rounds.withheld.push(withheld);
     rounds.sealed.push(sealed);
     rounds.answers.extend(answers);

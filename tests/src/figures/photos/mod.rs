@@ -7,6 +7,7 @@ mod meter;
 
 use super::sample::Figure;
 use anyhow::Result;
+use std::io::Write as _;
 
 const ROOM: &str = "Hedgehogs";
 
@@ -19,17 +20,22 @@ pub(super) struct Size {
     lapsing: usize,
     lapsing_bytes: usize,
     lapses: usize,
+    /// Of the largest file.
+    film_bytes: usize,
 }
+
+const MIB: usize = 1024 * 1024;
 
 impl Size {
     /// What the product promises, in some twelve gigabytes of disk.
     pub(super) const FULL: Self = Self {
         catalogued: 100_000,
         catalogued_bytes: 64 * 1024,
-        scans: 5,
+        scans: 3,
         lapsing: 10_000,
         lapsing_bytes: 512 * 1024,
-        lapses: 3,
+        lapses: 2,
+        film_bytes: 256 * MIB,
     };
     /// To see that it works; the numbers say little.
     pub(super) const QUICK: Self = Self {
@@ -39,6 +45,7 @@ impl Size {
         lapsing: 200,
         lapsing_bytes: 64 * 1024,
         lapses: 1,
+        film_bytes: 32 * MIB,
     };
 }
 
@@ -46,4 +53,9 @@ pub(super) fn measure(size: Size) -> Result<Vec<Figure>> {
     let mut figures = catalogue::measure(size)?;
     figures.extend(lapse::measure(size)?);
     Ok(figures)
+}
+
+/// Says what came of a round: the whole takes minutes.
+fn narrate(what: &str) -> Result<()> {
+    Ok(writeln!(std::io::stderr(), "{what}")?)
 }
