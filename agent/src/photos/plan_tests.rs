@@ -37,9 +37,15 @@ fn listen(sql: &Connection) {
 }
 
 fn listen_to(tablet: &Tablet) {
-    let read = |sql: &Connection| Ok::<_, PhotosError>(listen(sql));
+    let read = |sql: &Connection| {
+        listen(sql);
+        Ok::<_, PhotosError>(())
+    };
     tablet.ledger.read(read).unwrap();
-    let write = |tx: &crate::ledger::LedgerTx<'_>| Ok::<_, PhotosError>(listen(tx.sql()));
+    let write = |tx: &crate::ledger::LedgerTx<'_>| {
+        listen(tx.sql());
+        Ok::<_, PhotosError>(())
+    };
     tablet.ledger.transaction(write).unwrap();
 }
 
