@@ -10,6 +10,8 @@ use jiff::Timestamp;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Loss {
     pub(super) at: Timestamp,
+    /// Somebody said so; else a last day came. Of two at one instant somebody's word counts.
+    by_word: bool,
     cause: Cause,
     pub(super) child: ChildId,
     consent: Option<ConsentId>,
@@ -22,7 +24,7 @@ impl Loss {
         Ground {
             child: Some(self.child),
             consent: self.consent,
-            by_time: self.cause == Cause::Expired,
+            by_time: !self.by_word,
             ..at_once(inquiry, self.cause, at)
         }
     }
@@ -83,6 +85,7 @@ fn losses<'a>(
         };
         Some(Loss {
             at,
+            by_word: standing.state != ConsentState::Given,
             cause,
             child: id,
             consent: standing.consent,

@@ -223,7 +223,7 @@ fn a_dated_yes_keeps_its_end_when_an_undated_one_is_imported_after_it() {
 
 #[test]
 fn a_yes_that_carries_a_withdrawal_is_one() {
-    let mut yes = record(Given, 5, 5);
+    let mut yes = record(Given, 5, 9);
     yes.withdrawn_at = Some(at("2026-03-09T12:00:00Z"));
     let standing = resolve(&[yes.clone(), record(Given, 8, 10)])
         .remove(&P)

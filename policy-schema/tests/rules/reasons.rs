@@ -223,6 +223,21 @@ fn what_no_date_would_bring_back_is_sealed_also_while_the_clock_is_in_doubt() {
 }
 
 #[test]
+fn an_expiry_that_somebody_wrote_down_is_no_matter_of_the_clock() {
+    let expired = ConsentStanding {
+        withdrawn_at: Some(at("2026-03-18T09:00:00Z")),
+        ..standing(ConsentState::Expired)
+    };
+    // The journal kept it beyond the 14 days of the display.
+    let entry = but(answers(&given()), Purpose::OwnLearningJournal, expired);
+    let mut photo = example(entry).at("2026-03-20T12:00:00Z");
+    let sealed = (Stage::Sealed, Some(Cause::Expired));
+    assert_eq!(photo.due(), sealed);
+    photo.now.doubtful = true;
+    assert_eq!(photo.due(), sealed);
+}
+
+#[test]
 fn what_one_reason_leaves_to_a_person_no_other_takes_from_them() {
     let mut photo =
         example(answers(&withdrawn("2026-03-02T11:00:00Z"))).sealed("2026-03-02T12:00:00Z");

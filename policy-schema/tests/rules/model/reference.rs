@@ -374,7 +374,8 @@ impl<'a> Reference<'a> {
             .collect();
         if self.clock.now >= end {
             if let Some(at) = last(&confirmed) {
-                self.no_consent(rows, Some(at), self.lost_by_date_only(&confirmed, at));
+                let last = |loss: &(Purpose, i64)| loss.1 == at && kept_by_it(loss);
+                self.no_consent(rows, Some(at), self.lost_by_date_only(&confirmed, last));
             } else if let Some(at) = last(&possible) {
                 let said = self.days_to_say_over().max(at);
                 rows.push(Row {
@@ -419,12 +420,13 @@ impl<'a> Reference<'a> {
         }
     }
 
-    fn lost_by_date_only(&self, children: &[u8], at: i64) -> bool {
-        children.iter().any(|child| {
+    /// Whether nobody said that this was lost; where somebody did at the same instant, they did.
+    fn lost_by_date_only(&self, children: &[u8], counts: impl Fn(&(Purpose, i64)) -> bool) -> bool {
+        !children.iter().any(|child| {
             self.purposes()
                 .into_iter()
                 .any(|p| match self.lost(*child, p) {
-                    Lost::At(lost) => lost == at && self.gives_some_day(*child, p),
+                    Lost::At(at) => counts(&(p, at)) && !self.gives_some_day(*child, p),
                     Lost::Never => false,
                 })
         })
