@@ -4,7 +4,7 @@ use crate::nursery::{
     Example, answers, at, date, example, given, leaves, standing, until, withdrawn,
 };
 use nestwarden_policy_schema::consent::{
-    BeforeDeath, Cause, ChildEntry, ConsentState, LeaveReason, Restriction, Stage, Tagging,
+    BeforeDeath, Cause, ChildEntry, ConsentState, LeaveReason, Purpose, Restriction, Stage, Tagging,
 };
 
 const LATER: &str = "2026-12-01T12:00:00Z";
@@ -84,6 +84,29 @@ fn a_last_day_before_the_death_counts_and_one_after_it_does_not() {
         left: None,
     });
     stays(&example(entry), Stage::Withheld, Cause::Expired);
+}
+
+#[test]
+fn what_a_last_day_sealed_before_the_tablet_heard_of_the_death_stays_sealed() {
+    let photo = example(died(answers(&until("2026-03-10")))).sealed("2026-03-11T00:00:00Z");
+    stays(&photo, Stage::Sealed, Cause::Expired);
+}
+
+#[test]
+fn a_last_day_after_the_death_opens_nothing_that_its_age_sealed() {
+    // The display keeps it for 14 days; without a use in time it would be the 28 of any photo.
+    let mut entry = answers(&until("2026-03-20"));
+    entry.purposes.remove(&Purpose::OwnLearningJournal);
+    let photo = example(died(entry)).sealed("2026-03-16T10:00:00Z");
+    let later = photo.at("2026-03-25T12:00:00Z");
+    assert_eq!(later.due(), (Stage::Sealed, Some(Cause::MaximumAge)));
+}
+
+#[test]
+fn a_child_who_is_no_longer_listed_after_the_death_is_not_missed() {
+    let mut entry = died(answers(&given()));
+    entry.missing_since = Some(at("2026-03-10T09:00:00Z"));
+    assert_eq!(example(entry).at(LATER).due(), (Stage::Live, None));
 }
 
 #[test]

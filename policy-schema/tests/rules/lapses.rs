@@ -124,6 +124,9 @@ fn what_is_dated_to_the_end_of_a_day_counts_from_when_it_was_written_on_that_day
         let no = said(state, Some(end_of_day), written);
         let both = resolved(&[yes.clone(), no]);
         assert_eq!(both.withdrawn_at, Some(at(written)), "{state:?}");
+        let dated = "2026-03-28T22:59:59Z";
+        let both = resolved(&[yes.clone(), said(state, Some(dated), written)]);
+        assert_eq!(both.withdrawn_at, Some(at(dated)), "{state:?}");
     }
     // The age of 28 days, which comes two hours later, does not take the withdrawal's place.
     let withdrawal = resolved(&[
@@ -316,4 +319,32 @@ fn a_clock_in_doubt_seals_nothing_that_would_be_in_use_without_its_dates() {
     assert_eq!(stage(&photo), Stage::Sealed);
     photo.now.doubtful = true;
     assert_eq!(stage(&photo), Stage::Withheld);
+}
+
+#[test]
+fn what_was_lost_at_a_time_the_tablet_has_yet_to_reach_counts_at_once() {
+    // The server's clock is half an hour ahead.
+    for state in [
+        ConsentState::Withdrawn,
+        ConsentState::Refused,
+        ConsentState::Expired,
+        ConsentState::Unanswered,
+    ] {
+        let ahead = ConsentStanding {
+            withdrawn_at: Some(at("2026-03-02T12:30:00Z")),
+            ..standing(state)
+        };
+        let stage = example(answers(&ahead)).at("2026-03-02T12:00:00Z").stage();
+        assert_eq!(stage, Some(Stage::Sealed), "{state:?}");
+    }
+}
+
+#[test]
+fn what_spoke_against_a_photo_before_it_was_taken_counts_from_then() {
+    let taken = Some("2026-03-02T10:00:00Z".to_owned());
+    let withdrawn = answers(&withdrawn("2026-02-20T10:00:00Z"));
+    assert_eq!(example(withdrawn).times()[0], taken);
+    let mut missing = answers(&given());
+    missing.missing_since = Some(at("2026-02-20T10:00:00Z"));
+    assert_eq!(example(missing).times()[0], taken);
 }

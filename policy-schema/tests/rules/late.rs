@@ -1,7 +1,9 @@
 //! What is said of a photo after it went out of use.
 
 use crate::nursery::{answers, at, child, example, given, standing, withdrawn};
-use nestwarden_policy_schema::consent::{Cause, ConsentState, PhotoFacts, Stage, Tagging};
+use nestwarden_policy_schema::consent::{
+    Cause, ConsentState, PhotoFacts, Stage, Subjects, Tagging,
+};
 use std::collections::BTreeSet;
 
 #[test]
@@ -75,4 +77,31 @@ fn a_later_word_adds_and_takes_nothing_back() {
         untagged.tightened_by(&says).subjects.tagging,
         Tagging::Untagged
     );
+}
+
+#[test]
+fn of_two_words_on_one_photo_the_stricter_of_each_kind_stands_whichever_came_first() {
+    let plain = example(answers(&given())).photo;
+    let strict = PhotoFacts {
+        subjects: Subjects {
+            unregistered_person: true,
+            possible_when_taken: [child(3)].into(),
+            ..plain.subjects.clone()
+        },
+        staff: serde_json::from_str("\"00000000-0000-0000-0000-00000000b000\"").unwrap(),
+        uploaded_at: Some(at("2026-03-02T11:00:00Z")),
+        sealed_at: Some(at("2026-03-03T10:00:00Z")),
+        tagged_at: Some(at("2026-03-04T10:00:00Z")),
+        ..plain.clone()
+    };
+    assert_eq!(plain.tightened_by(&strict), strict);
+    assert_eq!(strict.tightened_by(&plain), strict);
+    let spared = PhotoFacts {
+        care_record: true,
+        found_at_enrolment: true,
+        ..plain.clone()
+    };
+    assert_eq!(plain.tightened_by(&spared), plain);
+    assert_eq!(spared.tightened_by(&plain), plain);
+    assert_eq!(spared.tightened_by(&spared), spared);
 }

@@ -258,3 +258,27 @@ fn what_one_reason_leaves_to_a_person_no_other_takes_from_them() {
         Some(Stage::Sealed)
     );
 }
+
+#[test]
+fn a_child_who_must_not_be_photographed_is_for_the_dsl_also_where_nobody_ever_answered() {
+    let mut entry = answers(&ConsentStanding::UNANSWERED);
+    entry.restriction = Restriction::DoNotPhotograph;
+    let photo = example(entry).sealed("2026-03-02T12:00:00Z");
+    let later = photo.at("2026-06-01T12:00:00Z");
+    assert_eq!(later.due(), (Stage::Sealed, Some(Cause::Restricted)));
+}
+
+#[test]
+fn the_days_to_object_to_an_expiry_are_not_cut_short_by_a_purpose_that_ended_with_it() {
+    // A Saturday; Monday, Tuesday and Wednesday are there to object, though the display's 14 days are over on Monday.
+    let photo = example(answers(&until("2026-03-13"))).sealed("2026-03-14T00:00:00Z");
+    let stage = |when| photo.at(when).stage();
+    assert_eq!(stage("2026-03-18T12:00:00Z"), Some(Stage::Sealed));
+    assert_eq!(stage("2026-03-19T12:00:00Z"), Some(Stage::Destroyed));
+}
+
+#[test]
+fn a_sealed_photo_that_may_come_back_has_no_destruction_ahead_of_it() {
+    let photo = example(answers(&given())).sealed("2026-03-02T12:00:00Z");
+    assert_eq!(photo.times()[2], None);
+}

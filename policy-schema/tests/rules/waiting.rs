@@ -1,7 +1,9 @@
 //! What makes photos wait: people not on the register, the lease, a clock in doubt, holds and closed days.
 
 use crate::nursery::{Example, answers, at, child, example, given, hold, leaves, until, withdrawn};
-use nestwarden_policy_schema::consent::{Cause, LeaveReason, Purpose, Stage, Standing};
+use nestwarden_policy_schema::consent::{
+    Cause, LeaveReason, Purpose, Stage, Standing, may_destroy,
+};
 use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
 
 const LIVE: (Stage, Option<Cause>) = (Stage::Live, None);
@@ -242,6 +244,24 @@ fn nothing_is_destroyed_on_a_closed_day_or_with_a_stale_hold_list() {
     );
     assert_eq!(confirmed(Some("2026-03-05T11:59:59Z")), Some(Stage::Sealed));
     assert_eq!(confirmed(Some("2026-03-06T12:00:01Z")), Some(Stage::Sealed));
+}
+
+#[test]
+fn nothing_at_all_may_be_destroyed_while_the_clock_is_in_doubt() {
+    let mut photo = example(answers(&given()));
+    assert!(may_destroy(&photo.calendar, &photo.now));
+    photo.now.doubtful = true;
+    assert!(!may_destroy(&photo.calendar, &photo.now));
+}
+
+#[test]
+fn a_hold_list_of_another_clock_is_looked_at_again_when_its_time_has_come() {
+    let photo = example(answers(&withdrawn("2026-03-02T11:00:00Z"))).sealed("2026-03-02T11:30:00Z");
+    let mut photo = photo.at("2026-03-06T12:00:00Z");
+    photo.now.holds_confirmed_at = Some(at("2026-03-06T12:30:00Z"));
+    assert_eq!(photo.stage(), Some(Stage::Sealed));
+    let next = photo.verdict().next_change;
+    assert_eq!(next, Some(at("2026-03-06T12:30:00Z")));
 }
 
 #[test]
