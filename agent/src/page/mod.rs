@@ -158,6 +158,9 @@ impl Drop for LinkFile {
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod reach_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod review_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
@@ -165,3 +168,6 @@ mod testing;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod video_tests;

@@ -8,7 +8,7 @@ use crate::paths::Paths;
 use crate::photos::testing::{PICTURES, child, file_key, jpeg, policy};
 use crate::photos::{PhotosContext, PhotosHandle, PhotosTask, UnsealRefusal, Unsealer};
 use crate::reconcile::board::OutcomeBoard;
-use crate::settings::Settings;
+use crate::settings::{Settings, StaffGroup};
 use crate::testing::{HandClock, Signer, enrolled};
 use nestwarden_policy_schema::bundle::Bundle;
 use nestwarden_policy_schema::consent::{ChildEntry, ConsentStanding, ConsentState, Purpose};
@@ -111,11 +111,28 @@ impl Headers {
         self.0.retain(|(known, _)| *known != name);
         self
     }
+
+    /// As it goes over the connection.
+    pub(super) fn request(&self, method: &str, path: &str, body: &str) -> String {
+        let mut text = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+        for (name, value) in &self.0 {
+            let _ = write!(text, "{name}: {value}\r\n");
+        }
+        if method == "POST" {
+            let _ = write!(text, "content-length: {}\r\n", body.len());
+        }
+        text + "\r\n" + body
+    }
 }
 
 impl Nursery {
     /// Children 1 to 3, who said Yes, and a page nobody opened yet. The server cannot be reached.
     pub(super) async fn open() -> Self {
+        Self::open_for(None).await
+    }
+
+    /// Likewise, on a tablet whose staff are this group.
+    pub(super) async fn open_for(staff_group: Option<StaffGroup>) -> Self {
         let temp = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(temp.path().join(PICTURES)).unwrap();
         let paths = Paths::new(temp.path());
@@ -160,6 +177,7 @@ impl Nursery {
         let register = Register::default();
         let settings = Settings {
             page_port: 0,
+            staff_group,
             ..Settings::read(&paths).unwrap()
         };
         let names = Arc::new(register.clone());
@@ -254,14 +272,7 @@ impl Nursery {
         body: &str,
     ) -> Came {
         let mut stream = TcpStream::connect(&self.host).await.unwrap();
-        let mut text = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
-        for (name, value) in &headers.0 {
-            let _ = write!(text, "{name}: {value}\r\n");
-        }
-        if method == "POST" {
-            let _ = write!(text, "content-length: {}\r\n", body.len());
-        }
-        let _ = write!(text, "\r\n{body}");
+        let text = headers.request(method, path, body);
         // A body that is too long is refused before it is read to its end.
         let _ = stream.write_all(text.as_bytes()).await;
         let mut came = Vec::new();
