@@ -60,6 +60,7 @@ pub(super) async fn doctor(paths: &Paths, doors: &Doors, output: Output) -> anyh
     };
     if let Some(identity) = &identity {
         let ledger = ledger(paths, &mut findings);
+        findings.extend(ledger.as_ref().map(|ledger| vaults(paths, ledger)));
         findings.push(certificate(identity, ledger.as_ref(), doors));
         findings.push(server(identity, ledger.as_ref()).await);
         findings.push(running(paths));
@@ -189,6 +190,23 @@ fn ledger(paths: &Paths, findings: &mut Vec<Finding>) -> Option<Ledger> {
         finding("ledger", Judgement::Wrong, problems.join("; "))
     });
     Some(ledger)
+}
+
+fn vaults(paths: &Paths, ledger: &Ledger) -> Finding {
+    match crate::photos::strays(ledger, paths) {
+        Ok(found) => match found.first() {
+            None => finding("vaults", Judgement::Fine, "hold what the record says"),
+            Some(first) => finding(
+                "vaults",
+                Judgement::Wrong,
+                format!(
+                    "{} files are in no record, `{first}` for one: a record that was lost left them, or somebody put them there. They stay where only root can go; look through them, and decide with the safeguarding lead what becomes of each",
+                    found.len()
+                ),
+            ),
+        },
+        Err(error) => finding("vaults", Judgement::Unknown, crate::whole_text(&error)),
+    }
 }
 
 /// Checks every event that is still here, from the oldest on.

@@ -41,6 +41,7 @@ mod search;
 pub mod sending;
 pub mod session;
 mod sidecar;
+mod strays;
 mod sweep;
 pub mod task;
 pub mod thumbnail;
@@ -54,6 +55,7 @@ mod withhold;
 
 pub use error::PhotosError;
 pub use handle::PhotosHandle;
+pub use strays::strays;
 pub use task::{PhotosContext, PhotosTask};
 pub use unseal::{UnsealRefusal, Unsealer};
 
@@ -102,6 +104,9 @@ mod seal_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod soundness;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod strays_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod sweep_tests;

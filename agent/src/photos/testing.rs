@@ -540,7 +540,7 @@ pub(super) fn cut_everywhere(
     }
 }
 
-fn files_in(dir: &std::path::Path) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn files_in(dir: &std::path::Path) -> BTreeMap<String, Vec<u8>> {
     let found = walk(dir).into_iter();
     let name = |path: PathBuf| {
         path.strip_prefix(dir)

@@ -1,9 +1,11 @@
 //! Everything is switched off and on, and one day the server is put back to the day before.
 
 use crate::setting::{AVA, BEN, photo_of, setting_with_tablet, until_sealed};
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use system_tests::evidence;
+use system_tests::fleet::Fleet;
 use system_tests::patience::until;
 
 #[test]
@@ -76,7 +78,18 @@ fn a_server_put_back_to_an_earlier_day_loosens_nothing_and_gets_its_events_again
 fn a_tablet_whose_record_is_lost_keeps_no_photo_that_nobody_accounts_for() {
     let mut fleet = setting_with_tablet();
     let of_ben = photo_of(&fleet, 1, &[BEN]);
+    let of_ava = photo_of(&fleet, 2, &[AVA]);
+    fleet.server.withdraw(AVA).unwrap();
+    until_sealed(&mut fleet, &of_ava);
     fleet.tablets[0].wait_until_reported().unwrap();
+    let vaults = |fleet: &Fleet| {
+        let said = fleet.tablets[0].ask(["doctor", "--json"]).unwrap().stdout;
+        let said: Value = serde_json::from_str(&said).unwrap();
+        let checks = said["checks"].as_array().unwrap();
+        let found = checks.iter().find(|check| check["check"] == "vaults");
+        found.unwrap().clone()
+    };
+    assert_eq!(vaults(&fleet)["result"], "fine");
     fleet.tablets[0].stop().unwrap();
     let state = fleet.tablets[0].root_dir().join("var/lib/nestwarden");
     for file in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
@@ -95,6 +108,12 @@ fn a_tablet_whose_record_is_lost_keeps_no_photo_that_nobody_accounts_for() {
         Ok((!of_ben.is_in_use()).then_some(()))
     })
     .unwrap();
+    // What was sealed before is in no record; it stays sealed, and whoever looks is told.
+    assert!(of_ava.is_only_sealed(&fleet.tablets[0]));
+    let found = vaults(&fleet);
+    assert_eq!(found["result"], "wrong");
+    let detail = found["detail"].as_str().unwrap();
+    assert!(detail.contains("/var/lib/nestwarden/vault/"), "{detail}");
 }
 
 /// Database files, with whatever SQLite keeps beside them.
