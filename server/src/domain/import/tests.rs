@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use super::*;
+use crate::domain::photo::Effect;
 use nestwarden_policy_schema::consent::{ConsentState, Purpose};
 use nestwarden_policy_schema::id::ChildId;
 
@@ -502,6 +503,16 @@ fn large_changes_stop_the_import_with_their_counts() {
         planned(&few, &kept(3)).unwrap().concerns,
         vec![Concern::Missing { missing: 2, of: 5 }]
     );
+    let sealing = |sealed: usize| {
+        let photos = Effect {
+            sealed,
+            ..Effect::default()
+        };
+        let plan = planned(&few, &kept(5)).unwrap();
+        plan.with_photos(photos, Vec::new()).concerns
+    };
+    assert_eq!(sealing(50), vec![]);
+    assert_eq!(sealing(51), vec![Concern::Sealing { photos: 51 }]);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use super::*;
+use crate::domain::returning::returning;
 use crate::storage::testing::{TestStorage, TestTablet, audit, child, given, known, now, photo_id};
 use crate::storage::{RegisterChange, Storage};
 use jiff::SignedDuration;
-use nestwarden_policy_schema::consent::{ConsentState, Purpose, Tagging};
+use nestwarden_policy_schema::consent::{ConsentState, Purpose, Stage, Tagging};
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::hold::{Hold, HoldCategory, HoldScope};
 use nestwarden_policy_schema::id::{HoldId, PhotoId};
@@ -153,4 +154,46 @@ async fn pages_of_photos_leave_none_out() {
         .await
         .unwrap();
     assert_eq!(seen.len(), photos.len());
+}
+
+#[tokio::test]
+async fn a_consent_that_comes_back_says_what_can_be_used_again_and_what_is_gone() {
+    let (test, mut tablet) = world(&[(1, &[1]), (2, &[1]), (3, &[1]), (4, &[2])]).await;
+    let sealed = EventBody::PhotoStage {
+        photo: photo_id(1),
+        from: Stage::Withheld,
+        to: Stage::Sealed,
+        cause: None,
+        observed_only: false,
+    };
+    test.storage
+        .event_append(tablet.batch_of(&[sealed]))
+        .await
+        .unwrap();
+    let given = Register::load(&test.storage).await.unwrap();
+    let withdrawn = without(&test.storage, 1).await;
+    let says = || async {
+        let found = returning(&test.storage, &withdrawn, &given).await.unwrap();
+        assert_eq!(found.len(), 1, "{found:?}");
+        (found[0].reference.clone(), found[0].to_string())
+    };
+    let (reference, in_time) = says().await;
+    assert_eq!(reference, child(1).reference);
+    assert!(
+        in_time.contains("before anything was destroyed; 1 photos can be used again"),
+        "{in_time}"
+    );
+    let gone = crate::storage::testing::destroyed(photo_id(2), child(1).id);
+    test.storage
+        .event_append(tablet.batch_of(&[gone]))
+        .await
+        .unwrap();
+    let (_, too_late) = says().await;
+    assert!(
+        too_late.contains("1 photos can be used again")
+            && too_late.ends_with("1 were destroyed and are gone"),
+        "{too_late}"
+    );
+    let same = returning(&test.storage, &given, &given).await.unwrap();
+    assert_eq!(same, []);
 }
