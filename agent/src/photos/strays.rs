@@ -55,7 +55,5 @@ fn names(sql: &rusqlite::Connection) -> Result<HashSet<OsString>, PhotosError> {
          UNION SELECT name FROM photo_journal WHERE vault IS NOT NULL",
     )?;
     let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
-    Ok(rows
-        .map(|name| Ok::<_, PhotosError>(OsString::from_vec(name?)))
-        .collect::<Result<_, _>>()?)
+    rows.map(|name| Ok(OsString::from_vec(name?))).collect()
 }
