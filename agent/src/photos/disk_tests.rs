@@ -343,3 +343,41 @@ fn a_small_disk_keeps_its_room_and_a_tablet_without_a_policy_gives_it_back() {
     tablet.keep_room().unwrap();
     assert_eq!(tablet.room(), None);
 }
+
+#[test]
+fn a_photo_that_cannot_be_moved_is_told_of_once_and_goes_without_a_receipt_before_it_has() {
+    let test =
+        "a_photo_that_cannot_be_moved_is_told_of_once_and_goes_without_a_receipt_before_it_has";
+    let temp = tempfile::tempdir().unwrap();
+    let at = |root: &Path| Disk::mounted(test, Some(root.join(PICTURES)));
+    let Some((mut tablet, _disk)) = tablet_with_a_large_photo(temp, at) else {
+        return;
+    };
+    let photo = tablet.path("a.jpg");
+    run(Command::new("chattr").arg("+i").arg(&photo));
+    // Another program's lock keeps nobody from renaming.
+    let locked = File::open(&photo).unwrap();
+    locked.lock().unwrap();
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    for _ in 0..5 {
+        tablet.pass_hours(24);
+        tablet.settle();
+    }
+    let listed = tablet.only();
+    assert_eq!(listed.stage, Stage::Live);
+    assert!(listed.note.is_some(), "{listed:?}");
+    let told = tablet.events().into_iter().filter(|event| {
+        matches!(event, EventBody::PhotoIncomplete { stage, .. } if *stage == Stage::Withheld)
+    });
+    assert_eq!(told.count(), 1);
+    assert_eq!(tablet.receipts(), []);
+    run(Command::new("chattr").arg("-i").arg(&photo));
+    tablet.pass_hours(1);
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+    assert!(!photo.exists());
+    tablet.pass_hours(24 * 9);
+    tablet.settle();
+    assert_eq!(tablet.receipts().len(), 1);
+}
