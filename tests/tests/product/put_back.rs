@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 use system_tests::evidence;
+use system_tests::fleet::Fleet;
 use system_tests::patience::until;
 
 #[test]
@@ -56,8 +57,23 @@ fn a_withdrawal_after_the_server_was_put_back_reaches_the_tablet_and_none_before
 
     // What was decided since the copy is entered again, and a person says so.
     fleet.server.withdraw(BEN).unwrap();
-    let settled = ["put-back", "settle", "--reason", "entered again from paper"];
-    fleet.server.tell(settled).unwrap();
+    let listed = |fleet: &Fleet| {
+        let listed = fleet.server.tell(["put-back", "list"]).unwrap();
+        assert_eq!(listed["put_back"].as_array().unwrap().len(), 1, "{listed}");
+        listed["put_back"][0].clone()
+    };
+    let open = listed(&fleet);
+    assert_eq!(open["generation"], generation);
+    assert_eq!(open["settled_at"], Value::Null);
+    let settle = ["put-back", "settle", "--reason", "entered again from paper"];
+    let settled = fleet.server.tell(settle).unwrap();
+    assert_eq!(settled["settled"], 1);
+    // It stays on the list, with when that was; a second word finds nothing.
+    let settled = listed(&fleet);
+    assert_eq!(settled["device"], open["device"]);
+    assert!(settled["settled_at"].is_string());
+    let again = fleet.server.tell(settle).unwrap();
+    assert_eq!(again["settled"], 0);
     until("the tablet held to the server alone", || {
         let status = fleet.tablets[0].status()?;
         Ok((status["held_to_earlier"] == Value::Bool(false)).then_some(()))
