@@ -42,6 +42,22 @@ pub fn missing() -> Option<String> {
 impl Browser {
     /// `width` and `height` in CSS pixels.
     pub fn open(width: u32, height: u32) -> Result<Self> {
+        let screen = json!({ "width": width, "height": height, "pixelRatio": 1.0, "touch": true });
+        Self::start(&json!({ "mobileEmulation": { "deviceMetrics": screen } }))
+    }
+
+    /// Likewise, and no page's scripts run in it. A window instead of a tablet's screen: presses on an emulated one
+    /// wait for a script.
+    pub fn open_without_scripts(width: u32, height: u32) -> Result<Self> {
+        const BLOCK: u8 = 2;
+        Self::start(&json!({
+            "args": [format!("--window-size={width},{height}")],
+            "prefs": { "profile.managed_default_content_settings.javascript": BLOCK },
+        }))
+    }
+
+    /// `options`: what sets this browser apart.
+    fn start(options: &Value) -> Result<Self> {
         let profile = tempfile::Builder::new()
             .prefix("nestwarden-browser-")
             .tempdir()?;
@@ -57,18 +73,27 @@ impl Browser {
             Ok(TcpStream::connect(address).ok())
         })?;
         let user_data = format!("--user-data-dir={}", profile.path().join("data").display());
+        let mut options = options.clone();
+        let mut arguments = json!([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-extensions",
+            "--no-proxy-server",
+            user_data,
+        ]);
+        if let (Some(all), Some(own)) = (arguments.as_array_mut(), options["args"].as_array()) {
+            all.extend(own.iter().cloned());
+        }
+        options["args"] = arguments;
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
-            "goog:chromeOptions": {
-                "args": [
-                    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-                    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                    "--disable-extensions", "--no-proxy-server", user_data,
-                ],
-                "mobileEmulation": {
-                    "deviceMetrics": { "width": width, "height": height, "pixelRatio": 1.0, "touch": true },
-                },
-            },
+            "goog:chromeOptions": options,
         }}});
         let begun = call(address, "POST", "/session", &wanted)?;
         let session = begun["sessionId"].as_str().context("no session")?;
@@ -99,6 +124,14 @@ impl Browser {
         Ok(())
     }
 
+    /// Types into the first element a CSS selector finds, after what is in it.
+    pub fn write(&self, selector: &str, text: &str) -> Result<()> {
+        let element = self.find(selector)?.context("no such field")?;
+        let typed = json!({ "text": text });
+        self.command(&format!("element/{element}/value"), &typed)
+            .map(drop)
+    }
+
     fn find(&self, selector: &str) -> Result<Option<String>> {
         let asked = json!({ "using": "css selector", "value": selector });
         let found = self.command("elements", &asked)?;
@@ -120,7 +153,7 @@ impl Browser {
         Ok(text.as_str().unwrap_or_default().to_owned())
     }
 
-    /// Runs a function body in the page.
+    /// Runs a function body in the page, also where the page's own scripts do not run.
     pub fn run(&self, script: &str) -> Result<Value> {
         self.command("execute/sync", &json!({ "script": script, "args": [] }))
     }

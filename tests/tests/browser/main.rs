@@ -1,9 +1,12 @@
-//! A practitioner's session in a real browser, on a tablet with a real agent, signer and server.
+//! The tablet's page in a real browser, on a tablet with a real agent, signer and server.
 
 #![expect(
     clippy::unwrap_used,
     reason = "a step that fails is a test that fails, and says where"
 )]
+
+mod review;
+mod without_scripts;
 
 use serde_json::Value;
 use std::path::PathBuf;
@@ -162,13 +165,19 @@ fn sorted(fleet: &Fleet) -> usize {
     photos.iter().filter(done).count()
 }
 
+/// Whether there is no browser here, said as a skipped check.
+fn is_skipped(test: &str) -> bool {
+    let missing = browser::missing();
+    if let Some(reason) = &missing {
+        skip(test, reason);
+    }
+    missing.is_some()
+}
+
 #[test]
 fn a_practitioner_sorts_a_session_with_one_hand_on_a_small_and_a_large_tablet() {
-    if let Some(reason) = browser::missing() {
-        skip(
-            "a_practitioner_sorts_a_session_with_one_hand_on_a_small_and_a_large_tablet",
-            &reason,
-        );
+    let test = "a_practitioner_sorts_a_session_with_one_hand_on_a_small_and_a_large_tablet";
+    if is_skipped(test) {
         return;
     }
     let fleet = setting();
