@@ -19,6 +19,10 @@ use std::fmt::Write as _;
 pub enum LetterError {
     #[error(transparent)]
     NoChild(#[from] NoChild),
+    #[error(
+        "{0} is recorded as having died, and no letters are written; speak with the family, and `child export {0}` has what is known"
+    )]
+    Died(String),
     #[error("no profile is applied yet, so nobody knows which day it is in the setting")]
     NoCalendar,
     #[error(transparent)]
@@ -74,6 +78,9 @@ pub async fn write(
     let calendar = calendar.ok_or(LetterError::NoCalendar)?;
     let register = Register::load(storage).await?;
     let child = register.child(reference)?;
+    if child.entry.has_died() {
+        return Err(LetterError::Died(child.reference.clone()));
+    }
     let judge = Judge::load(storage, now).await?;
     let devices = storage.device_list().await?;
     let mut found = Found::default();

@@ -212,6 +212,10 @@ pub fn says(
                 "the file {file} of the booking system waits for a person; `consent import --pending` says why"
             )
         }
+        TaskKind::PhotosUntagged => format!(
+            "photos on {tablet} still wait for somebody to say who is in them; what is not sorted before {} is sealed",
+            task.due
+        ),
         TaskKind::UnregisteredPerson => format!(
             "{photos} on {tablet} show somebody who is not on the register; say who with `photo correct`"
         ),

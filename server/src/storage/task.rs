@@ -23,6 +23,8 @@ pub enum TaskKind {
     HoldReview,
     PhotoIncomplete,
     UnregisteredPerson,
+    /// Nobody said who is in photos, which are sealed for that some opening days after they were taken.
+    PhotosUntagged,
     /// A file of the watched folder that nobody but a person may import.
     ImportWaits,
 }
@@ -37,6 +39,7 @@ impl TaskKind {
             | Self::HoldReview
             | Self::PhotoIncomplete
             | Self::UnregisteredPerson
+            | Self::PhotosUntagged
             | Self::ImportWaits => true,
             Self::TakeDown | Self::Withdrawal | Self::ChildDied | Self::LeaversPack => false,
         }

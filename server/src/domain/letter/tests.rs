@@ -104,6 +104,22 @@ async fn parents_read_what_went_from_where_and_what_we_cannot_reach() {
 }
 
 #[tokio::test]
+async fn no_letter_goes_to_the_parents_of_a_child_who_died() {
+    let test = world().await;
+    let manager = Operator {
+        roles: [Role::Manager].into(),
+        ..dsl()
+    };
+    let on = jiff::civil::date(2026, 3, 9);
+    crate::domain::child::died(&test.storage, "A1", on, &manager, later())
+        .await
+        .unwrap();
+    let refused = write(&test.storage, "Little Acorns", "A1", "D", later()).await;
+    assert!(matches!(refused, Err(LetterError::Died(child)) if child == "A1"));
+    assert!(!letter(&test, "A2").await.to_text().is_empty());
+}
+
+#[tokio::test]
 async fn a_letter_names_no_other_child() {
     let test = world().await;
     for page in [

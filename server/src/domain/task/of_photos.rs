@@ -4,12 +4,16 @@ use super::Today;
 use crate::domain::photo::{self, Judge};
 use crate::storage::task::{PhotoUses, TaskDraft, TaskKind, TaskRound};
 use crate::storage::{PhotoRow, Role, Storage, StorageError};
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
-use nestwarden_policy_schema::consent::{PhotoFacts, Purpose, Stage};
+use nestwarden_policy_schema::calendar::Calendar;
+use nestwarden_policy_schema::consent::{PhotoFacts, Purpose, Stage, Tagging};
 use nestwarden_policy_schema::id::{ChildId, DeviceId, PhotoId};
 use std::collections::{BTreeMap, BTreeSet};
 
 const TAKE_DOWN_DAYS: u32 = 3;
+/// Opening days after it was taken at which a photo that nobody sorted is put before somebody again.
+const UNTAGGED_REMINDERS: [u32; 3] = [6, 3, 1];
 const INCOMPLETE_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
 #[derive(Default)]
@@ -17,6 +21,8 @@ struct Found {
     lost: BTreeMap<(ChildId, Purpose), BTreeSet<PhotoId>>,
     incomplete: BTreeMap<DeviceId, BTreeSet<PhotoId>>,
     strangers: BTreeMap<DeviceId, BTreeSet<PhotoId>>,
+    /// By tablet, day they were taken, reminder, and the day they are sealed.
+    untagged: BTreeMap<(DeviceId, Date, u32, Date), BTreeSet<PhotoId>>,
     uses: Vec<PhotoUses>,
 }
 
@@ -66,6 +72,12 @@ pub(super) async fn find(
             round.drafts.push(photos_of(draft, photos));
         }
     }
+    for ((device, taken, reminder, due), photos) in found.untagged {
+        let key = format!("{device}/untagged/{taken}/{reminder}");
+        let mut draft = today.draft(TaskKind::PhotosUntagged, key, Role::Manager, due);
+        draft.subject.device = Some(device);
+        round.drafts.push(photos_of(draft, photos));
+    }
     round.uses = found.uses;
     Ok(())
 }
@@ -91,7 +103,28 @@ impl Found {
                 .or_default()
                 .insert(row.photo);
         }
+        self.untagged(row, &facts, judge, now);
         self.uses_of(row, &facts, judge, now);
+    }
+
+    fn untagged(&mut self, row: &PhotoRow, facts: &PhotoFacts, judge: &Judge, now: Timestamp) {
+        let waits = facts.subjects.tagging == Tagging::Untagged
+            && !facts.care_record
+            && !facts.found_at_enrolment
+            && matches!(row.stage, Stage::Live | Stage::Withheld);
+        let Some(setup) = judge.setup(row.device).filter(|_| waits) else {
+            return;
+        };
+        let (calendar, taken) = (&setup.calendar, facts.captured_at);
+        let days = opening_days_since(calendar, taken, now);
+        let reminder = UNTAGGED_REMINDERS.into_iter().find(|after| *after <= days);
+        if let Some(reminder) = reminder {
+            let most = u32::from(setup.policy.untagged_opening_days);
+            let sealed = calendar.local_date(calendar.after_opening_days(taken, most));
+            let taken = calendar.local_date(taken);
+            let photos = self.untagged.entry((row.device, taken, reminder, sealed));
+            photos.or_default().insert(row.photo);
+        }
     }
 
     /// Also of photos that are gone: what was put on a website from them is still there.
@@ -125,4 +158,16 @@ impl Found {
             usable: verdict.usable,
         });
     }
+}
+
+/// The opening days that have begun after the one on which something happened, as far as reminders ask.
+fn opening_days_since(calendar: &Calendar, from: Timestamp, now: Timestamp) -> u32 {
+    let today = calendar.local_date(now);
+    let mut date = Calendar::plus_days(calendar.local_date(from), 1);
+    let mut days = 0;
+    while date <= today && days < UNTAGGED_REMINDERS[0] {
+        days += u32::from(calendar.is_opening_day(date));
+        date = Calendar::plus_days(date, 1);
+    }
+    days
 }

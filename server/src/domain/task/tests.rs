@@ -296,6 +296,39 @@ async fn a_child_who_died_is_the_subject_of_no_reminder() {
 }
 
 #[tokio::test]
+async fn photos_nobody_sorted_are_put_before_somebody_on_the_first_third_and_sixth_opening_day() {
+    let mut world = World::new().await;
+    let tablet = world.tablet.id;
+    world
+        .tells(&[
+            known(tablet, 1, &[], Tagging::Untagged),
+            known(tablet, 2, &[1], Tagging::Complete),
+        ])
+        .await;
+    // Taken on a Tuesday.
+    let kind = TaskKind::PhotosUntagged;
+    assert_eq!(world.open(kind, 1).await, vec![]);
+    let mut seen = BTreeSet::new();
+    for (days, step) in [(1, 1), (2, 1), (3, 3), (5, 3), (7, 3), (8, 6), (9, 6)] {
+        let open = world.open(kind, 24 * days).await;
+        assert_eq!(open.len(), 1, "after {days} days");
+        assert!(
+            open[0].key.ends_with(&format!("/{step}")),
+            "{}",
+            open[0].key
+        );
+        assert_eq!(open[0].due, jiff::civil::date(2026, 3, 20));
+        assert_eq!(open[0].subject.photos, [photo_id(1)].into());
+        seen.insert(open[0].id);
+    }
+    assert_eq!(seen.len(), 3);
+    world
+        .tells(&[known(tablet, 1, &[], Tagging::NoChild)])
+        .await;
+    assert_eq!(world.open(kind, 24 * 9).await, vec![]);
+}
+
+#[tokio::test]
 async fn a_hold_is_put_before_the_dsl_three_days_before_its_review() {
     let world = World::new().await;
     let scope = HoldScope::Child { child: child(1).id };
