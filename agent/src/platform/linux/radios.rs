@@ -222,6 +222,18 @@ impl RadiosEnforcer {
         self.tablet.previous().forget(LIMITED)
     }
 
+    fn given_back(
+        &mut self,
+        name: &str,
+        give_back: impl FnOnce(&mut Self) -> Result<(), EnforceError>,
+    ) -> Result<(), EnforceError> {
+        if self.remembers(name)? {
+            give_back(self)
+        } else {
+            Ok(())
+        }
+    }
+
     fn nfc_off(&self) -> Result<(), EnforceError> {
         self.tablet.previous().remember(NFC_OFF, Some("on"))?;
         rfkill::set_blocked(&self.tablet, RadioKind::Nfc, true)
@@ -277,18 +289,16 @@ impl Enforcer<Radios> for RadiosEnforcer {
         }
     }
 
+    /// What cannot be given back (by a service that does not run, say) holds up nothing else.
     fn release(&mut self) -> Result<(), EnforceError> {
-        if self.remembers(LIMITED)? {
-            self.lift_bluetooth_limit()?;
-        }
-        if self.remembers(BLUETOOTH_OFF)? {
-            self.bluetooth_back()?;
-        }
-        if self.remembers(NFC_OFF)? {
-            self.nfc_back()?;
-        }
-        sharing::unmask(&self.tablet)?;
-        self.tablet.remove(POLKIT_PATH)
+        let given_back = [
+            self.given_back(LIMITED, Self::lift_bluetooth_limit),
+            self.given_back(BLUETOOTH_OFF, Self::bluetooth_back),
+            self.given_back(NFC_OFF, |radios| radios.nfc_back()),
+            sharing::unmask(&self.tablet),
+            self.tablet.remove(POLKIT_PATH),
+        ];
+        given_back.into_iter().collect()
     }
 }
 

@@ -304,3 +304,19 @@ fn an_exception_limits_bluetooth_to_its_service() {
     assert_eq!(hold(&mut enforcer, &everything_free()), []);
     assert!(world.lock().unwrap().services.is_empty());
 }
+
+#[test]
+fn a_limit_that_nobody_can_lift_keeps_nothing_else_from_being_given_back() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut enforcer, _world, services) = served(root.path());
+    let wish = RadiosWish {
+        bluetooth: BluetoothWish::Only(BTreeSet::from([
+            "0000fdf0-0000-1000-8000-00805f9b34fb".to_owned()
+        ])),
+        ..everything_off()
+    };
+    assert_eq!(hold(&mut enforcer, &wish), []);
+    drop(services);
+    assert!(enforcer.release().is_err());
+    assert!(!root.path().join(&POLKIT_PATH[1..]).exists());
+}
