@@ -1,5 +1,6 @@
 //! What the server decides. Knows no HTTP and no SQL.
 
+pub mod account;
 pub mod bundle;
 pub mod child;
 pub mod command;

@@ -3,6 +3,7 @@
 //! A [`Storage`] belongs to one setting: no method can reach another setting's rows.
 
 pub mod access;
+pub mod account;
 pub mod audit;
 pub mod bundle;
 pub mod command;
@@ -21,6 +22,7 @@ pub mod photo;
 pub mod profile;
 pub mod received;
 pub mod report;
+pub mod session;
 pub mod sql;
 pub mod task;
 #[cfg(test)]
@@ -28,6 +30,7 @@ pub(crate) mod testing;
 pub mod token;
 
 pub use access::{AccessRow, AccessStore};
+pub use account::{Account, AccountStore, Invitation, LockAfter, Made, NewAccount};
 pub use audit::{AuditEntry, AuditStore};
 pub use bundle::{BundleStore, IssuedBundle};
 pub use command::{CommandRow, CommandStore};
@@ -43,6 +46,7 @@ pub use operator::{Operator, OperatorStore, Role};
 pub use photo::{PhotoRow, PhotoStore};
 pub use profile::{ProfileStore, ProfileVersion};
 pub use report::{BundleReport, PutBackRow, RecordConflict, ReportStore, Reported};
+pub use session::{Begun, Factor, NewSession, Session, SessionStore};
 pub use task::{
     Closing, PhotoUses, Task, TaskChanges, TaskDraft, TaskKind, TaskRound, TaskStore, TaskSubject,
     WithClosed,
@@ -108,6 +112,8 @@ pub trait Store:
     + AccessStore
     + TaskStore
     + OperatorStore
+    + AccountStore
+    + SessionStore
     + AuditStore
 {
     fn setting(&self) -> SettingId;

@@ -3,6 +3,7 @@
 //! One connection writes, so that writers of this process never wait for each other's locks by sleeping; others read.
 
 mod access;
+mod account;
 mod audit;
 mod bundle;
 mod command;
@@ -19,6 +20,7 @@ mod operator;
 mod photo;
 mod profile;
 mod report;
+mod session;
 mod task;
 mod token;
 mod value;

@@ -5,11 +5,11 @@ use super::{SqlStorage, commit, failed};
 use crate::storage::{Answer, AuditEntry, Changed, Operator, OperatorStore, StorageError};
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::id::OperatorId;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 const WHAT: &str = "an operator";
 
-fn operator(row: &SqliteRow) -> Result<Operator, StorageError> {
+pub(super) fn operator(row: &SqliteRow) -> Result<Operator, StorageError> {
     Ok(Operator {
         id: parsed(row, "operator_id", WHAT)?,
         name: text(row, "name", WHAT)?,
@@ -18,7 +18,7 @@ fn operator(row: &SqliteRow) -> Result<Operator, StorageError> {
     })
 }
 
-async fn by_name(
+pub(super) async fn by_name(
     on: impl sqlx::Executor<'_, Database = sqlx::Sqlite>,
     setting: &str,
     name: &str,
@@ -32,6 +32,26 @@ async fn by_name(
         .as_ref()
         .map(operator)
         .transpose()
+}
+
+pub(super) async fn insert(
+    tx: &mut SqliteConnection,
+    setting: &str,
+    operator: &Operator,
+) -> Result<(), StorageError> {
+    sqlx::query(
+        "INSERT INTO operators (setting_id, operator_id, name, roles, created_at) \
+         VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(setting)
+    .bind(operator.id.to_string())
+    .bind(&operator.name)
+    .bind(to_json(&operator.roles, WHAT)?)
+    .bind(operator.created_at.as_microsecond())
+    .execute(tx)
+    .await
+    .map(drop)
+    .map_err(failed("add an operator"))
 }
 
 impl OperatorStore for SqlStorage {
@@ -65,18 +85,7 @@ impl OperatorStore for SqlStorage {
             {
                 return Ok(Changed::Already);
             }
-            sqlx::query(
-                "INSERT INTO operators (setting_id, operator_id, name, roles, created_at) \
-                 VALUES ($1, $2, $3, $4, $5)",
-            )
-            .bind(&self.setting_text)
-            .bind(operator.id.to_string())
-            .bind(&operator.name)
-            .bind(to_json(&operator.roles, WHAT)?)
-            .bind(operator.created_at.as_microsecond())
-            .execute(&mut *tx)
-            .await
-            .map_err(failed("add an operator"))?;
+            insert(&mut tx, &self.setting_text, operator).await?;
             self.add_audit(&mut tx, audit).await?;
             commit(tx).await?;
             Ok(Changed::Yes)

@@ -1,0 +1,129 @@
+//! Signing in: name, password and a second factor, all judged at once, so that an answer does not say which was wrong, nor
+//! whether there is such a person.
+
+use super::session::{self, LIFE};
+use super::{audit, password, recovery_hash, totp};
+use crate::storage::{
+    Account, Begun, Factor, LockAfter, NewSession, Operator, Storage, StorageError,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+/// Refused tries in a row after which an account waits.
+pub const TRIES: u64 = 10;
+const WAIT: SignedDuration = SignedDuration::from_mins(15);
+const TOTP_CHARS: usize = 6;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    #[error(
+        "That is not right. Check name, password and code; a code is good once, and for a minute. After {TRIES} wrong tries in a row an account waits for a quarter of an hour."
+    )]
+    Refused,
+    #[error("the system gave no random bits")]
+    Random,
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// What the browser keeps, and who it is.
+#[derive(Clone)]
+pub struct SignedIn {
+    pub secret: String,
+    pub operator: Operator,
+}
+
+pub async fn sign_in(
+    storage: &Storage,
+    name: &str,
+    password: Zeroizing<String>,
+    code: &str,
+    now: Timestamp,
+) -> Result<SignedIn, SignInError> {
+    let account = match storage.operator_by_name(name.trim()).await? {
+        Some(operator) => storage.account_find(operator.id).await?,
+        None => None,
+    };
+    let hash = account.as_ref().map(|account| account.password.clone());
+    // Also while it waits: how long an answer takes says nothing.
+    let is_right = password::is_right(password, hash).await;
+    let Some(account) = account else {
+        return Err(SignInError::Refused);
+    };
+    if account.locked_until.is_some_and(|until| now < until) {
+        return Err(SignInError::Refused);
+    }
+    let factor = factor(&account, code, now);
+    if let (true, Some(factor)) = (is_right, factor)
+        && let Some(signed_in) = begin(storage, &account.operator, factor, now).await?
+    {
+        return Ok(signed_in);
+    }
+    refuse(storage, &account.operator, now).await?;
+    Err(SignInError::Refused)
+}
+
+/// `None`: neither is right. Whether a printed code is one of this account shows when it is used up.
+fn factor(account: &Account, code: &str, now: Timestamp) -> Option<Factor> {
+    let typed: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+    if typed.len() == TOTP_CHARS && typed.bytes().all(|b| b.is_ascii_digit()) {
+        let step = totp::step_of(&account.totp, &typed, now)?;
+        return (step > account.totp_step).then_some(Factor::Totp { step });
+    }
+    Some(Factor::Recovery {
+        hash: recovery_hash(&typed),
+    })
+}
+
+async fn begin(
+    storage: &Storage,
+    operator: &Operator,
+    factor: Factor,
+    now: Timestamp,
+) -> Result<Option<SignedIn>, SignInError> {
+    let secret = session::new_secret().ok_or(SignInError::Random)?;
+    let new = NewSession {
+        hash: session::hash(&secret),
+        operator: operator.id,
+        begun_at: now,
+        ends_at: now.checked_add(LIFE).unwrap_or(Timestamp::MAX),
+    };
+    let with = match factor {
+        Factor::Totp { .. } => "authenticator",
+        Factor::Recovery { .. } => "recovery code",
+    };
+    let entry = audit(operator, "account.sign_in", json!({ "with": with }), now);
+    Ok(match storage.session_begin(&new, factor, &entry).await? {
+        Begun::Done => Some(SignedIn {
+            secret,
+            operator: operator.clone(),
+        }),
+        Begun::Refused => None,
+    })
+}
+
+async fn refuse(
+    storage: &Storage,
+    operator: &Operator,
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    let lock = LockAfter {
+        failures: TRIES,
+        until: now.checked_add(WAIT).unwrap_or(Timestamp::MAX),
+    };
+    let refused = audit(operator, "account.refused", json!({}), now);
+    let locked = audit(
+        operator,
+        "account.locked",
+        json!({ "until": lock.until }),
+        now,
+    );
+    if storage
+        .account_refuse(operator.id, lock, &refused, &locked)
+        .await?
+    {
+        tracing::warn!(operator.id = %operator.id, until = %lock.until, "an account was locked after too many wrong tries");
+    }
+    Ok(())
+}
