@@ -1,8 +1,9 @@
 //! The data directory and the settings file in it, read and validated once.
 
+use crate::tls::TlsFiles;
 use nestwarden_policy_schema::id::SettingId;
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Where the server keeps everything. Nothing else builds these paths.
@@ -118,6 +119,47 @@ pub struct TabletsListener {
 #[serde(deny_unknown_fields)]
 pub struct ConsoleListener {
     pub listen: SocketAddr,
+    /// Host name or address and port by which people reach it; goes into the links they are sent. Absent: as it listens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// A certificate chain and its key in PEM, both or neither. Absent: those made by `init`, which no browser knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// The address of a proxy before it, whose `X-Forwarded-For` is believed. Absent: nobody's is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<IpAddr>,
+}
+
+impl ConsoleListener {
+    pub fn listening(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            address: None,
+            certificate: None,
+            key: None,
+            proxy: None,
+        }
+    }
+
+    pub fn tls_files(&self) -> Option<TlsFiles> {
+        let (certificate, key) = self.certificate.clone().zip(self.key.clone())?;
+        Some(TlsFiles { key, certificate })
+    }
+
+    /// `https://HOST:PORT`, as people reach it.
+    pub fn origin(&self) -> String {
+        match &self.address {
+            Some(address) => format!("https://{address}"),
+            None => format!("https://{}", self.listen),
+        }
+    }
+
+    /// The page on which an invitation is used.
+    pub fn set_up_link(&self, token: &str) -> String {
+        format!("{}/set-up?token={token}", self.origin())
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -159,16 +201,24 @@ impl Settings {
         if self.name.trim().is_empty() {
             return Err("`name` is empty; write what people call the nursery".to_owned());
         }
-        let (host, port) = self
-            .tablets
-            .address
-            .rsplit_once(':')
-            .unwrap_or((self.tablets.address.as_str(), ""));
-        if host.is_empty() || port.parse::<u16>().is_err() {
+        if !is_host_and_port(&self.tablets.address) {
             return Err(format!(
                 "`tablets.address` is \"{}\"; write the name or address by which tablets reach this machine, with the port, such as \"192.168.1.20:7443\"",
                 self.tablets.address
             ));
+        }
+        if let Some(address) = &self.console.address
+            && !is_host_and_port(address)
+        {
+            return Err(format!(
+                "`console.address` is \"{address}\"; write the name or address by which people reach this machine, with the port, such as \"nursery-box.local:7444\""
+            ));
+        }
+        if self.console.certificate.is_some() != self.console.key.is_some() {
+            return Err(
+                "`console.certificate` and `console.key` go together; name both files, or neither to use what `init` made"
+                    .to_owned(),
+            );
         }
         for (key, days) in self.import.iter().flat_map(ImportFolder::kept) {
             if !(1..=366).contains(&days) {
@@ -191,6 +241,12 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+fn is_host_and_port(address: &str) -> bool {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    let is_plain = !host.contains(|c: char| c == '/' || c.is_whitespace());
+    !host.is_empty() && is_plain && port.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]
@@ -222,6 +278,16 @@ mod tests {
         for (from, to, says) in [
             ("nursery.local:7443", "nursery.local", "tablets.address"),
             ("127.0.0.1:7444", "0.0.0.0:7443", "give each its own port"),
+            (
+                "listen = \"127",
+                "address = \"https://box\"\nlisten = \"127",
+                "`console.address`",
+            ),
+            (
+                "listen = \"127",
+                "key = \"/console.key\"\nlisten = \"127",
+                "go together",
+            ),
             ("Little Acorns", " ", "`name` is empty"),
             ("listen = \"127", "lisen = \"127", "lisen"),
             (

@@ -57,29 +57,53 @@ pub fn tablets(
         .build()
         .map_err(|e| unusable(e.to_string()))?;
     let verifier = Arc::new(ExpiredCountsAsNone(verifier));
-    config(keys_dir, "tablet-tls", verifier, clock)
+    let files = TlsFiles::in_keys(keys_dir, "tablet-tls");
+    config(&files, "tablet-tls", verifier, clock)
 }
 
-/// The listener for people.
-pub fn people(keys_dir: &Path, clock: &Arc<dyn Clock>) -> Result<Arc<ServerConfig>, TlsError> {
+/// A key and a certificate chain that somebody else keeps up, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub key: PathBuf,
+    pub certificate: PathBuf,
+}
+
+impl TlsFiles {
+    fn in_keys(keys_dir: &Path, name: &str) -> Self {
+        Self {
+            key: keys_dir.join(format!("{name}.key")),
+            certificate: keys_dir.join(format!("{name}.crt")),
+        }
+    }
+}
+
+/// The listener for people, with `files` or what `init` made.
+pub fn people(
+    keys_dir: &Path,
+    files: Option<&TlsFiles>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let verifier = WebPkiClientVerifier::no_client_auth();
-    config(keys_dir, "console-tls", verifier, clock)
+    let files = files
+        .cloned()
+        .unwrap_or_else(|| TlsFiles::in_keys(keys_dir, "console-tls"));
+    config(&files, "console-tls", verifier, clock)
 }
 
 fn config(
-    keys_dir: &Path,
+    files: &TlsFiles,
     name: &'static str,
     verifier: Arc<dyn ClientCertVerifier>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let unusable = |problem: String| TlsError::Unusable {
         which: name,
-        dir: keys_dir.to_owned(),
+        dir: files.key.parent().unwrap_or(&files.key).to_owned(),
         problem,
     };
-    let key = read_text(&keys_dir.join(format!("{name}.key")))?;
+    let key = read_text(&files.key)?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|e| unusable(e.to_string()))?;
-    let chain = read_text(&keys_dir.join(format!("{name}.crt")))?;
+    let chain = read_text(&files.certificate)?;
     let chain = CertificateDer::pem_slice_iter(chain.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| unusable(e.to_string()))?;

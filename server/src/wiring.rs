@@ -2,7 +2,7 @@
 
 use crate::domain::bundle::SettingSecrets;
 use crate::door::Doors;
-use crate::http::{self, Limits, ServeContext, ServeError};
+use crate::http::{self, ConsoleSetup, Limits, ServeContext, ServeError};
 use crate::jobs::bundles::BundleJob;
 use crate::jobs::import_folder::{ImportFolderJob, Keep};
 use crate::jobs::received::ReceivedJob;
@@ -122,6 +122,13 @@ pub(crate) async fn serve(
         files,
         tablets,
         people,
+        console: ConsoleSetup {
+            setting_name: settings.name.clone(),
+            origin: settings.console.origin(),
+            tablets_address: settings.tablets.address.clone(),
+            proxy: settings.console.proxy,
+        },
+        console_tls: settings.console.tls_files(),
         limits: Limits::default(),
     };
     ready(Ready {

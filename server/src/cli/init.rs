@@ -2,6 +2,7 @@
 
 use super::reply::Reply;
 use super::session::os_user;
+use crate::domain::account::invitation::invite;
 use crate::domain::{fresh, profile};
 use crate::door::Doors;
 use crate::settings::{ConsoleListener, DataDir, Settings, TabletsListener};
@@ -39,6 +40,9 @@ pub(super) struct Args {
     /// Where to listen for people
     #[arg(long, default_value = "127.0.0.1:7444")]
     console_listen: SocketAddr,
+    /// Host name or address and port by which people reach this machine [default: where it listens for people]
+    #[arg(long, value_name = "HOST:PORT")]
+    console_address: Option<String>,
     /// Write the recovery sheet to a new file instead of showing it; take it off this machine
     #[arg(long, value_name = "FILE")]
     recovery_out: Option<PathBuf>,
@@ -67,13 +71,8 @@ pub(super) async fn run(args: Args, data: &DataDir, doors: &Doors) -> anyhow::Re
     let settings = settings(&args, SettingId::from_uuid(fresh::ordered(now)))?;
     make_data_dir(data)?;
 
-    let host = settings
-        .tablets
-        .address
-        .rsplit_once(':')
-        .map_or("", |(host, _)| host)
-        .to_owned();
-    let created = create_all(data.dir(), settings.setting, &[host], now)?;
+    let names = public_names(&settings);
+    let created = create_all(data.dir(), settings.setting, &names, now)?;
     let proof = match prove(&args, &created.sheet) {
         Ok(proof) => proof,
         Err(error) => {
@@ -100,6 +99,7 @@ pub(super) async fn run(args: Args, data: &DataDir, doors: &Doors) -> anyhow::Re
         detail: json!({ "operator": operator.name, "recovery": proof }),
     };
     storage.operator_add(&operator, &audit).await?;
+    let invitation = invite(&storage, &operator, &who, now).await?;
     let (profile, _) = profile::apply(&storage, EARLY_YEARS, &who, now).await?;
     write(
         &data.recovery_proof_path(),
@@ -108,7 +108,9 @@ pub(super) async fn run(args: Args, data: &DataDir, doors: &Doors) -> anyhow::Re
     // Last, so that a directory with settings is a whole one.
     write(&data.settings_path(), &settings.to_toml()?)?;
 
+    let set_up = settings.console.set_up_link(&invitation.token);
     let json = json!({
+        "set_up": { "link": set_up, "expires_at": invitation.expires_at },
         "setting": settings.setting,
         "name": settings.name,
         "data": data.dir(),
@@ -120,11 +122,13 @@ pub(super) async fn run(args: Args, data: &DataDir, doors: &Doors) -> anyhow::Re
         "recovery": { "proof": proof, "file": args.recovery_out },
     });
     let text = format!(
-        "{} is ready in {}.\nTablets will reach it at {}.\nNext: run `nestwarden-server signer` and `nestwarden-server serve`, then `nestwarden-server enrol-token create`.\nEvery control of the profile \"{}\" starts in observe: it says what it would do, and does nothing yet.",
+        "{} is ready in {}.\nTablets will reach it at {}.\nNext: run `nestwarden-server signer` and `nestwarden-server serve`, then `nestwarden-server enrol-token create`.\nEvery control of the profile \"{}\" starts in observe: it says what it would do, and does nothing yet.\nIn a browser, {} makes your account with this link, good once, until {}:\n{set_up}",
         settings.name,
         data.dir().display(),
         settings.tablets.address,
         profile.name,
+        operator.name,
+        invitation.expires_at,
     );
     Ok(Reply::new(json, text))
 }
@@ -143,12 +147,26 @@ fn settings(args: &Args, setting: SettingId) -> anyhow::Result<Settings> {
             address,
         },
         console: ConsoleListener {
-            listen: args.console_listen,
+            address: args.console_address.clone(),
+            ..ConsoleListener::listening(args.console_listen)
         },
         import: None,
     };
     // As it will be read.
     Settings::from_toml(&settings.to_toml()?).map_err(anyhow::Error::msg)
+}
+
+/// By which the certificates say they may be reached.
+fn public_names(settings: &Settings) -> Vec<String> {
+    let host = |address: &str| {
+        let (host, _) = address.rsplit_once(':').unwrap_or((address, ""));
+        host.trim_matches(['[', ']']).to_owned()
+    };
+    let mut names = vec![host(&settings.tablets.address)];
+    names.extend(settings.console.address.as_deref().map(host));
+    names.extend(["localhost".to_owned(), "127.0.0.1".to_owned()]);
+    names.dedup();
+    names
 }
 
 fn make_data_dir(data: &DataDir) -> anyhow::Result<()> {

@@ -148,7 +148,7 @@ async fn answer(cli: Cli, doors: Doors) -> anyhow::Result<Reply> {
         }
         Command::SubjectAccess(action) => subject_access::run(action, &open().await?).await,
         Command::Init(args) => init::run(args, &data, &doors).await,
-        Command::Serve => serve::run(&data, &doors, json).await,
+        Command::Serve => Box::pin(serve::run(&data, &doors, json)).await,
         Command::Signer(args) => serve::signer(args, &data, &doors).await,
         Command::Doctor => doctor::run(&data, &doors).await,
         Command::Verify(args) => evidence::verify(args, &data, &doors).await,

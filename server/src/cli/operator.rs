@@ -2,6 +2,7 @@
 
 use super::reply::{Reply, row, table};
 use super::session::Session;
+use crate::domain::account::{self, invitation};
 use crate::domain::{fresh, token};
 use crate::storage::operator::operator_token_hash;
 use crate::storage::{Changed, Operator, Role};
@@ -25,6 +26,10 @@ pub(super) enum Action {
     List,
     /// Give out a token for the admin API; the one before ends
     Token { name: String },
+    /// Make a link with which a person makes their account for the console, or makes it anew; the one before ends
+    Invite { name: String },
+    /// End every session of a person in the console
+    SignOut { name: String },
 }
 
 #[derive(clap::Args)]
@@ -46,15 +51,7 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
             Ok(Reply::new(json!({ "operators": operators }), table(&rows)))
         }
         Action::Token { name } => {
-            let operator = session
-                .storage
-                .operator_by_name(&name)
-                .await?
-                .with_context(|| {
-                    format!(
-                        "there is no operator \"{name}\"; `operator list` shows those there are"
-                    )
-                })?;
+            let operator = named(&name, session).await?;
             let text = token::random_text()?;
             let audit = session.audit("operator.token", operator.id.to_string(), json!({}));
             session
@@ -67,7 +64,40 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
                 shown,
             ))
         }
+        Action::Invite { name } => invite(&name, session).await,
+        Action::SignOut { name } => sign_out(&name, session).await,
     }
+}
+
+async fn named(name: &str, session: &Session) -> anyhow::Result<Operator> {
+    let found = session.storage.operator_by_name(name).await?;
+    found.with_context(|| {
+        format!("there is no operator \"{name}\"; `operator list` shows those there are")
+    })
+}
+
+async fn invite(name: &str, session: &Session) -> anyhow::Result<Reply> {
+    let operator = named(name, session).await?;
+    let (who, now) = (session.who(), session.now());
+    let new = invitation::invite(&session.storage, &operator, &who, now).await?;
+    let link = session.settings()?.console.set_up_link(&new.token);
+    let text = format!(
+        "{link}\nFor {}, good once, until {}. An account they have goes on until it is used; then its password, authenticator, codes and sessions end.",
+        operator.name, new.expires_at
+    );
+    let json = json!({ "operator": operator.id, "link": link, "expires_at": new.expires_at });
+    Ok(Reply::new(json, text))
+}
+
+async fn sign_out(name: &str, session: &Session) -> anyhow::Result<Reply> {
+    let operator = named(name, session).await?;
+    let (who, now) = (session.who(), session.now());
+    let ended = account::session::end_all(&session.storage, &operator, &who, now).await?;
+    let text = format!("{} is signed out of {ended} sessions.", operator.name);
+    Ok(Reply::new(
+        json!({ "operator": operator.id, "sessions_ended": ended }),
+        text,
+    ))
 }
 
 async fn add(name: &str, roles: Vec<Role>, session: &Session) -> anyhow::Result<Reply> {

@@ -1,6 +1,7 @@
 //! Who may do what to the register.
 
 use crate::storage::{Operator, Role};
+use std::collections::BTreeSet;
 
 /// What needs a person of a certain role. What only takes consent away needs none: it must never be hindered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,4 +105,51 @@ pub fn require(by: &Operator, act: Act) -> Result<(), NotAllowed> {
         act: act.as_str(),
         who: act.who(),
     })
+}
+
+/// A part of the console, by who may look into it. Acts in it are judged one by one besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Area {
+    /// How the setting and its tablets stand; no children.
+    House,
+    /// Letting a tablet in.
+    Enrol,
+    /// Children, what was answered for them, holds and tasks.
+    Register,
+    /// Holding photos of a child as evidence.
+    Safeguarding,
+    /// What was destroyed and whether the record of it holds; no children.
+    Evidence,
+}
+
+impl Area {
+    pub const fn roles(self) -> &'static [Role] {
+        match self {
+            Self::House => &[
+                Role::ItAdmin,
+                Role::Manager,
+                Role::Dsl,
+                Role::Deputy,
+                Role::Auditor,
+            ],
+            Self::Enrol => &[Role::ItAdmin, Role::Manager],
+            Self::Register => &[Role::Manager, Role::Dsl, Role::Deputy],
+            Self::Safeguarding => &[Role::Dsl, Role::Deputy],
+            Self::Evidence => &[Role::Manager, Role::Dsl, Role::Deputy, Role::Auditor],
+        }
+    }
+
+    pub const fn who(self) -> &'static str {
+        match self {
+            Self::House => "people with a role in this setting",
+            Self::Enrol => "IT admins and managers",
+            Self::Register => "managers, the DSL and deputies",
+            Self::Safeguarding => "the DSL and deputies",
+            Self::Evidence => "managers, the DSL, deputies and auditors",
+        }
+    }
+
+    pub fn admits(self, roles: &BTreeSet<Role>) -> bool {
+        self.roles().iter().any(|role| roles.contains(role))
+    }
 }

@@ -1,6 +1,7 @@
 //! What every handler may use.
 
 use super::Limits;
+use super::console::ConsoleSetup;
 use crate::door::Clock;
 use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::signing::rate::HourlyRate;
@@ -48,6 +49,7 @@ pub(super) struct Parts {
     pub(super) wakes: BundleWakes,
     pub(super) nudge: Nudge,
     pub(super) limits: Limits,
+    pub(super) console: ConsoleSetup,
     /// True once the server stops.
     pub(super) closing: watch::Receiver<bool>,
     pub(super) failures: Rate<IpAddr>,
@@ -95,6 +97,7 @@ impl App {
         nudge: Nudge,
         files: ReceivedFiles,
         limits: Limits,
+        console: ConsoleSetup,
         closing: watch::Receiver<bool>,
     ) -> Self {
         Self(Arc::new(Parts {
@@ -107,6 +110,7 @@ impl App {
             wakes,
             nudge,
             limits,
+            console,
             closing,
             failures: Rate::new(limits.failures_per_address_hour, MAX_FAILURES_HOUR),
             nonces: Rate::new(NONCES_PER_ADDRESS_HOUR, NONCES_HOUR),

@@ -6,7 +6,7 @@ use crate::signing::ca::Peer;
 use crate::storage::operator::operator_token_hash;
 use crate::storage::{Device, Operator};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use nestwarden_policy_schema::device_api::code;
@@ -29,6 +29,63 @@ pub(super) struct Caller(pub(super) DeviceId);
 /// The operator whose token came with the request.
 #[derive(Clone, Debug)]
 pub(super) struct Person(pub(super) Operator);
+
+/// Where the request comes from, as far as it can be believed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientAddress(pub(super) Option<IpAddr>);
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Around every request. What a header says of an address counts only from the proxy that was named in the settings, and of
+/// what it says only what it added itself, which is the last.
+pub(super) async fn know_client(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let address = client_address(&app, &request);
+    request.extensions_mut().insert(ClientAddress(address));
+    next.run(request).await
+}
+
+fn client_address(app: &App, request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<Connection>().map(|c| c.address);
+    if peer.is_none() || peer != app.console.proxy {
+        return peer;
+    }
+    let headers = request.headers().get_all(FORWARDED_FOR).into_iter();
+    let said = headers
+        .filter_map(|header| header.to_str().ok())
+        .next_back();
+    let last = said.and_then(|said| said.rsplit(',').next());
+    last.and_then(|last| last.trim().parse().ok()).or(peer)
+}
+
+/// Counts refused tries of an address, and stops it after too many.
+pub(super) struct Caught {
+    app: App,
+    address: Option<IpAddr>,
+}
+
+impl Caught {
+    pub(super) fn of(app: &App, ClientAddress(address): ClientAddress) -> Result<Self, ApiError> {
+        if address.is_some_and(|address| app.failures.is_exhausted(&address)) {
+            return Err(ApiError::too_many(
+                "too many refused tries from this address; try again in an hour",
+            ));
+        }
+        Ok(Self {
+            app: app.clone(),
+            address,
+        })
+    }
+
+    pub(super) fn count(&self) {
+        if let Some(address) = self.address {
+            self.app.failures.permits(address);
+        }
+    }
+}
 
 pub(super) async fn require_device(
     State(app): State<App>,
@@ -85,12 +142,8 @@ pub(super) async fn require_operator(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let address = request.extensions().get::<Connection>().map(|c| c.address);
-    if address.is_some_and(|address| app.failures.is_exhausted(&address)) {
-        return Err(ApiError::too_many(
-            "too many refused tries from this address; try again in an hour",
-        ));
-    }
+    let address = request.extensions().get::<ClientAddress>().copied();
+    let tries = Caught::of(&app, address.unwrap_or(ClientAddress(None)))?;
     // Found by digest: how long that takes says nothing about the token.
     let found = match bearer_token(request.headers()) {
         Some(token) => app
@@ -101,9 +154,7 @@ pub(super) async fn require_operator(
         None => None,
     };
     let Some(operator) = found else {
-        if let Some(address) = address {
-            app.failures.permits(address);
-        }
+        tries.count();
         return Err(ApiError::new(
             StatusCode::UNAUTHORIZED,
             OPERATOR_REQUIRED,

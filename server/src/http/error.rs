@@ -1,7 +1,8 @@
 //! How a request fails: status, stable code, a message for the person who reads it, and a cause for the log.
 
+use super::console::layout as console;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use nestwarden_policy_schema::device_api::{ErrorBody, code};
@@ -90,9 +91,14 @@ impl IntoResponse for ApiError {
 pub(super) async fn observe(request: Request, next: Next) -> Response {
     let id = RequestId::from_uuid(Uuid::new_v4());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let reads_pages = wants_page(request.headers());
     let mut response = next.run(request).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         log(&error, id, method.as_str(), &path);
+        if reads_pages {
+            response = console::problem(error.status, &error.message, id).into_response();
+            return finish(response, id);
+        }
         let body = ErrorBody {
             request_id: id,
             code: error.code.to_owned(),
@@ -112,8 +118,22 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
                 .insert(header::WWW_AUTHENTICATE, bearer);
         }
     }
+    finish(response, id)
+}
+
+/// A browser that was sent somewhere by a person; programs get JSON.
+fn wants_page(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
+}
+
+fn finish(mut response: Response, id: RequestId) -> Response {
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),

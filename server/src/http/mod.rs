@@ -4,6 +4,7 @@ mod admin_api;
 mod app;
 mod auth;
 mod body;
+mod console;
 mod device_api;
 mod error;
 mod listener;
@@ -16,8 +17,9 @@ use crate::signing::ca::CaError;
 use crate::signing::{DeviceCa, KeysError, ReleaseKey, ServerKeys, SignerClient};
 use crate::storage::Storage;
 use crate::storage::received::ReceivedFiles;
-use crate::tls::{self, TlsError};
+use crate::tls::{self, TlsError, TlsFiles};
 use app::App;
+pub use console::ConsoleSetup;
 use nestwarden_policy_schema::device_api::MAX_EXPORT_BYTES;
 use std::future::Future;
 use std::io;
@@ -41,6 +43,9 @@ pub struct ServeContext {
     pub files: ReceivedFiles,
     pub tablets: TcpListener,
     pub people: TcpListener,
+    pub console: ConsoleSetup,
+    /// Where the console's key and certificate are; `None`: those made by `init`.
+    pub console_tls: Option<TlsFiles>,
     pub limits: Limits,
 }
 
@@ -105,7 +110,11 @@ pub async fn serve(
     let keys = ServerKeys::load(&context.keys_dir)?;
     let release = ReleaseKey::load(&context.keys_dir)?;
     let tablets_tls = tls::tablets(&context.keys_dir, ca.certificate(), &context.clock)?;
-    let people_tls = tls::people(&context.keys_dir, &context.clock)?;
+    let people_tls = tls::people(
+        &context.keys_dir,
+        context.console_tls.as_ref(),
+        &context.clock,
+    )?;
     for (who, listener) in [("tablets", &context.tablets), ("people", &context.people)] {
         let address = listener
             .local_addr()
@@ -125,6 +134,7 @@ pub async fn serve(
         context.nudge,
         context.files,
         limits,
+        context.console,
         closing.clone(),
     );
     let tablets = listener::run(

@@ -3,31 +3,13 @@
 use super::app::App;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::StatusCode;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 /// Checking writes to the database, so nobody can make the server check more often than this.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
-
-const CONTENT_SECURITY_POLICY: &str =
-    "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
-
-const PAGE: &str = r#"<!doctype html>
-<html lang="en-GB">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Nestwarden</title></head>
-<body>
-<main>
-<h1>Nestwarden</h1>
-<p>The server is running. Tablets keep to their last policy whether or not it is.</p>
-<p>There is nothing to sign in to yet: this server is run with the command
-<code>nestwarden-server</code>, and sign-in comes with the console.</p>
-</main>
-</body>
-</html>
-"#;
 
 /// No secrets, no names, no counts.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -53,21 +35,6 @@ pub(super) async fn health(State(app): State<App>) -> (StatusCode, Json<Health>)
         StatusCode::SERVICE_UNAVAILABLE
     };
     (status, Json(health))
-}
-
-pub(super) async fn status_page() -> Response {
-    let mut response = Html(PAGE).into_response();
-    let headers = [
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-    ];
-    for (name, value) in headers {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
-    }
-    response
 }
 
 async fn check(app: &App) -> Health {

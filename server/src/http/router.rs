@@ -1,7 +1,8 @@
 //! Every route there is, in a table that says what each requires. Tests walk the same table.
 
 use super::app::App;
-use super::{admin_api, auth, device_api, error, people};
+use super::{admin_api, auth, console, device_api, error, people};
+use crate::domain::role::Area;
 use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
@@ -21,6 +22,8 @@ pub enum Requires {
     Device,
     /// An operator's token.
     Operator,
+    /// Somebody who is signed in to the console, with a role this area is for.
+    Person(Area),
 }
 
 pub struct Route {
@@ -49,12 +52,44 @@ pub fn tablet_routes() -> Vec<Route> {
 
 #[rustfmt::skip]
 pub fn people_routes() -> Vec<Route> {
-    use Requires::{Nothing, Operator};
+    use Area::{Enrol, Evidence, House, Register, Safeguarding};
+    use Requires::{Nothing, Operator, Person};
+    use console::{account, assets, child, consents, dashboard, enrol, holds, receipts, set_up, sign_in, tablets, tasks};
     vec![
-        get("/",                 Nothing,  people::status_page),
-        get("/healthz",          Nothing,  people::health),
-        get("/admin/v1/devices", Operator, admin_api::device::list),
-        post("/admin/v1/imports", Operator, admin_api::import::create),
+        get ("/healthz",                     Nothing,              people::health),
+        get ("/admin/v1/devices",            Operator,             admin_api::device::list),
+        post("/admin/v1/imports",            Operator,             admin_api::import::create),
+
+        get ("/console.css",                 Nothing,              assets::style),
+        get ("/console.js",                  Nothing,              assets::script),
+        get ("/console.svg",                 Nothing,              assets::sign),
+        get ("/set-up",                      Nothing,              set_up::page),
+        post("/set-up",                      Nothing,              set_up::submit),
+        get ("/sign-in",                     Nothing,              sign_in::page),
+        post("/sign-in",                     Nothing,              sign_in::submit),
+
+        get ("/",                            Person(House),        dashboard::show),
+        post("/sign-out",                    Person(House),        sign_in::out),
+        get ("/account",                     Person(House),        account::show),
+        post("/account/sign-out-everywhere", Person(House),        account::sign_out_everywhere),
+        get ("/tablets",                     Person(House),        tablets::list),
+        get ("/tablets/{device}",            Person(House),        tablets::show),
+        get ("/enrol",                       Person(Enrol),        enrol::form),
+        post("/enrol",                       Person(Enrol),        enrol::create),
+        get ("/enrol/{token}",               Person(Enrol),        enrol::waiting),
+        get ("/consents",                    Person(Register),     consents::list),
+        get ("/children/{child}",            Person(Register),     child::show),
+        get ("/children/{child}/withdraw",   Person(Register),     child::ask),
+        post("/children/{child}/withdraw",   Person(Register),     child::take_back),
+        get ("/holds",                       Person(Register),     holds::list),
+        post("/holds",                       Person(Safeguarding), holds::open),
+        post("/holds/{hold}/review",         Person(Safeguarding), holds::review),
+        post("/holds/{hold}/release",        Person(Register),     holds::release),
+        get ("/tasks",                       Person(Register),     tasks::list),
+        post("/tasks/{task}/done",           Person(Register),     tasks::done),
+        get ("/receipts",                    Person(Evidence),     receipts::list),
+        get ("/receipts/{device}/{photo}",   Person(Evidence),     receipts::show),
+        post("/receipts/{device}/{photo}",   Person(Evidence),     receipts::verify),
     ]
 }
 
@@ -69,12 +104,17 @@ pub(super) fn router(routes: Vec<Route>, app: &App) -> Router {
             Requires::Operator => route
                 .handler
                 .route_layer(from_fn_with_state(app.clone(), auth::require_operator)),
+            Requires::Person(area) => route.handler.route_layer(from_fn_with_state(
+                (app.clone(), area),
+                console::gate::require_person,
+            )),
         };
         whole = whole.route(route.path, handler);
     }
     whole
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
+        .layer(from_fn_with_state(app.clone(), auth::know_client))
         .layer(from_fn(error::observe))
         .with_state(app.clone())
 }

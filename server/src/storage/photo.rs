@@ -82,6 +82,9 @@ pub trait PhotoStore: Send + Sync {
     /// On whichever device it is. Ids are random, so more than one is a tablet that enrolled again.
     fn photo_by_id(&self, photo: PhotoId) -> Answer<'_, Vec<PhotoRow>>;
 
+    /// Destroyed photos with their receipts, the newest first, at most `limit`.
+    fn photo_receipts(&self, limit: u32) -> Answer<'_, Vec<PhotoRow>>;
+
     /// Grows with every batch of events that says something of photos.
     fn photo_version(&self) -> Answer<'_, u64>;
 

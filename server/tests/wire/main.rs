@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod bundle;
+mod console;
 mod enrol;
 mod events;
 mod exports;

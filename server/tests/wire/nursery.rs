@@ -12,7 +12,7 @@ use nestwarden_policy_schema::envelope::verify_ed25519;
 use nestwarden_policy_schema::id::DeviceId;
 use nestwarden_policy_schema::put_back::PutBack;
 use nestwarden_policy_schema::trust::{Anchors, SpkiPin};
-use nestwarden_server::http::{self, Limits, ServeContext, ServeError};
+use nestwarden_server::http::{self, ConsoleSetup, Limits, ServeContext, ServeError};
 use nestwarden_server::jobs::wake::{BundleWakes, Nudge};
 use nestwarden_server::signing::signer::{self, SOCKET_NAME};
 use nestwarden_server::signing::{SignerClient, SignerLimits, SignerSettings, keys};
@@ -29,7 +29,7 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::{TcpListener, UnixStream};
@@ -60,6 +60,11 @@ impl Nursery {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
+        Self::behind(None, limits).await
+    }
+
+    /// `proxy`: whose word is taken on where a request comes from.
+    pub(crate) async fn behind(proxy: Option<IpAddr>, limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let public = keys::create_all(dir.path(), setting(), &names, start())
@@ -87,6 +92,13 @@ impl Nursery {
             files: ReceivedFiles::new(dir.path().join("received")).keeping_free(0),
             tablets,
             people,
+            console: ConsoleSetup {
+                setting_name: "Little Acorns".to_owned(),
+                origin: format!("https://{}", addresses.1),
+                tablets_address: addresses.0.to_string(),
+                proxy,
+            },
+            console_tls: None,
             limits,
         };
         let serving = tokio::spawn(http::serve(context, async {
@@ -233,12 +245,12 @@ impl Nursery {
         statement
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         use nestwarden_server::door::Clock as _;
         self.clock.now()
     }
 
-    fn audit(&self, act: &str) -> AuditEntry {
+    pub(crate) fn audit(&self, act: &str) -> AuditEntry {
         AuditEntry {
             at: self.now(),
             who: "test".to_owned(),
@@ -361,6 +373,7 @@ fn client(tls: &ClientConfig) -> Client {
     Client::builder()
         .tls_backend_preconfigured(tls.clone())
         .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
         .build()
         .unwrap()
 }

@@ -5,19 +5,6 @@ use nestwarden_server::http::Limits;
 use reqwest::Method;
 
 #[tokio::test]
-async fn the_status_page_runs_no_script_and_loads_nothing() {
-    let nursery = Nursery::open().await;
-    let response = nursery.visitor().get("/").await;
-    assert_eq!(response.status(), 200);
-    let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
-    insta::assert_snapshot!(header("content-security-policy"), @"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
-    assert_eq!(header("x-content-type-options"), "nosniff");
-    let page = response.text().await.unwrap();
-    assert!(page.contains("The server is running") && !page.contains("<script"));
-    nursery.close().await;
-}
-
-#[tokio::test]
 async fn health_says_whether_database_and_signer_can_be_used() {
     let nursery = Nursery::open().await;
     let health = told(nursery.visitor().get("/healthz").await).await;

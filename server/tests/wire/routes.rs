@@ -4,6 +4,7 @@ use crate::nursery::{Nursery, Tablet, only, told};
 use jiff::SignedDuration;
 use nestwarden_policy_schema::device_api::code;
 use nestwarden_server::http::router::{Requires, Route, people_routes, tablet_routes};
+use reqwest::Method;
 use std::collections::BTreeSet;
 
 async fn call(tablet: &Tablet, route: &Route) -> String {
@@ -37,6 +38,9 @@ async fn every_route_refuses_the_unauthenticated_unless_the_table_says_it_is_ope
             }
             Requires::Device => "401 certificate_required: ",
             Requires::Operator => "401 operator_required: ",
+            // A page is asked for again after signing in; a form is not sent again.
+            Requires::Person(_) if route.method == Method::GET => "303 ",
+            Requires::Person(_) => "401 sign_in_required: ",
         };
         assert!(answer.starts_with(refusal), "{} {answer}", route.path);
     }

@@ -41,7 +41,7 @@ pub(super) fn check(password: &str, names: [&str; 2]) -> Result<(), PasswordErro
     }
     let lower = password.to_lowercase();
     let is_named = |name: &&str| name.chars().count() > 3 && lower.contains(&name.to_lowercase());
-    if names.iter().any(|name| is_named(name)) {
+    if names.iter().any(is_named) {
         return Err(PasswordError::Named);
     }
     let mut seen: Vec<char> = lower.chars().collect();

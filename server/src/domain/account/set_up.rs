@@ -104,9 +104,10 @@ pub async fn set_up(
     let totp = totp::from_base32(wanted.totp_base32).ok_or(SetUpError::Code)?;
     let code: String = wanted.code.split_whitespace().collect();
     let totp_step = totp::step_of(&totp, &code, now).ok_or(SetUpError::Code)?;
-    let second = match needs_second(storage, operator.id).await? {
-        true => Some(second(wanted.second, &operator, now)?),
-        false => None,
+    let second = if needs_second(storage, operator.id).await? {
+        Some(second(wanted.second, &operator, now)?)
+    } else {
+        None
     };
     let codes = recovery_codes().ok_or(SetUpError::Random)?;
     let new = NewAccount {

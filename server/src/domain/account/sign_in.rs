@@ -48,12 +48,12 @@ pub async fn sign_in(
     let hash = account.as_ref().map(|account| account.password.clone());
     // Also while it waits: how long an answer takes says nothing.
     let is_right = password::is_right(password, hash).await;
-    let Some(account) = account else {
+    let is_open = |account: &Account| account.locked_until.is_none_or(|until| until <= now);
+    let Some(account) = account.filter(is_open) else {
+        // A refused try at an account is written down; this one takes as long.
+        storage.check_writable().await?;
         return Err(SignInError::Refused);
     };
-    if account.locked_until.is_some_and(|until| now < until) {
-        return Err(SignInError::Refused);
-    }
     let factor = factor(&account, code, now);
     if let (true, Some(factor)) = (is_right, factor)
         && let Some(signed_in) = begin(storage, &account.operator, factor, now).await?

@@ -45,37 +45,32 @@ fn code_at(secret: &Secret, step: u64) -> String {
 
 /// As it is typed into an authenticator.
 pub fn to_base32(secret: &Secret) -> String {
-    let bits: String = secret
-        .expose()
-        .iter()
-        .map(|byte| format!("{byte:08b}"))
-        .collect();
-    bits.as_bytes()
-        .chunks(5)
-        .map(|five| {
-            let value = five.iter().fold(0, |value, bit| value * 2 + (bit - b'0'));
-            char::from(ALPHABET[usize::from(value)])
-        })
-        .collect()
+    let (mut text, mut bits, mut held) = (String::new(), 0_u32, 0);
+    for byte in secret.expose() {
+        bits = bits << 8 | u32::from(*byte);
+        held += 8;
+        while held >= 5 {
+            held -= 5;
+            let letter = usize::try_from(bits >> held & 31).unwrap_or_default();
+            text.push(char::from(ALPHABET[letter]));
+        }
+    }
+    text
 }
 
 /// `None`: not a secret of ours.
 pub(super) fn from_base32(text: &str) -> Option<Secret> {
-    let mut bits = String::new();
+    let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0);
     for c in text.bytes() {
         let value = ALPHABET.iter().position(|letter| *letter == c)?;
-        bits.push_str(&format!("{value:05b}"));
+        bits = bits << 5 | u32::try_from(value).ok()?;
+        held += 5;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(bits >> held & 255).ok()?);
+        }
     }
-    if bits.len() != SECRET_BYTES * 8 {
-        return None;
-    }
-    let bytes = bits.as_bytes().chunks(8).map(|eight| {
-        let byte = eight
-            .iter()
-            .fold(0_u16, |value, bit| value * 2 + u16::from(bit - b'0'));
-        u8::try_from(byte).unwrap_or_default()
-    });
-    Some(Secret::new(bytes.collect()))
+    (held == 0 && bytes.len() == SECRET_BYTES).then(|| Secret::new(bytes))
 }
 
 /// What a QR code for authenticators holds.
@@ -85,9 +80,9 @@ pub fn link(secret: &Secret, setting: &str, name: &str) -> String {
     query.append_pair("issuer", "Nestwarden");
     // Authenticators read a plus as it stands.
     let query = query.finish().replace('+', "%20");
-    let label: String = form_urlencoded::byte_serialize(format!("{setting} {name}").as_bytes())
-        .collect::<String>()
-        .replace('+', "%20");
+    let label: String =
+        form_urlencoded::byte_serialize(format!("{setting} {name}").as_bytes()).collect();
+    let label = label.replace('+', "%20");
     format!("otpauth://totp/Nestwarden:{label}?{query}")
 }
 

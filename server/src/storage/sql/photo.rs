@@ -477,6 +477,23 @@ impl PhotoStore for SqlStorage {
         })
     }
 
+    fn photo_receipts(&self, limit: u32) -> Answer<'_, Vec<PhotoRow>> {
+        Box::pin(async move {
+            let select = format!(
+                "{SELECT} AND p.receipt IS NOT NULL ORDER BY p.stage_at DESC, p.photo_id LIMIT $2"
+            );
+            sqlx::query(sqlx::AssertSqlSafe(select))
+                .bind(&self.setting_text)
+                .bind(i64::from(limit))
+                .fetch_all(&self.readers)
+                .await
+                .map_err(failed("list receipts"))?
+                .iter()
+                .map(photo)
+                .collect()
+        })
+    }
+
     fn photo_version(&self) -> Answer<'_, u64> {
         Box::pin(async move {
             let row =

@@ -2,13 +2,23 @@
 
 use crate::domain::export::each;
 use crate::domain::verify::{Expected, Verified, Verifier};
-use crate::storage::testing::{TestStorage, TestTablet, child, destroyed, known, now, photo_id};
-use crate::storage::{AppendOutcome, NewBatch, Storage, StorageError, conformance, sql};
+use crate::storage::testing::{
+    TestStorage, TestTablet, audit, child, destroyed, known, now, photo_id,
+};
+use crate::storage::{
+    AppendOutcome, Begun, Factor, Invitation, Made, NewAccount, NewBatch, NewSession, Operator,
+    Role, Storage, StorageError, conformance, sql,
+};
+use jiff::SignedDuration;
+use nestwarden_policy_schema::bytes::{Digest, Secret};
 use nestwarden_policy_schema::consent::{Stage, Tagging};
 use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::id::OperatorId;
 use proptest::prelude::*;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use std::collections::BTreeSet;
+use uuid::Uuid;
 
 macro_rules! conforms {
     ($($behaviour:ident),+ $(,)?) => {$(
@@ -284,4 +294,65 @@ async fn receipts_and_stages_of_photos_have_to_agree() {
             Some(says) => assert!(said.len() == 1 && said[0].contains(says), "{said:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn who_belongs_to_another_setting_of_the_same_database_is_nobody_here() {
+    let test = TestStorage::create().await;
+    let storage = &test.storage;
+    let operator = Operator {
+        id: OperatorId::from_uuid(Uuid::from_u128(7)),
+        name: "Kim".to_owned(),
+        roles: BTreeSet::from([Role::Manager]),
+        created_at: now(),
+    };
+    let hash = Digest::sha256(b"of a link, and of a session");
+    let later = now() + SignedDuration::from_hours(1);
+    let invitation = Invitation {
+        hash,
+        operator: operator.id,
+        expires_at: later,
+        used_at: None,
+    };
+    let account = NewAccount {
+        operator: operator.id,
+        password: "a hash".to_owned(),
+        totp: Secret::new(vec![1; 20]),
+        totp_step: 1,
+        recovery: Vec::new(),
+        made_at: now(),
+        second: None,
+    };
+    let session = NewSession {
+        hash,
+        operator: operator.id,
+        begun_at: now(),
+        ends_at: later,
+    };
+    let entry = audit("account");
+    storage.operator_add(&operator, &entry).await.unwrap();
+    storage.invitation_put(&invitation, &entry).await.unwrap();
+    let made = storage.account_make(hash, &account, &[]).await.unwrap();
+    assert_eq!(made, Made::Done);
+    let factor = Factor::Totp { step: 2 };
+    let begun = storage.session_begin(&session, factor, &entry).await;
+    assert_eq!(begun.unwrap(), Begun::Done);
+    assert!(storage.session_find(hash).await.unwrap().is_some());
+
+    let path = test.dir.path().join("nestwarden.db");
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(false);
+    let database = SqlitePool::connect_with(options).await.unwrap();
+    for table in ["operators", "accounts", "invitations", "sessions"] {
+        let moved = format!("UPDATE {table} SET setting_id = 'another'");
+        let moved = sqlx::query(AssertSqlSafe(moved)).execute(&database).await;
+        assert_eq!(moved.unwrap().rows_affected(), 1, "{table}");
+    }
+    assert!(storage.session_find(hash).await.unwrap().is_none());
+    assert!(storage.account_find(operator.id).await.unwrap().is_none());
+    assert!(storage.invitation_find(hash).await.unwrap().is_none());
+    let factor = Factor::Totp { step: 3 };
+    let begun = storage.session_begin(&session, factor, &entry).await;
+    assert_eq!(begun.unwrap(), Begun::Refused);
 }

@@ -1,0 +1,292 @@
+//! One child: what was answered, what becomes of photos, and a withdrawal in two presses.
+
+use super::consents::{name, notes, viewed};
+use super::form::{Form, no_such_page, parsed, refused};
+use super::gate::Visitor;
+use super::layout::{badge, notice, page, table, token};
+use super::page::{Page, see};
+use super::when::{When, day};
+use super::{holds, words};
+use crate::domain::consent::{ConsentError, Reach, Said, withdraw, withdrawal_of};
+use crate::domain::photo::{self, Effect};
+use crate::domain::register::Register;
+use crate::http::app::App;
+use crate::http::error::ApiError;
+use crate::storage::{Child, HoldRow};
+use axum::extract::{Extension, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use maud::{Markup, html};
+use nestwarden_policy_schema::consent::{
+    ConsentStanding, ConsentState, GivenBy, Method, Purpose, Stage,
+};
+use nestwarden_policy_schema::hold::HoldScope;
+use nestwarden_policy_schema::id::{ChildId, DeviceId};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+#[derive(Deserialize, Default)]
+pub(in crate::http) struct Asked {
+    #[serde(default)]
+    purpose: String,
+    #[serde(default)]
+    done: String,
+}
+
+/// Register and child, with the view on record.
+async fn load(app: &App, visitor: &Visitor, id: &str) -> Result<(Register, Child), ApiError> {
+    let id: ChildId = parsed(id)?;
+    let register = Register::load(&app.storage)
+        .await
+        .map_err(ApiError::internal)?;
+    let child = register
+        .children
+        .iter()
+        .find(|child| child.id == id)
+        .cloned()
+        .ok_or_else(no_such_page)?;
+    viewed(app, visitor, "consent.show", id.to_string()).await?;
+    Ok((register, child))
+}
+
+pub(in crate::http) async fn show(
+    State(app): State<App>,
+    Extension(visitor): Extension<Visitor>,
+    Path(id): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Page, ApiError> {
+    let (register, child) = load(&app, &visitor, &id).await?;
+    let when = When::of(&app).await?;
+    let held = holds_of(&app, child.id).await?;
+    let standings = register.standings(child.id);
+    let rows: Vec<Vec<Markup>> = Purpose::ALL
+        .iter()
+        .map(|purpose| {
+            let standing = standings.get(purpose).unwrap_or(&ConsentStanding::UNANSWERED);
+            let (tone, says) = words::consent(standing.state);
+            let withdraws = matches!(
+                standing.state,
+                ConsentState::Given | ConsentState::Conflicted
+            );
+            vec![
+                html! { (words::purpose(*purpose)) },
+                badge(tone, says),
+                html! { @if let Some(until) = standing.valid_until { (day(until)) } },
+                html! { @if withdraws { a href={ "/children/" (child.id) "/withdraw?purpose=" (purpose) } { "Withdraw…" } } },
+            ]
+        })
+        .collect();
+    let siblings: Vec<&Child> = register.siblings(&child).collect();
+    let is_withdrawn = |purpose| {
+        let standing = standings.get(purpose);
+        standing.is_some_and(|standing| standing.state == ConsentState::Withdrawn)
+    };
+    let any_left = !Purpose::ALL.iter().all(is_withdrawn);
+    let content = html! {
+        @if asked.done == "withdrawn" { (notice(&html! {
+            p { strong { "Withdrawn." } " Tablets that are switched on put the photos out of use now, the others as soon as they hear of it. Each destruction leaves a receipt." }
+        })) }
+        @if asked.done == "held" { (notice(&html! { p { strong { "Held." } " Nothing that covers this child is destroyed while the hold is open." } })) }
+        p { span.soft { "Reference " (child.reference) } " " (notes(&register, &child)) }
+        div.actions {
+            @if any_left { a.button.stop href={ "/children/" (child.id) "/withdraw?purpose=all" } { "Withdraw every consent…" } }
+            @if held.is_empty() { (holds::open_form(&visitor, child.id)) }
+        }
+        @for row in &held { (holds::says(row, &visitor, &when)) }
+        h2 { "What was answered" }
+        (table("For each purpose, what stands today.", &["Purpose", "Stands", "Until", "Change"], &rows))
+        div.two {
+            section.card { h2 { "Photos" } (photos(&app, child.id).await?) }
+            section.card {
+                h2 { "Family" }
+                @if siblings.is_empty() { p { "Nobody of the same family is known." } }
+                ul.todo { @for sibling in &siblings { li { a href={ "/children/" (sibling.id) } { (name(sibling)) } } } }
+            }
+        }
+    };
+    Ok(page(&visitor, "/consents", &name(&child), &content))
+}
+
+async fn holds_of(app: &App, child: ChildId) -> Result<Vec<HoldRow>, ApiError> {
+    let mut rows = app.storage.hold_list().await.map_err(ApiError::internal)?;
+    rows.retain(|row| row.released.is_none() && row.hold.scope == HoldScope::Child { child });
+    Ok(rows)
+}
+
+/// Numbers only; no image is here to show.
+async fn photos(app: &App, child: ChildId) -> Result<Markup, ApiError> {
+    let judge = photo::Judge::load(&app.storage, app.now())
+        .await
+        .map_err(ApiError::internal)?;
+    let mut stages = BTreeMap::new();
+    photo::each(&app.storage, |row| {
+        let shows = judge
+            .facts(&row)
+            .is_some_and(|facts| facts.subjects.confirmed.contains(&child))
+            || row.receipt.as_ref().is_some_and(|r| r.child == Some(child));
+        if shows {
+            *stages.entry(row.stage).or_insert(0_u64) += 1;
+        }
+    })
+    .await
+    .map_err(ApiError::internal)?;
+    Ok(html! {
+        @if stages.is_empty() { p { "No tablet told of a photo in which somebody said this child is." } }
+        dl { @for (stage, count) in &stages { dt { (words::stage(*stage)) } dd { (count) } } }
+        @if stages.contains_key(&Stage::Destroyed) { p { a href="/receipts" { "Receipts" } } }
+    })
+}
+
+fn purposes(asked: &str) -> Result<Vec<Purpose>, ApiError> {
+    if asked == "all" {
+        return Ok(Purpose::ALL.to_vec());
+    }
+    Ok(vec![parsed(asked)?])
+}
+
+fn said() -> Said {
+    Said {
+        given_by: GivenBy::Parent,
+        has_parental_responsibility: None,
+        method: Method::InPerson,
+        wording: None,
+    }
+}
+
+/// The first press: what would go, where, with *Hold* beside it.
+pub(in crate::http) async fn ask(
+    State(app): State<App>,
+    Extension(visitor): Extension<Visitor>,
+    Path(id): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Page, ApiError> {
+    let (register, child) = load(&app, &visitor, &id).await?;
+    let purposes = purposes(&asked.purpose)?;
+    let (said, now) = (said(), app.now());
+    let change = withdrawal_of(
+        &register,
+        &child.reference,
+        &purposes,
+        &said,
+        Reach::Child,
+        now,
+    )
+    .map_err(failed)?;
+    let effect = photo::effect(&app.storage, &register.with(&change), now)
+        .await
+        .map_err(ApiError::internal)?;
+    let devices = app
+        .storage
+        .device_list()
+        .await
+        .map_err(ApiError::internal)?;
+    let names: BTreeMap<DeviceId, String> = devices.into_iter().map(|d| (d.id, d.name)).collect();
+    let what: Vec<&str> = purposes
+        .iter()
+        .map(|purpose| words::purpose(*purpose))
+        .collect();
+    let siblings: Vec<&Child> = register.siblings(&child).collect();
+    let content = html! {
+        p { "This takes back consent for: " strong { (what.join(", ")) } "." }
+        (goes(&effect, &names))
+        form method="post" action={ "/children/" (child.id) "/withdraw" } {
+            (token(&visitor))
+            input type="hidden" name="purpose" value=(asked.purpose);
+            @if !siblings.is_empty() {
+                fieldset {
+                    legend { "The family" }
+                    p { "Ask whether it is meant for them too: " (siblings.iter().map(|s| name(s)).collect::<Vec<_>>().join(", ")) "." }
+                    label.choice { input type="checkbox" name="family" value="yes"; "Withdraw it for them too" }
+                }
+            }
+            div.actions {
+                button.main { "Withdraw" }
+                a.button href={ "/children/" (child.id) } { "Not now" }
+            }
+        }
+        section.card {
+            h2 { "Must any be kept as evidence?" }
+            p { "A hold stops every destruction of photos of this child. Open it first: photos go out of use either way." }
+            (holds::open_form(&visitor, child.id))
+        }
+    };
+    let title = format!("Withdraw consent for {}", name(&child));
+    Ok(page(&visitor, "/consents", &title, &content))
+}
+
+fn goes(effect: &Effect, names: &BTreeMap<DeviceId, String>) -> Markup {
+    let count = effect.withheld + effect.sealed;
+    let tablets: Vec<&str> = effect
+        .devices
+        .iter()
+        .filter_map(|id| names.get(id))
+        .map(String::as_str)
+        .collect();
+    html! {
+        section.card {
+            h2 { "What goes" }
+            @if count == 0 {
+                p { "No photo that tablets told of goes because of it." }
+            } @else {
+                p.cover {
+                    strong { (count) }
+                    span { @if count == 1 { "photo goes out of use at once, on " } @else { "photos go out of use at once, on " } (tablets.join(", ")) "." }
+                }
+                p { "They are sealed next, and destroyed some opening days later; until then a consent given again brings them back." }
+                @if effect.observed_only > 0 {
+                    p { (effect.observed_only) " of them are on tablets that only watch: those stay, and are reported." }
+                }
+            }
+            p.soft { "What was printed, published or uploaded becomes a task for you: it is not deleted by us." }
+        }
+    }
+}
+
+/// The second press.
+pub(in crate::http) async fn take_back(
+    State(app): State<App>,
+    Extension(visitor): Extension<Visitor>,
+    Path(id): Path<String>,
+    Extension(form): Extension<Form>,
+) -> Result<Response, ApiError> {
+    let id: ChildId = parsed(&id)?;
+    let purposes = purposes(form.text("purpose"))?;
+    let children = app.storage.child_list().await.map_err(ApiError::internal)?;
+    let child = children
+        .iter()
+        .find(|child| child.id == id)
+        .ok_or_else(no_such_page)?;
+    let reach = if form.has("family") {
+        Reach::Family
+    } else {
+        Reach::Child
+    };
+    let who = &visitor.operator.name;
+    withdraw(
+        &app.storage,
+        &child.reference,
+        &purposes,
+        &said(),
+        reach,
+        who,
+        app.now(),
+    )
+    .await
+    .map_err(failed)?;
+    app.nudge.now();
+    Ok(see(&format!("/children/{id}?done=withdrawn")))
+}
+
+fn failed(error: ConsentError) -> ApiError {
+    match error {
+        ConsentError::Storage(error) => ApiError::internal(error),
+        ConsentError::NoChild(_) => no_such_page(),
+        error @ ConsentError::NotAllowed(_) => refused(StatusCode::FORBIDDEN, error),
+        error @ (ConsentError::NoResponsibility
+        | ConsentError::AnsweredLater(_)
+        | ConsentError::Over(_)
+        | ConsentError::Backwards { .. }
+        | ConsentError::Wording(_)
+        | ConsentError::Calendar(_)) => refused(StatusCode::UNPROCESSABLE_ENTITY, error),
+    }
+}

@@ -1,0 +1,36 @@
+//! The people's console: pages made here, that work without a script and load nothing from elsewhere. What a page says and
+//! does is asked of `domain`; who may open it is in the router's table.
+
+pub(super) mod account;
+pub(super) mod assets;
+pub(super) mod child;
+pub(super) mod consents;
+pub(super) mod dashboard;
+pub(super) mod enrol;
+mod form;
+pub(super) mod gate;
+pub(super) mod holds;
+pub(super) mod layout;
+pub(super) mod page;
+pub(super) mod receipts;
+pub(super) mod set_up;
+pub(super) mod sign_in;
+pub(super) mod tablets;
+pub(super) mod tasks;
+mod when;
+mod words;
+
+use std::net::IpAddr;
+
+/// What pages need to know of this installation.
+#[derive(Clone, Debug)]
+pub struct ConsoleSetup {
+    /// What people call the nursery.
+    pub setting_name: String,
+    /// `https://HOST:PORT`, as people reach it.
+    pub origin: String,
+    /// Host and port by which tablets reach this machine.
+    pub tablets_address: String,
+    /// The one machine whose word is taken on where a request comes from.
+    pub proxy: Option<IpAddr>,
+}

@@ -1,0 +1,254 @@
+//! Making an account with the link of an invitation.
+
+use super::form::Form;
+use super::gate;
+use super::layout::{alert, field, open_token, outside};
+use super::page::Page;
+use crate::domain::account::set_up::{
+    Ready, SecondAs, SetUpError, Wanted, carried_totp, needs_second, new_totp, set_up,
+};
+use crate::domain::account::{LEAST_CHARS, invitation, totp};
+use crate::http::app::App;
+use crate::http::auth::{Caught, ClientAddress};
+use crate::http::error::ApiError;
+use crate::storage::Operator;
+use axum::body::Body;
+use axum::extract::{Extension, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use maud::{Markup, PreEscaped, html};
+use nestwarden_policy_schema::bytes::Secret;
+use qrcode::QrCode;
+use qrcode::render::svg;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(in crate::http) struct Link {
+    #[serde(default)]
+    token: String,
+}
+
+/// What is filled in again after a mistake; passwords and code are not.
+struct Filled<'a> {
+    link: &'a str,
+    totp: Secret,
+    second_name: &'a str,
+    second_as: &'a str,
+    mistake: Option<String>,
+}
+
+pub(in crate::http) async fn page(
+    State(app): State<App>,
+    Extension(address): Extension<ClientAddress>,
+    Query(link): Query<Link>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let tries = Caught::of(&app, address)?;
+    let Some(operator) = invitation::open(&app.storage, &link.token, app.now())
+        .await
+        .map_err(ApiError::internal)?
+    else {
+        tries.count();
+        return Ok(dead_link());
+    };
+    let filled = Filled {
+        link: &link.token,
+        totp: new_totp().ok_or_else(gate::no_random)?,
+        second_name: "",
+        second_as: "owner",
+        mistake: None,
+    };
+    let (token, cookie) = gate::open_token(&headers)?;
+    let page = Page::from(markup(&app, &operator, &filled, &token).await?);
+    Ok(gate::with_form_cookie(
+        page.into_response(),
+        cookie.as_deref(),
+    ))
+}
+
+pub(in crate::http) async fn submit(
+    State(app): State<App>,
+    Extension(address): Extension<ClientAddress>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let form = gate::open_form(&app, &headers, body).await?;
+    let tries = Caught::of(&app, address)?;
+    let second_as = match form.text("second_as") {
+        "deputy" => SecondAs::Deputy,
+        _ => SecondAs::Owner,
+    };
+    let wanted = Wanted {
+        token: form.text("token"),
+        password: form.secret("password"),
+        repeated: form.secret("repeated"),
+        totp_base32: form.text("totp"),
+        code: form.text("code"),
+        second: form
+            .has("second_name")
+            .then(|| (form.text("second_name"), second_as)),
+    };
+    match set_up(&app.storage, wanted, &app.console.setting_name, app.now()).await {
+        Ok(ready) => Ok(Page::from(done(&app, &ready)).into_response()),
+        Err(SetUpError::Link) => {
+            tries.count();
+            Ok(dead_link())
+        }
+        Err(error @ (SetUpError::Random | SetUpError::Storage(_))) => {
+            Err(ApiError::internal(error))
+        }
+        Err(
+            error @ (SetUpError::Password(_)
+            | SetUpError::Code
+            | SetUpError::NoSecond
+            | SetUpError::SecondName
+            | SetUpError::SecondTaken(_)),
+        ) => again(&app, &form, &headers, error.to_string()).await,
+    }
+}
+
+async fn again(
+    app: &App,
+    form: &Form,
+    headers: &HeaderMap,
+    mistake: String,
+) -> Result<Response, ApiError> {
+    let link = form.text("token");
+    let Some(operator) = invitation::open(&app.storage, link, app.now())
+        .await
+        .map_err(ApiError::internal)?
+    else {
+        return Ok(dead_link());
+    };
+    let filled = Filled {
+        link,
+        totp: carried_totp(form.text("totp")).ok_or_else(gate::no_random)?,
+        second_name: form.text("second_name"),
+        second_as: form.text("second_as"),
+        mistake: Some(mistake),
+    };
+    let (token, _) = gate::open_token(headers)?;
+    let page = Page {
+        status: StatusCode::UNPROCESSABLE_ENTITY,
+        markup: markup(app, &operator, &filled, &token).await?,
+    };
+    Ok(page.into_response())
+}
+
+fn dead_link() -> Response {
+    let page = Page {
+        status: StatusCode::GONE,
+        markup: outside(
+            "This link cannot be used",
+            &html! {
+                (alert(&SetUpError::Link.to_string()))
+                p { a.button href="/sign-in" { "Sign in instead" } }
+            },
+        ),
+    };
+    page.into_response()
+}
+
+/// Drawn by us: what is in it goes to no one else.
+pub(super) fn qr(text: &str, says: &str) -> Result<Markup, ApiError> {
+    let code = QrCode::new(text).map_err(ApiError::internal)?;
+    let drawn = code
+        .render::<svg::Color<'_>>()
+        .min_dimensions(240, 240)
+        .quiet_zone(true)
+        .build();
+    // Without its declaration, which has no place inside a page.
+    let drawn = drawn.find("<svg").map_or("", |at| &drawn[at..]);
+    let drawn = drawn.replacen("<svg", "<svg class=\"qr\"", 1);
+    Ok(html! { div role="img" aria-label=(says) { (PreEscaped(drawn)) } })
+}
+
+async fn markup(
+    app: &App,
+    operator: &Operator,
+    filled: &Filled<'_>,
+    token: &str,
+) -> Result<Markup, ApiError> {
+    let needs_second = needs_second(&app.storage, operator.id)
+        .await
+        .map_err(ApiError::internal)?;
+    let base32 = totp::to_base32(&filled.totp);
+    let groups: Vec<&str> = (0..8).map(|group| &base32[group * 4..][..4]).collect();
+    let link = totp::link(&filled.totp, &app.console.setting_name, &operator.name);
+    let code = qr(&link, "The authenticator's code")?;
+    let radio = |value: &str, says: &str| {
+        html! {
+            label.choice {
+                input type="radio" name="second_as" value=(value) checked[filled.second_as == value];
+                (says)
+            }
+        }
+    };
+    Ok(outside(
+        &format!("Welcome, {}", operator.name),
+        &html! {
+            p { "This makes your account for " strong { (app.console.setting_name) } ". The link is good once." }
+            @if let Some(mistake) = &filled.mistake { (alert(mistake)) }
+            form method="post" action="/set-up" {
+                (open_token(token))
+                input type="hidden" name="token" value=(filled.link);
+                input type="hidden" name="totp" value=(base32);
+                input type="hidden" name="username" value=(operator.name) autocomplete="username";
+                fieldset {
+                    legend { "1. A password" }
+                    (field("Password", &format!("At least {LEAST_CHARS} characters. Three random words make a good one."), &html! {
+                        input name="password" type="password" autocomplete="new-password" required;
+                    }))
+                    (field("The same again", "", &html! {
+                        input name="repeated" type="password" autocomplete="new-password" required;
+                    }))
+                }
+                fieldset {
+                    legend { "2. An authenticator" }
+                    p { "No telephone is needed: a password manager on the office computer shows such codes too. Let it scan this, or type the key." }
+                    (code)
+                    p { "Key: " code { (groups.join(" ")) } }
+                    (field("The code it shows now", "Six digits.", &html! {
+                        input name="code" inputmode="numeric" autocomplete="one-time-code" required;
+                    }))
+                }
+                @if needs_second {
+                    fieldset {
+                        legend { "3. A second person" }
+                        p { "Some acts need two people, such as releasing a hold. Name an owner of the nursery, or your deputy. They get a link of their own." }
+                        (field("Their name", "", &html! {
+                            input name="second_name" value=(filled.second_name) autocomplete="off" required;
+                        }))
+                        (radio("owner", "An owner (signs in as manager)"))
+                        (radio("deputy", "A deputy of the safeguarding lead"))
+                    }
+                }
+                button.main { "Make my account" }
+            }
+        },
+    ))
+}
+
+fn done(app: &App, ready: &Ready) -> Markup {
+    outside(
+        "Your account is ready",
+        &html! {
+            div.sheet {
+                h2 { "Recovery codes of " (ready.operator.name) }
+                p { "Print these and lock them away. Each takes the authenticator's place once. They are not shown again." }
+                ol.codes { @for code in &ready.recovery_codes { li { (code) } } }
+            }
+            @if let Some((name, link)) = &ready.second {
+                div.sheet {
+                    h2 { "For " (name) }
+                    p { "Give them this link. It is good once, for three days, and not shown again." }
+                    p { code { (app.console.origin) "/set-up?token=" (link.token) } }
+                }
+            }
+            div.actions {
+                button data-print hidden { "Print" }
+                a.button.main href="/sign-in" { "I have kept them. Sign in" }
+            }
+        },
+    )
+}

@@ -1,0 +1,244 @@
+//! Tablets: all of them, and one with each of its controls.
+
+use super::form::{no_such_page, parsed};
+use super::gate::Visitor;
+use super::layout::{badge, empty, page, table};
+use super::page::Page;
+use super::when::When;
+use super::words;
+use crate::domain::compliance::{self, Compliance, Standing};
+use crate::domain::role::Area;
+use crate::http::app::App;
+use crate::http::error::ApiError;
+use crate::storage::Device;
+use axum::extract::{Extension, Path, State};
+use jiff::Timestamp;
+use maud::{Markup, html};
+use nestwarden_policy_schema::consent::{RoomName, Stage};
+use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::id::DeviceId;
+
+const EVENTS: u32 = 60;
+const EVENTS_SHOWN: usize = 20;
+
+pub(super) struct Tablet {
+    pub(super) device: Device,
+    pub(super) compliance: Compliance,
+    photos: u64,
+}
+
+impl Tablet {
+    async fn of(app: &App, device: Device, now: Timestamp) -> Result<Self, ApiError> {
+        let compliance = compliance::of_device(&app.storage, &device, now)
+            .await
+            .map_err(ApiError::internal)?;
+        let inventory = app
+            .storage
+            .inventory_find(device.id)
+            .await
+            .map_err(ApiError::internal)?;
+        let photos = inventory
+            .and_then(|stored| stored.inventory.photos.get(&Stage::Live).copied())
+            .unwrap_or(0);
+        Ok(Self {
+            device,
+            compliance,
+            photos,
+        })
+    }
+
+    pub(super) fn path(&self) -> String {
+        format!("/tablets/{}", self.device.id)
+    }
+
+    pub(super) fn photos_in_use(&self) -> u64 {
+        self.photos
+    }
+
+    /// One sentence, of the worst.
+    pub(super) fn what_to_do(&self) -> String {
+        if let Some(finding) = self.compliance.findings().into_iter().next() {
+            return finding;
+        }
+        if self.compliance.reported_at.is_none() {
+            return "It has not reported yet. Switch it on where it reaches the nursery's network."
+                .to_owned();
+        }
+        let worst = self
+            .compliance
+            .controls
+            .iter()
+            .filter(|control| control.mode.is_some())
+            .max_by_key(|control| control.standing);
+        match (self.compliance.standing, worst) {
+            (Standing::NotChecked, _) => {
+                "It has not been heard from lately. Switch it on where it reaches the nursery's network.".to_owned()
+            }
+            (_, Some(control)) => format!(
+                "{}: {}",
+                words::control(control.control),
+                words::finding(control)
+            ),
+            (_, None) => "Its profile holds it to nothing.".to_owned(),
+        }
+    }
+}
+
+pub(super) fn badge_of(standing: Standing) -> Markup {
+    let (tone, says) = words::standing(standing);
+    badge(tone, says)
+}
+
+/// Every tablet that was not shut out, the worst first.
+pub(super) async fn in_use(app: &App, now: Timestamp) -> Result<Vec<Tablet>, ApiError> {
+    let devices = app
+        .storage
+        .device_list()
+        .await
+        .map_err(ApiError::internal)?;
+    let mut tablets = Vec::new();
+    for device in devices
+        .into_iter()
+        .filter(|device| device.revoked.is_none())
+    {
+        tablets.push(Tablet::of(app, device, now).await?);
+    }
+    tablets.sort_by(|a, b| {
+        let worst_first = b.compliance.standing.cmp(&a.compliance.standing);
+        worst_first.then_with(|| a.device.name.cmp(&b.device.name))
+    });
+    Ok(tablets)
+}
+
+fn rooms(device: &Device) -> String {
+    if device.rooms.is_empty() {
+        return "Whole setting".to_owned();
+    }
+    let rooms: Vec<&str> = device.rooms.iter().map(RoomName::as_str).collect();
+    rooms.join(", ")
+}
+
+pub(in crate::http) async fn list(
+    State(app): State<App>,
+    Extension(visitor): Extension<Visitor>,
+) -> Result<Page, ApiError> {
+    let when = When::of(&app).await?;
+    let tablets = in_use(&app, when.now).await?;
+    let rows: Vec<Vec<Markup>> = tablets
+        .iter()
+        .map(|tablet| {
+            vec![
+                html! { a href=(tablet.path()) { (tablet.device.name) } },
+                badge_of(tablet.compliance.standing),
+                html! { (tablet.what_to_do()) },
+                html! { (rooms(&tablet.device)) },
+                when.or_never(tablet.device.last_seen_at),
+            ]
+        })
+        .collect();
+    let content = html! {
+        @if rows.is_empty() {
+            (empty(&html! { p { "No tablet is enrolled." } }))
+        } @else {
+            (table("Every tablet in use, what needs somebody first.",
+                &["Tablet", "How it stands", "What to do", "Rooms", "Last heard"], &rows))
+        }
+        @if visitor.may(Area::Enrol) { p { a.button href="/enrol" { "Add a tablet" } } }
+    };
+    Ok(page(&visitor, "/tablets", "Tablets", &content))
+}
+
+pub(in crate::http) async fn show(
+    State(app): State<App>,
+    Extension(visitor): Extension<Visitor>,
+    Path(device): Path<String>,
+) -> Result<Page, ApiError> {
+    let id: DeviceId = parsed(&device)?;
+    let device = app
+        .storage
+        .device_find(id)
+        .await
+        .map_err(ApiError::internal)?
+        .ok_or_else(no_such_page)?;
+    let when = When::of(&app).await?;
+    let tablet = Tablet::of(&app, device, when.now).await?;
+    let device = &tablet.device;
+    let findings = tablet.compliance.findings();
+    let content = html! {
+        p { (badge_of(tablet.compliance.standing)) " " span.soft { "last heard " (when.or_never(device.last_seen_at)) } }
+        @if let Some(revoked) = &device.revoked {
+            p.notice.bad { "Shut out " (when.at(revoked.at)) ": " (revoked.reason) }
+        }
+        @for finding in &findings { p.notice.bad { (finding) } }
+        h2 { "What it is held to" }
+        (controls(&tablet, &when))
+        div.two {
+            section.card {
+                h2 { "This tablet" }
+                dl {
+                    dt { "Rooms" } dd { (rooms(device)) }
+                    dt { "Profile" } dd { (device.profile) }
+                    dt { "Bundle" } dd { (tablet.compliance.generation_applied) " in force, " (tablet.compliance.generation_issued) " issued" }
+                    dt { "Platform" } dd { (device.platform) }
+                    dt { "Agent" } dd { (device.agent_version) }
+                    dt { "Enrolled" } dd { (when.at(device.enrolled_at)) }
+                }
+            }
+            section.card { h2 { "Newest events" } (events(&app, id, &when).await?) }
+        }
+    };
+    Ok(page(&visitor, "/tablets", &device.name, &content))
+}
+
+fn controls(tablet: &Tablet, when: &When) -> Markup {
+    let rows: Vec<Vec<Markup>> = tablet
+        .compliance
+        .controls
+        .iter()
+        .map(|control| {
+            let measured = control.report.as_ref().map(|report| report.measured_at);
+            vec![
+                html! { (words::control(control.control)) },
+                if control.mode.is_some() {
+                    badge_of(control.standing)
+                } else {
+                    html! { span.soft { "not asked for" } }
+                },
+                html! { (words::finding(control)) },
+                when.or_never(measured),
+            ]
+        })
+        .collect();
+    table(
+        "Measured means read back on the tablet after the last change.",
+        &["Control", "How it stands", "What to do", "Measured"],
+        &rows,
+    )
+}
+
+/// The newest first, without what people need not read.
+async fn events(app: &App, device: DeviceId, when: &When) -> Result<Markup, ApiError> {
+    let storage = &app.storage;
+    let last = storage
+        .event_position(device)
+        .await
+        .map_err(ApiError::internal)?;
+    let after = last.seq.saturating_sub(EVENTS.into());
+    let events = storage
+        .event_list(device, after, EVENTS)
+        .await
+        .map_err(ApiError::internal)?;
+    let said: Vec<(Timestamp, String)> = events
+        .iter()
+        .rev()
+        .filter_map(|stored| {
+            let body: EventBody = serde_json::from_str(stored.event.body.as_deref()?).ok()?;
+            Some((stored.event.at, words::event(&body)?))
+        })
+        .take(EVENTS_SHOWN)
+        .collect();
+    Ok(html! {
+        @if said.is_empty() { p { "It told nothing yet." } }
+        ul.todo { @for (at, says) in &said { li { span.soft { (when.at(*at)) } " " (says) } } }
+    })
+}

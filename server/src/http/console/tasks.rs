@@ -1,0 +1,144 @@
+//! What people have to do.
+
+use super::form::{Form, no_such_page, parsed, refused};
+use super::gate::Visitor;
+use super::layout::{Tone, badge, empty, page, sentence, token};
+use super::page::{Page, see};
+use super::when::{When, day};
+use super::words;
+use crate::domain::task::{self, TaskError};
+use crate::http::app::App;
+use crate::http::error::ApiError;
+use crate::storage::{Task, TaskKind, WithClosed};
+use axum::extract::{Extension, Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use maud::{Markup, html};
+use nestwarden_policy_schema::id::TaskId;
+use std::collections::BTreeMap;
+
+/// A task, and what it says.
+pub(super) struct Open {
+    pub(super) task: Task,
+    says: String,
+}
+
+/// Every open task, by due day.
+pub(super) async fn open(app: &App) -> Result<Vec<Open>, ApiError> {
+    let storage = &app.storage;
+    let tasks = storage
+        .task_list(WithClosed::No)
+        .await
+        .map_err(ApiError::internal)?;
+    let children = storage.child_list().await.map_err(ApiError::internal)?;
+    let references: BTreeMap<_, _> = children.into_iter().map(|c| (c.id, c.reference)).collect();
+    let devices = storage.device_list().await.map_err(ApiError::internal)?;
+    let tablets: BTreeMap<_, _> = devices.into_iter().map(|d| (d.id, d.name)).collect();
+    let says = |task: &Task| here(task, &task::says(task, &references, &tablets));
+    Ok(tasks
+        .into_iter()
+        .map(|task| Open {
+            says: says(&task),
+            task,
+        })
+        .collect())
+}
+
+/// Where the domain's sentence names a command, the way of this console; the rest as it is, as a sentence.
+fn here(task: &Task, says: &str) -> String {
+    let (before, way) = match task.kind {
+        TaskKind::Withdrawal => (
+            "; if they must be kept",
+            ". If any must be kept as evidence, open a hold on the child's page",
+        ),
+        TaskKind::HoldReview => (": `hold review`", ": it stays, or its release is asked for"),
+        TaskKind::ImportWaits => ("; `consent import", ". Whoever runs the server sees why"),
+        TaskKind::UnregisteredPerson => {
+            ("; say who", ". Whoever runs the server records who it is")
+        }
+        TaskKind::TakeDown
+        | TaskKind::ConsentConflicted
+        | TaskKind::ConsentExpiring
+        | TaskKind::ChildDied
+        | TaskKind::ChildMissing
+        | TaskKind::LeaversPack
+        | TaskKind::PhotoIncomplete => ("", ""),
+    };
+    let plain = match says.find(before).filter(|_| !before.is_empty()) {
+        Some(at) => format!("{}{way}", &says[..at]),
+        None => says.to_owned(),
+    };
+    sentence(&plain)
+}
+
+pub(super) fn item(open: &Open, when: &When) -> Markup {
+    let task = &open.task;
+    html! {
+        li {
+            @if task.due < when.today() { (badge(Tone::Bad, "Overdue")) " " }
+            (open.says)
+            @if let Some(child) = task.subject.child { " (" a href={ "/children/" (child) } { "the child's page" } ")" }
+            br;
+            span.soft { (words::role(task.owner)) ", due " (day(task.due)) }
+        }
+    }
+}
+
+pub(in crate::http) async fn list(
+    State(app): State<App>,
+    Extension(visitor): Extension<Visitor>,
+) -> Result<Page, ApiError> {
+    let when = When::of(&app).await?;
+    // What changed a moment ago is found now.
+    task::round(&app.storage, when.now)
+        .await
+        .map_err(ApiError::internal)?;
+    let open = open(&app).await?;
+    let content = html! {
+        @if open.is_empty() {
+            (empty(&html! { p { "Nothing is to be done." } }))
+        }
+        @for open in &open {
+            section.card {
+                ul.todo { (item(open, &when)) }
+                @if open.task.kind.ends_by_itself() {
+                    p.soft { "It goes from this list by itself once it is settled." }
+                } @else {
+                    form.actions method="post" action={ "/tasks/" (open.task.id) "/done" } {
+                        (token(&visitor))
+                        input name="note" aria-label="What was done; no names of children" placeholder="What was done; no names of children" maxlength="400";
+                        button { "Done" }
+                    }
+                }
+            }
+        }
+    };
+    Ok(page(&visitor, "/tasks", "Tasks", &content))
+}
+
+pub(in crate::http) async fn done(
+    State(app): State<App>,
+    Extension(visitor): Extension<Visitor>,
+    Path(id): Path<String>,
+    Extension(form): Extension<Form>,
+) -> Result<Response, ApiError> {
+    let id: TaskId = parsed(&id)?;
+    task::done(
+        &app.storage,
+        id,
+        form.text("note"),
+        &visitor.operator,
+        app.now(),
+    )
+    .await
+    .map_err(|error| match error {
+        TaskError::Storage(error) => ApiError::internal(error),
+        TaskError::Missing(_) => no_such_page(),
+        TaskError::Done(_) => refused(StatusCode::CONFLICT, "Somebody said so before."),
+        TaskError::Note => refused(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "The note is longer than 400 characters. Go back and shorten it.",
+        ),
+    })?;
+    Ok(see("/tasks"))
+}

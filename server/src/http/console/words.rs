@@ -1,0 +1,271 @@
+//! How the domain's words read on a page, each with what to do about it.
+
+use super::layout::Tone;
+use crate::domain::compliance::{ControlStanding, Standing};
+use crate::storage::Role;
+use nestwarden_policy_schema::consent::{Cause, ConsentState, Purpose, Stage};
+use nestwarden_policy_schema::control::{ControlName, Outcome};
+use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::hold::HoldCategory;
+use nestwarden_policy_schema::policy::Mode;
+use nestwarden_policy_schema::receipt::{ArtefactKind, ArtefactResult};
+
+pub(super) const fn role(role: Role) -> &'static str {
+    match role {
+        Role::ItAdmin => "IT admin",
+        Role::Manager => "Manager",
+        Role::Dsl => "DSL",
+        Role::Deputy => "Deputy DSL",
+        Role::Auditor => "Auditor",
+    }
+}
+
+pub(super) const fn standing(standing: Standing) -> (Tone, &'static str) {
+    match standing {
+        Standing::Fine => (Tone::Good, "Ready"),
+        Standing::Observing => (Tone::Watched, "Watched only"),
+        Standing::NotChecked => (Tone::Open, "Not checked"),
+        Standing::Attention => (Tone::Bad, "Needs attention"),
+        Standing::Revoked => (Tone::Open, "Shut out"),
+    }
+}
+
+pub(super) const fn control(control: ControlName) -> &'static str {
+    match control {
+        ControlName::Passcode => "Passcode",
+        ControlName::Apps => "Apps",
+        ControlName::Radios => "Bluetooth and sharing",
+        ControlName::Storage => "Memory cards and cable",
+        ControlName::Camera => "Camera",
+        ControlName::Hours => "Hours",
+        ControlName::Photos => "Photos",
+    }
+}
+
+/// What was found, and what to do.
+pub(super) fn finding(standing: &ControlStanding) -> String {
+    let Some(report) = &standing.report else {
+        return match standing.mode {
+            None => "Not in this tablet's profile.".to_owned(),
+            Some(_) => {
+                "Never measured. Switch the tablet on where it reaches the nursery's network."
+                    .to_owned()
+            }
+        };
+    };
+    if standing.mode.is_none() {
+        return "Not in this tablet's profile.".to_owned();
+    }
+    if standing.stale {
+        return "Measured too long ago to say how it is now. Switch the tablet on where it reaches the nursery's network.".to_owned();
+    }
+    match &report.outcome {
+        Outcome::Unmanaged => {
+            "Measured before the profile asked for this. Wait for the next report.".to_owned()
+        }
+        Outcome::Observed { would_change } if would_change.is_empty() => {
+            "Watched only; holding it would change nothing.".to_owned()
+        }
+        Outcome::Observed { would_change } => format!(
+            "Watched only. Held, it would: {}. Nothing is stopped until the profile enforces it.",
+            would_change.join("; ")
+        ),
+        Outcome::Compliant if standing.mode == Some(Mode::Observe) => {
+            "Watched only. It is as the profile would have it.".to_owned()
+        }
+        Outcome::Compliant => "As the profile wants it. Nothing to do.".to_owned(),
+        Outcome::Corrected { changed } => {
+            format!(
+                "Was put right and looked at again: {}. Nothing to do.",
+                changed.join("; ")
+            )
+        }
+        Outcome::Drifted { remaining, error } => format!(
+            "Not as the profile wants it, also after trying: {}{}. Take it out of use and restart it; if this stays, tell your IT admin.",
+            remaining.join("; "),
+            error.as_ref().map_or(String::new(), |e| format!(" ({e})"))
+        ),
+        Outcome::Unsupported { reason } => format!(
+            "This tablet cannot do it: {reason}. Keep the rule by hand, or use another tablet."
+        ),
+        Outcome::Unknown { error } => format!(
+            "Could not be read, so nobody knows: {error}. Restart the tablet; if this stays, tell your IT admin."
+        ),
+    }
+}
+
+pub(super) const fn purpose(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::OwnLearningJournal => "Own learning journal",
+        Purpose::OtherChildrensJournals => "Other children's journals",
+        Purpose::DisplayInSetting => "Display in the setting",
+        Purpose::Website => "Website",
+        Purpose::SocialMedia => "Social media",
+        Purpose::Press => "Press",
+        Purpose::Marketing => "Marketing",
+        Purpose::Training => "Training",
+    }
+}
+
+pub(super) const fn consent(state: ConsentState) -> (Tone, &'static str) {
+    match state {
+        ConsentState::Given => (Tone::Good, "Given"),
+        ConsentState::Unanswered => (Tone::Open, "Not given"),
+        ConsentState::Refused => (Tone::Open, "Refused"),
+        ConsentState::Withdrawn => (Tone::Open, "Withdrawn"),
+        ConsentState::Expired => (Tone::Open, "Expired"),
+        ConsentState::EndedLeaver => (Tone::Open, "Ended by leaving"),
+        ConsentState::Conflicted => (Tone::Bad, "Parents disagree"),
+    }
+}
+
+pub(super) const fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Live => "in use",
+        Stage::Withheld => "withheld",
+        Stage::Sealed => "sealed",
+        Stage::Destroyed => "destroyed",
+    }
+}
+
+pub(super) const fn cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Withdrawn => "Consent withdrawn",
+        Cause::Expired => "Consent ran out",
+        Cause::NoConsent => "No usable consent",
+        Cause::NoCommonPurpose => "No purpose in common",
+        Cause::PossibleChild => "May show a child without consent",
+        Cause::Restricted => "Restriction",
+        Cause::Left => "Child left",
+        Cause::NotOnRegister => "Child not on the register",
+        Cause::UnregisteredPerson => "Shows somebody unregistered",
+        Cause::Untagged => "Nobody said who is in it",
+        Cause::Uploaded => "Uploaded",
+        Cause::MaximumAge => "Kept as long as allowed",
+        Cause::Lease => "Tablet too long without the server",
+    }
+}
+
+pub(super) const fn category(category: HoldCategory) -> &'static str {
+    match category {
+        HoldCategory::Safeguarding => "Safeguarding",
+        HoldCategory::Complaint => "Complaint",
+        HoldCategory::SubjectAccess => "Subject access request",
+        HoldCategory::Police => "Police",
+        HoldCategory::IllegalContent => "Illegal content (freezes)",
+    }
+}
+
+pub(super) const fn artefact(kind: ArtefactKind) -> &'static str {
+    match kind {
+        ArtefactKind::Original => "Original",
+        ArtefactKind::Copy => "Copy",
+        ArtefactKind::HardLink => "Hard link",
+        ArtefactKind::Thumbnail => "Thumbnail",
+        ArtefactKind::Sidecar => "Sidecar file",
+        ArtefactKind::Trash => "Trash",
+        ArtefactKind::EditorBackup => "Editor's backup",
+        ArtefactKind::Sealed => "Sealed file",
+    }
+}
+
+pub(super) const fn result(result: ArtefactResult) -> &'static str {
+    match result {
+        ArtefactResult::DiscardRequested => "deleted, its storage handed back",
+        ArtefactResult::NotFound => "had gone already",
+        ArtefactResult::NotDeletedByUs => "not deleted by us",
+        ArtefactResult::Failed => "could not be deleted",
+    }
+}
+
+/// An event in a sentence; `None` for what a person need not read.
+pub(super) fn event(body: &EventBody) -> Option<String> {
+    Some(match body {
+        EventBody::Enrolled { platform, .. } => format!("Enrolled ({platform})"),
+        EventBody::AgentStarted { agent_version, .. } => format!("Started, agent {agent_version}"),
+        EventBody::BundleApplied { generation, .. } => format!("Took over bundle {generation}"),
+        EventBody::BundleRefused { reason } => format!("Refused a bundle: {reason}"),
+        EventBody::BundleExpired { generation } => {
+            format!("Bundle {generation} is past its end and stays in force")
+        }
+        EventBody::ControlChanged {
+            control: name,
+            outcome,
+        } => {
+            format!("{}: {}", control(*name), outcome.name())
+        }
+        EventBody::DriftReverted {
+            control: name,
+            what,
+            count,
+        } => {
+            format!("{}: {what} was put back, {count} times", control(*name))
+        }
+        EventBody::AppRefused {
+            program,
+            observed_only: false,
+            count,
+        } => {
+            format!("Refused to start {program}, {count} times")
+        }
+        EventBody::AppRefused {
+            program,
+            observed_only: true,
+            count,
+        } => {
+            format!("Would have refused {program}, {count} times")
+        }
+        EventBody::PasscodeLockedOut { tries, .. } => {
+            format!("{tries} wrong passcodes; it makes whoever holds it wait")
+        }
+        EventBody::SessionStarted { .. } => "A session began".to_owned(),
+        EventBody::SessionEnded { photos, .. } => format!("A session ended with {photos} photos"),
+        EventBody::PhotoStage {
+            to,
+            observed_only: false,
+            cause: why,
+            ..
+        } => {
+            let why = why
+                .map(|why| format!(" ({})", cause(why)))
+                .unwrap_or_default();
+            format!("A photo is {}{why}", stage(*to))
+        }
+        EventBody::PhotoStage {
+            to,
+            observed_only: true,
+            ..
+        } => {
+            format!("A photo would be {}", stage(*to))
+        }
+        EventBody::PhotoIncomplete { problem, .. } => {
+            format!("A photo could not be put away yet: {problem}")
+        }
+        EventBody::Destroyed { receipt } => {
+            format!("A photo was destroyed, receipt {}", receipt.id)
+        }
+        EventBody::ClockDoubt {
+            doubtful: true,
+            reason,
+        } => format!("Its clock is in doubt: {reason}"),
+        EventBody::ClockDoubt {
+            doubtful: false, ..
+        } => "Its clock is trusted again".to_owned(),
+        EventBody::CommandOutcome { outcome, .. } => format!("Command: {outcome}"),
+        EventBody::Unsupported {
+            control: name,
+            reason,
+            ..
+        } => {
+            format!("{}: cannot be done here: {reason}", control(*name))
+        }
+        EventBody::RecordContinued { .. } => "Its record was put back and goes on".to_owned(),
+        EventBody::Alarm { what } => format!("Alarm: {what}"),
+        EventBody::PhotoSeen { .. }
+        | EventBody::PhotoTagged { .. }
+        | EventBody::PhotoKnown { .. }
+        | EventBody::AccessReview { .. }
+        | EventBody::PhotoReviewed { .. }
+        | EventBody::PhotoExported { .. } => return None,
+    })
+}
