@@ -232,7 +232,7 @@ fn goes(effect: &Effect, names: &BTreeMap<DeviceId, String>) -> Markup {
                     strong { (count) }
                     span { @if count == 1 { "photo goes out of use at once, on " } @else { "photos go out of use at once, on " } (tablets.join(", ")) "." }
                 }
-                p { "They are sealed next, and destroyed some opening days later; until then a consent given again brings them back." }
+                p { "Sealing comes next, and destruction some opening days later; until then a consent given again brings back what went." }
                 @if effect.observed_only > 0 {
                     p { (effect.observed_only) " of them are on tablets that only watch: those stay, and are reported." }
                 }

@@ -117,10 +117,18 @@ pub(in crate::http) async fn verify(
     sheet(&app, &visitor, &row, &receipt, &result).await
 }
 
+fn counted(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
 fn result(verified: &Verified, device: DeviceId, when: &When) -> Markup {
     let counts = html! {
-        (verified.events) " events, " (verified.heads) " signed heads and " (verified.receipts) " receipts of "
-        (verified.devices) " tablets were checked at " (when.clock())
+        "checked at " (when.clock()) " were " (counted(verified.events, "event")) ", "
+        (counted(verified.heads, "signed head")) ", " (counted(verified.receipts, "receipt")) " of "
+        (counted(verified.devices, "tablet"))
     };
     if verified.holds() {
         return html! {

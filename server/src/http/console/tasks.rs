@@ -68,7 +68,11 @@ fn here(task: &Task, says: &str) -> String {
         Some(at) => format!("{}{way}", &says[..at]),
         None => says.to_owned(),
     };
-    sentence(&plain)
+    let named = match task.subject.purpose {
+        Some(purpose) => plain.replace(purpose.as_str(), &words::purpose(purpose).to_lowercase()),
+        None => plain,
+    };
+    sentence(&named)
 }
 
 pub(super) fn item(open: &Open, when: &When) -> Markup {
