@@ -93,6 +93,8 @@ impl Browser {
         options["args"] = arguments;
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
+            // The console's certificate is one that no browser knows.
+            "acceptInsecureCerts": true,
             "goog:chromeOptions": options,
         }}});
         let begun = call(address, "POST", "/session", &wanted)?;
@@ -122,6 +124,13 @@ impl Browser {
         })?;
         self.clicks += 1;
         Ok(())
+    }
+
+    /// Types into the first field a CSS selector finds, in place of what was there.
+    pub fn fill(&self, selector: &str, text: &str) -> Result<()> {
+        let element = until(&format!("`{selector}` on the page"), || self.find(selector))?;
+        self.command(&format!("element/{element}/clear"), &json!({}))?;
+        self.write(selector, text)
     }
 
     /// Types into the first element a CSS selector finds, after what is in it.

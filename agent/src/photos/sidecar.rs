@@ -161,7 +161,7 @@ fn stem(name: &OsStr) -> Option<&[u8]> {
         .rposition(|b| *b == b'.')
         .filter(|at| *at > 0)?;
     let is_one = |extension: &&str| extension.as_bytes() == &whole[dot + 1..];
-    EXTENSIONS.iter().any(|e| is_one(&e)).then(|| &whole[..dot])
+    EXTENSIONS.iter().any(is_one).then(|| &whole[..dot])
 }
 
 /// What a sidecar of a photo with this name may be called: `a.xmp` and `a.jpg.xmp` of `a.jpg`.

@@ -3,6 +3,7 @@
 
 mod report;
 mod story;
+mod way_in;
 
 use crate::machine::Machine;
 use crate::process::{Programs, is_root};

@@ -2,6 +2,7 @@
 
 use super::report::{Report, Seen};
 use super::say;
+use super::way_in::WayIn;
 use crate::clock::ClockHand;
 use crate::evidence;
 use crate::fleet::{Fleet, ZONE};
@@ -147,9 +148,9 @@ pub(super) fn tell(stage: &Stage) -> Result<()> {
     report.seconds = begun.elapsed().as_secs_f64();
     publish(stage, &report)?;
     if stage.stay {
+        let way_in = WayIn::make(&fleet)?;
         say(format!(
-            "\nOn a tablet of their own, staff start sessions and sort photos on its page: `nestwarden-agent page --open`.\nThe console is at https://{}; its directory is {}. Ctrl-C ends the demo and removes it.",
-            fleet.server.console_address(),
+            "\nOn a tablet of their own, staff start sessions and sort photos on its page: `nestwarden-agent page --open`.\nEverything is in {}. Ctrl-C ends the demo and removes it.\n{way_in}",
             stage.dir.display()
         ));
         loop {

@@ -4,7 +4,7 @@ use super::{free_address, make_dir};
 use crate::clock::ClockHand;
 use crate::database::Database;
 use crate::patience::until;
-use crate::process::{Answer, Programs, Running, ask, done, told};
+use crate::process::{Answer, Programs, Running, ask, told};
 use crate::register::Register;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -27,6 +27,7 @@ pub struct Server {
     clock: Arc<ClockHand>,
     tablets_address: SocketAddr,
     console_address: SocketAddr,
+    set_up_link: String,
     serve: Option<Running>,
     signer: Option<Running>,
 }
@@ -35,20 +36,21 @@ impl Server {
     pub(super) fn init(dir: &Path, programs: &Programs, clock: Arc<ClockHand>) -> Result<Self> {
         let log_dir = dir.join("logs");
         make_dir(&log_dir)?;
-        let server = Self {
+        let mut server = Self {
             data_dir: dir.join("server"),
             log_dir,
             programs: programs.clone(),
             clock,
             tablets_address: free_address()?,
             console_address: free_address()?,
+            set_up_link: String::new(),
             serve: None,
             signer: None,
         };
         let tablets = server.tablets_address.to_string();
         let console = server.console_address.to_string();
         let sheet = dir.join("recovery-sheet.txt");
-        done(server.command([
+        let made = told(server.command([
             "init",
             "--recovery-out",
             &sheet.to_string_lossy(),
@@ -63,6 +65,10 @@ impl Server {
             "--console-listen",
             &console,
         ]))?;
+        let link = made["set_up"]["link"].as_str();
+        server.set_up_link = link
+            .map(str::to_owned)
+            .context("no link for the first account")?;
         Ok(server)
     }
 
@@ -72,6 +78,11 @@ impl Server {
 
     pub fn console_address(&self) -> SocketAddr {
         self.console_address
+    }
+
+    /// With which the first operator makes their account for the console.
+    pub fn set_up_link(&self) -> &str {
+        &self.set_up_link
     }
 
     pub fn tablets_address(&self) -> SocketAddr {

@@ -62,7 +62,8 @@ fn here(task: &Task, says: &str) -> String {
         | TaskKind::ChildDied
         | TaskKind::ChildMissing
         | TaskKind::LeaversPack
-        | TaskKind::PhotoIncomplete => ("", ""),
+        | TaskKind::PhotoIncomplete
+        | TaskKind::PhotosUntagged => ("", ""),
     };
     let plain = match says.find(before).filter(|_| !before.is_empty()) {
         Some(at) => format!("{}{way}", &says[..at]),

@@ -1,0 +1,68 @@
+//! An account for whoever watches the demo. Its clock is days ahead, which no authenticator is, so it goes by printed codes.
+
+use crate::fleet::{DSL, Fleet};
+use anyhow::{Context as _, Result};
+use nestwarden_server::domain::account::invitation::invite;
+use nestwarden_server::domain::account::set_up::{SecondAs, Wanted, new_totp, set_up};
+use nestwarden_server::domain::account::totp;
+use nestwarden_server::domain::token::random_text;
+use nestwarden_server::storage::sql;
+use std::fmt;
+use std::net::SocketAddr;
+use zeroize::Zeroizing;
+
+pub(super) struct WayIn {
+    address: SocketAddr,
+    password: String,
+    codes: Vec<String>,
+}
+
+impl WayIn {
+    pub(super) fn make(fleet: &Fleet) -> Result<Self> {
+        let database = fleet.server.data_dir().join("nestwarden.db");
+        let now = fleet.clock().now()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let password = random_text()?;
+        let ready = runtime.block_on(async {
+            let storage = sql::open(&database).await?;
+            let found = storage.operator_by_name(DSL).await?;
+            let operator = found.context("the demo's operator is gone")?;
+            let link = invite(&storage, &operator, "demo", now).await?;
+            let secret = new_totp().context("no random bits")?;
+            let base32 = totp::to_base32(&secret);
+            let wanted = Wanted {
+                token: &link.token,
+                password: Zeroizing::new(password.clone()),
+                repeated: Zeroizing::new(password.clone()),
+                totp_base32: &base32,
+                code: &totp::code_now(&base32, now).context("no code")?,
+                second: Some(("Kim Deputy", SecondAs::Deputy)),
+            };
+            let ready = set_up(&storage, wanted, "Little Acorns", now).await?;
+            anyhow::Ok(ready)
+        })?;
+        Ok(Self {
+            address: fleet.server.console_address(),
+            password,
+            codes: ready.recovery_codes,
+        })
+    }
+}
+
+impl fmt::Display for WayIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "The console is at https://{} (the browser warns: nobody vouches for the demo's certificate).",
+            self.address
+        )?;
+        writeln!(f, "  name      {DSL}\n  password  {}", self.password)?;
+        write!(
+            f,
+            "  code      each of these, once: {}",
+            self.codes.join(" ")
+        )
+    }
+}
