@@ -11,6 +11,7 @@ use crate::local_api::{LocalApi, StatusSource};
 use crate::page::Page;
 use crate::paths::Paths;
 use crate::photos::sending::SendingTask;
+use crate::photos::space;
 use crate::photos::{PhotosContext, PhotosError, PhotosHandle, PhotosTask};
 use crate::platform::guard_wire::Refusal;
 use crate::platform::notify::ServiceManager;
@@ -138,6 +139,8 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         sender,
     };
     let pulse = Pulse::default();
+    let places = space::places(&paths).context("failed to open the tablet's folders")?;
+    let has_space = watch::Sender::new(space::Space::default());
     let reconciler = Reconciler {
         ledger: ledger.clone(),
         clock: clock.clone(),
@@ -145,6 +148,7 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         controls: controls(enforcers),
         drift: platform::drift_signals(&paths),
         session: photos.open_session(),
+        space: has_space.subscribe(),
         handing_back: shared.handing_back.clone(),
         pulse: pulse.clone(),
     };
@@ -159,6 +163,8 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         until_handed_back(sending.run(), shared.handing_back.subscribe()),
     ));
     parts.spawn(named("reconciler", reconciler.run()));
+    let watching = space::watch_space(ledger.clone(), clock.clone(), places, has_space);
+    parts.spawn(named("watch over the space for photos", watching));
     parts.spawn(named("server connection", crate::sync::run(sync)));
     parts.spawn(named("local socket", api.run()));
     match page {

@@ -2,7 +2,10 @@
 
 use super::listing::Tags;
 use super::room::ROOM_BYTES;
+use super::space::{self, Space};
 use super::testing::{PICTURES, Tablet, child};
+use crate::clock::TrustedClock;
+use crate::testing::HandClock;
 use nestwarden_policy_schema::consent::{ConsentState, Stage, Tagging};
 use nestwarden_policy_schema::event::EventBody;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -12,6 +15,8 @@ use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// An ext4 file system in a file, mounted for this thread alone.
 struct Disk {
@@ -380,4 +385,63 @@ fn a_photo_that_cannot_be_moved_is_told_of_once_and_goes_without_a_receipt_befor
     tablet.pass_hours(24 * 9);
     tablet.settle();
     assert_eq!(tablet.receipts().len(), 1);
+}
+
+#[test]
+fn with_hardly_any_space_the_camera_goes_off_which_is_told_once_and_comes_back_with_twice_as_much()
+{
+    let test = "with_hardly_any_space_the_camera_goes_off_which_is_told_once_and_comes_back_with_twice_as_much";
+    let Some((tablet, disk)) = on_a_disk_of_its_own(test) else {
+        return;
+    };
+    let (tree, state) = space::places(&tablet.paths).unwrap();
+    let patterns = super::testing::policy().capture_roots;
+    let look = |before| space::look(&tree, &state, &patterns, before);
+    assert_eq!(look(Space::Enough), Space::Enough);
+    let on = rustix::fs::statvfs(&disk.at).unwrap();
+    let least = on.f_blocks * on.f_frsize / 50;
+    let for_root_alone = (on.f_bfree - on.f_bavail) * on.f_frsize;
+    let leave_everybody = |bytes: u64| {
+        // The file system keeps some blocks from root, too.
+        let ballast = disk.fill(0);
+        let kept = rustix::fs::statvfs(&disk.at).unwrap();
+        let more = (bytes + for_root_alone).saturating_sub(kept.f_bfree * kept.f_frsize);
+        let file = File::options().write(true).open(&ballast).unwrap();
+        file.set_len(file.metadata().unwrap().len() - more).unwrap();
+        ballast
+    };
+    leave_everybody(least / 2);
+    assert_eq!(look(Space::Enough), Space::Short);
+
+    let told = watch::Sender::new(Space::Enough);
+    let mut hears = told.subscribe();
+    let door = Arc::new(HandClock::at("2026-03-02T12:00:00Z"));
+    let clock = TrustedClock::open(tablet.ledger.clone(), door).unwrap();
+    let watching = space::watch_space(
+        tablet.ledger.clone(),
+        clock,
+        (tree.clone(), state.clone()),
+        told,
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        tokio::select! {
+            () = watching => {}
+            changed = hears.changed() => changed.unwrap(),
+        }
+    });
+    assert_eq!(*hears.borrow(), Space::Short);
+    let said = |event: &EventBody| matches!(event, EventBody::Alarm { what } if what.contains("camera is off"));
+    assert_eq!(
+        tablet.events().iter().filter(|event| said(event)).count(),
+        1
+    );
+
+    let ballast = leave_everybody(least * 3 / 2);
+    assert_eq!(look(Space::Short), Space::Short);
+    assert_eq!(look(Space::Enough), Space::Enough);
+    fs::remove_file(ballast).unwrap();
+    assert_eq!(look(Space::Short), Space::Enough);
 }

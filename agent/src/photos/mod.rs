@@ -41,6 +41,7 @@ mod search;
 pub mod sending;
 pub mod session;
 mod sidecar;
+pub mod space;
 mod strays;
 mod sweep;
 pub mod task;

@@ -1,6 +1,7 @@
 //! The situation at one instant: what the bundle, the calendar, the clock and the session come to.
 
 use crate::control::Situation;
+use crate::photos::space::Space;
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bundle::Bundle;
 use nestwarden_policy_schema::calendar::Calendar;
@@ -16,7 +17,7 @@ const LONGEST_MARGIN: SignedDuration = SignedDuration::from_hours(3);
 pub fn situation(
     bundle: &Bundle,
     now: &TrustedNow,
-    session_open: bool,
+    (session_open, space): (bool, Space),
     passcode_change_asked_at: Option<Timestamp>,
 ) -> Situation {
     let calendar = &bundle.calendar;
@@ -31,7 +32,9 @@ pub fn situation(
         in_contact_hours: calendar.in_contact_hours(now.at),
         minutes_from_contact: minutes_from_contact(calendar, now.at),
         session_open,
-        capture_suspended: now.doubtful || now.at >= lease_end(bundle, now),
+        capture_suspended: now.doubtful
+            || now.at >= lease_end(bundle, now)
+            || space == Space::Short,
         exceptions,
         policy: with_exceptions(&bundle.policy, &bundle.exceptions, calendar, now.at),
         passcode_change_asked_at,
@@ -129,22 +132,24 @@ mod tests {
     #[test]
     fn minutes_count_to_the_nearer_side() {
         let bundle = bundle();
-        let minutes = |text| situation(&bundle, &at(text), false, None).minutes_from_contact;
+        let minutes =
+            |text| situation(&bundle, &at(text), (false, Space::Enough), None).minutes_from_contact;
         assert_eq!(minutes("2026-03-02T12:00:00Z"), Some(0));
         assert_eq!(minutes("2026-03-02T07:30:00Z"), Some(30));
         assert_eq!(minutes("2026-03-02T18:20:00Z"), Some(20));
     }
 
     #[test]
-    fn capture_is_suspended_in_doubt_and_when_the_lease_is_over() {
+    fn capture_is_suspended_in_doubt_without_space_and_when_the_lease_is_over() {
         let bundle = bundle();
         let mut now = at("2026-03-02T12:00:00Z");
-        assert!(!situation(&bundle, &now, false, None).capture_suspended);
+        assert!(!situation(&bundle, &now, (false, Space::Enough), None).capture_suspended);
         now.doubtful = true;
-        assert!(situation(&bundle, &now, false, None).capture_suspended);
+        assert!(situation(&bundle, &now, (false, Space::Enough), None).capture_suspended);
         now.doubtful = false;
+        assert!(situation(&bundle, &now, (false, Space::Short), None).capture_suspended);
         now.at = "2026-03-12T00:00:00Z".parse().unwrap();
-        assert!(situation(&bundle, &now, false, None).capture_suspended);
+        assert!(situation(&bundle, &now, (false, Space::Enough), None).capture_suspended);
     }
 
     #[test]
@@ -192,7 +197,11 @@ mod tests {
             until: "2026-03-03".parse().unwrap(),
             medical: false,
         });
-        let active = |text| situation(&bundle, &at(text), false, None).exceptions.len();
+        let active = |text| {
+            situation(&bundle, &at(text), (false, Space::Enough), None)
+                .exceptions
+                .len()
+        };
         assert_eq!(active("2026-03-02T12:00:00Z"), 0);
         assert_eq!(active("2026-03-03T12:00:00Z"), 1);
         assert_eq!(active("2026-03-04T12:00:00Z"), 0);

@@ -8,6 +8,7 @@ use super::{commands, handback, situation};
 use crate::clock::TrustedClock;
 use crate::control::{EnforceError, Situation};
 use crate::ledger::{Ledger, LedgerError};
+use crate::photos::space::Space;
 use jiff::Timestamp;
 use nestwarden_policy_schema::control::{ControlName, Outcome};
 use nestwarden_policy_schema::envelope::VerifiedBundle;
@@ -35,6 +36,7 @@ pub struct Reconciler {
     /// "Look at this control again", from where the operating system can tell.
     pub drift: mpsc::Receiver<ControlName>,
     pub session: watch::Receiver<Option<SessionId>>,
+    pub space: watch::Receiver<Space>,
     /// Becomes true once the server asked for the tablet back.
     pub handing_back: watch::Sender<bool>,
     /// Beats after every pass.
@@ -54,6 +56,7 @@ impl Reconciler {
             controls,
             mut drift,
             mut session,
+            mut space,
             handing_back,
             pulse,
         } = self;
@@ -72,10 +75,11 @@ impl Reconciler {
         loop {
             let bundle = bundles.borrow_and_update().clone();
             let open = session.borrow_and_update().is_some();
+            let room = *space.borrow_and_update();
             doubt.borrow_and_update();
             let wait = match &bundle {
                 Some(bundle) => {
-                    looker.look(bundle, open, &only).await;
+                    looker.look(bundle, (open, room), &only).await;
                     looker.until_next_change(bundle)
                 }
                 None => PERIOD,
@@ -87,6 +91,7 @@ impl Reconciler {
                 _ = bundles.changed() => {}
                 _ = doubt.changed() => {}
                 Ok(()) = session.changed() => {}
+                Ok(()) = space.changed() => {}
                 name = drift.recv(), if drift_open => match name {
                     Some(name) => {
                         only.insert(name);
@@ -116,7 +121,7 @@ impl Looker {
     async fn look(
         &mut self,
         bundle: &Arc<VerifiedBundle>,
-        session_open: bool,
+        capture: (bool, Space),
         only: &BTreeSet<ControlName>,
     ) {
         let now = self.clock.now();
@@ -140,7 +145,7 @@ impl Looker {
                 None
             }
         };
-        let situation = situation::situation(bundle.bundle(), &now, session_open, asked_at);
+        let situation = situation::situation(bundle.bundle(), &now, capture, asked_at);
         let released = self.hold_all(bundle, &situation, only).await;
         for control in &released {
             self.give_back(control).await;

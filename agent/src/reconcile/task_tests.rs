@@ -60,6 +60,7 @@ struct Bench {
     pulse: Pulse,
     handing_back: watch::Sender<bool>,
     _session: watch::Sender<Option<SessionId>>,
+    _space: watch::Sender<Space>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -82,6 +83,7 @@ impl Bench {
         };
         let (drift, signals) = mpsc::channel(4);
         let session = watch::Sender::new(None);
+        let space = watch::Sender::new(Space::Enough);
         let handing_back = watch::Sender::new(false);
         let pulse = Pulse::default();
         let reconciler = Reconciler {
@@ -91,6 +93,7 @@ impl Bench {
             controls: vec![HeldControl::new::<Door, _>(house.clone())],
             drift: signals,
             session: session.subscribe(),
+            space: space.subscribe(),
             handing_back: handing_back.clone(),
             pulse: pulse.clone(),
         };
@@ -104,6 +107,7 @@ impl Bench {
             pulse,
             handing_back,
             _session: session,
+            _space: space,
             task: tokio::spawn(reconciler.run()),
         }
     }

@@ -65,8 +65,9 @@ const CAUSES: [Row; 14] = [
         ],
     ),
     (
-        "child died: every deletion and reminder stops",
+        "child died: every deletion, reminder and letter stops",
         &[
+            "no_letter_goes_to_the_parents_of_a_child_who_died",
             "a_death_leads_to_no_seal_and_no_destruction_and_opens_nothing",
             "a_photo_in_use_stays_in_use_whatever_time_brings",
             "what_the_child_s_own_withdrawal_sealed_stays_sealed_and_is_not_destroyed",
@@ -74,8 +75,9 @@ const CAUSES: [Row; 14] = [
         ],
     ),
     (
-        "untagged: sealed after 7 opening days, destroyed 7 days later",
+        "untagged: reminders on days 1, 3 and 6, sealed after 7 opening days, destroyed 7 days later",
         &[
+            "photos_nobody_sorted_are_put_before_somebody_on_the_first_third_and_sixth_opening_day",
             "an_untagged_photo_is_sealed_after_seven_opening_days",
             "a_photo_tagged_complete_with_nobody_named_is_untagged",
             "the_end_says_how_many_are_left_and_what_becomes_of_them",
@@ -216,8 +218,12 @@ const INCIDENTS: [Row; 15] = [
         ],
     ),
     (
-        "disk full: nothing deleted early, sealing still works",
+        "disk full: camera off, nothing deleted early, sealing still works",
         &[
+            "with_hardly_any_space_the_camera_goes_off_which_is_told_once_and_comes_back_with_twice_as_much",
+            "capture_is_suspended_in_doubt_without_space_and_when_the_lease_is_over",
+            "on_a_full_disk_photos_are_sealed_in_the_room_that_was_set_aside_which_is_taken_again",
+            "what_is_larger_than_the_room_that_was_set_aside_leaves_it_to_others",
             "a_photo_that_finds_no_room_to_be_sealed_stays_withheld_and_whole_until_there_is",
             "on_a_full_disk_a_photo_still_goes_out_of_use_and_only_what_needs_space_waits",
             "with_its_reserve_a_ledger_that_records_does_not_grow",
