@@ -3,8 +3,9 @@
 use super::reply::{Reply, row, table};
 use super::session::Session;
 use crate::domain::task;
-use crate::storage::task::{Task, WithClosed};
-use nestwarden_policy_schema::id::TaskId;
+use crate::storage::task::{Task, TaskKind, WithClosed};
+use nestwarden_policy_schema::consent::Purpose;
+use nestwarden_policy_schema::id::{ChildId, TaskId};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -48,7 +49,8 @@ async fn list(all: bool, session: &Session) -> anyhow::Result<Reply> {
     let mut rows = vec![row!["id", "due", "for", "what", "state"]];
     let mut answers = Vec::new();
     for task in &tasks {
-        let says = task::says(task, &references, &tablets);
+        let mut says = task::says(task, &references, &tablets, Purpose::as_str);
+        says.push_str(&way(task, &references));
         rows.push(row![
             task.id,
             task.due,
@@ -67,6 +69,27 @@ async fn list(all: bool, session: &Session) -> anyhow::Result<Reply> {
         table(&rows)
     };
     Ok(Reply::new(json!({ "tasks": answers }), text))
+}
+
+/// By which command.
+fn way(task: &Task, references: &BTreeMap<ChildId, String>) -> String {
+    let child = task.subject.child.and_then(|id| references.get(&id));
+    match task.kind {
+        TaskKind::Withdrawal => child.map_or_else(String::new, |child| {
+            format!("; if they must be kept, `hold open --child {child}`")
+        }),
+        TaskKind::HoldReview => ": `hold review` keeps it, `hold release` ends it".to_owned(),
+        TaskKind::ImportWaits => "; `consent import --pending` says why".to_owned(),
+        TaskKind::UnregisteredPerson => "; say who with `photo correct`".to_owned(),
+        TaskKind::TakeDown
+        | TaskKind::ConsentConflicted
+        | TaskKind::ConsentExpiring
+        | TaskKind::ChildDied
+        | TaskKind::ChildMissing
+        | TaskKind::LeaversPack
+        | TaskKind::PhotoIncomplete
+        | TaskKind::PhotosUntagged => String::new(),
+    }
 }
 
 fn state(task: &Task) -> String {

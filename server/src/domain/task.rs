@@ -14,6 +14,7 @@ use crate::storage::{AuditEntry, Changed, Operator, Role, Storage, StorageError}
 use jiff::Timestamp;
 use jiff::civil::Date;
 use nestwarden_policy_schema::calendar::Calendar;
+use nestwarden_policy_schema::consent::Purpose;
 use nestwarden_policy_schema::id::{ChildId, TaskId};
 use nestwarden_policy_schema::profile::PolicyProfile;
 use std::collections::{BTreeMap, BTreeSet};
@@ -154,11 +155,13 @@ pub async fn done(
     }
 }
 
-/// What is to be done, in a sentence. Children appear by reference, tablets by name.
+/// What is to be done, in a sentence. Children appear by reference, tablets by name, purposes as `named`. How it is done is
+/// for whoever shows it to say: there is more than one way.
 pub fn says(
     task: &Task,
     references: &BTreeMap<ChildId, String>,
     tablets: &BTreeMap<nestwarden_policy_schema::id::DeviceId, String>,
+    named: fn(Purpose) -> &'static str,
 ) -> String {
     let subject = &task.subject;
     let child = subject
@@ -169,9 +172,7 @@ pub fn says(
         .device
         .and_then(|id| tablets.get(&id))
         .map_or("a tablet that is gone", String::as_str);
-    let purpose = subject
-        .purpose
-        .map_or("every use", |purpose| purpose.as_str());
+    let purpose = subject.purpose.map_or("every use", named);
     let photos = match subject.photos.len() {
         1 => "1 photo".to_owned(),
         count => format!("{count} photos"),
@@ -180,9 +181,9 @@ pub fn says(
         TaskKind::TakeDown => {
             format!("take down {photos} of {child} from {purpose}, wherever copies are")
         }
-        TaskKind::Withdrawal => format!(
-            "consent of {child} was withdrawn and their photos go; if they must be kept, `hold open --child {child}`"
-        ),
+        TaskKind::Withdrawal => {
+            format!("consent of {child} was withdrawn and their photos go")
+        }
         TaskKind::ConsentConflicted => {
             format!(
                 "the parents of {child} disagree on {purpose}; it counts as refused until it is settled"
@@ -201,24 +202,22 @@ pub fn says(
         TaskKind::LeaversPack => format!("offer the leaver's pack to the family of {child}"),
         TaskKind::HoldReview => {
             let hold = subject.hold.map(|id| id.to_string()).unwrap_or_default();
-            format!("review hold {hold}: `hold review` keeps it, `hold release` ends it")
+            format!("review hold {hold}")
         }
         TaskKind::PhotoIncomplete => format!(
             "{photos} on {tablet} could not be put away for more than a day; look at the tablet"
         ),
         TaskKind::ImportWaits => {
             let file = subject.file.as_deref().unwrap_or_default();
-            format!(
-                "the file {file} of the booking system waits for a person; `consent import --pending` says why"
-            )
+            format!("the file {file} of the booking system waits for a person")
         }
         TaskKind::PhotosUntagged => format!(
             "photos on {tablet} still wait for somebody to say who is in them; what is not sorted before {} is sealed",
             task.due
         ),
-        TaskKind::UnregisteredPerson => format!(
-            "{photos} on {tablet} show somebody who is not on the register; say who with `photo correct`"
-        ),
+        TaskKind::UnregisteredPerson => {
+            format!("{photos} on {tablet} show somebody who is not on the register")
+        }
     }
 }
 

@@ -119,7 +119,7 @@ async fn photos_that_lose_a_use_are_one_task_by_child_and_purpose() {
     assert_eq!(subject.photos, BTreeSet::from([photo_id(1), photo_id(2)]));
     let references = BTreeMap::from([(child(1).id, "A1".to_owned())]);
     assert_eq!(
-        says(&tasks[0], &references, &BTreeMap::new()),
+        says(&tasks[0], &references, &BTreeMap::new(), Purpose::as_str),
         "take down 2 photos of A1 from website, wherever copies are"
     );
 }
@@ -391,7 +391,12 @@ async fn a_file_that_waits_is_a_task_until_it_does_not() {
     world.test.storage.waiting_put(&file).await.unwrap();
     let open = world.open(TaskKind::ImportWaits, 1).await;
     assert_eq!(open.len(), 1);
-    let said = says(&open[0], &BTreeMap::new(), &BTreeMap::new());
+    let said = says(
+        &open[0],
+        &BTreeMap::new(),
+        &BTreeMap::new(),
+        Purpose::as_str,
+    );
     assert!(said.starts_with("the file a.csv"), "{said}");
     assert_eq!(open[0].owner, Role::Manager);
     world.test.storage.waiting_remove("a.csv").await.unwrap();

@@ -34,7 +34,10 @@ pub(super) async fn open(app: &App) -> Result<Vec<Open>, ApiError> {
     let references: BTreeMap<_, _> = children.into_iter().map(|c| (c.id, c.reference)).collect();
     let devices = storage.device_list().await.map_err(ApiError::internal)?;
     let tablets: BTreeMap<_, _> = devices.into_iter().map(|d| (d.id, d.name)).collect();
-    let says = |task: &Task| here(task, &task::says(task, &references, &tablets));
+    let says = |task: &Task| {
+        let what = task::says(task, &references, &tablets, words::purpose_within);
+        sentence(&format!("{what}{}", way(task.kind)))
+    };
     Ok(tasks
         .into_iter()
         .map(|task| Open {
@@ -44,18 +47,15 @@ pub(super) async fn open(app: &App) -> Result<Vec<Open>, ApiError> {
         .collect())
 }
 
-/// Where the domain's sentence names a command, the way of this console; the rest as it is, as a sentence.
-fn here(task: &Task, says: &str) -> String {
-    let (before, way) = match task.kind {
-        TaskKind::Withdrawal => (
-            "; if they must be kept",
-            ". If any must be kept as evidence, open a hold on the child's page",
-        ),
-        TaskKind::HoldReview => (": `hold review`", ": it stays, or its release is asked for"),
-        TaskKind::ImportWaits => ("; `consent import", ". Whoever runs the server sees why"),
-        TaskKind::UnregisteredPerson => {
-            ("; say who", ". Whoever runs the server records who it is")
+/// How it is done in this console.
+const fn way(kind: TaskKind) -> &'static str {
+    match kind {
+        TaskKind::Withdrawal => {
+            ". If any must be kept as evidence, open a hold on the child's page"
         }
+        TaskKind::HoldReview => ": it stays, or its release is asked for",
+        TaskKind::ImportWaits => ". Whoever runs the server sees why",
+        TaskKind::UnregisteredPerson => ". Whoever runs the server records who it is",
         TaskKind::TakeDown
         | TaskKind::ConsentConflicted
         | TaskKind::ConsentExpiring
@@ -63,17 +63,8 @@ fn here(task: &Task, says: &str) -> String {
         | TaskKind::ChildMissing
         | TaskKind::LeaversPack
         | TaskKind::PhotoIncomplete
-        | TaskKind::PhotosUntagged => ("", ""),
-    };
-    let plain = match says.find(before).filter(|_| !before.is_empty()) {
-        Some(at) => format!("{}{way}", &says[..at]),
-        None => says.to_owned(),
-    };
-    let named = match task.subject.purpose {
-        Some(purpose) => plain.replace(purpose.as_str(), &words::purpose(purpose).to_lowercase()),
-        None => plain,
-    };
-    sentence(&named)
+        | TaskKind::PhotosUntagged => "",
+    }
 }
 
 pub(super) fn item(open: &Open, when: &When) -> Markup {

@@ -107,6 +107,20 @@ pub(super) const fn purpose(purpose: Purpose) -> &'static str {
     }
 }
 
+/// In the middle of a sentence.
+pub(super) const fn purpose_within(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::OwnLearningJournal => "own learning journal",
+        Purpose::OtherChildrensJournals => "other children's journals",
+        Purpose::DisplayInSetting => "display in the setting",
+        Purpose::Website => "website",
+        Purpose::SocialMedia => "social media",
+        Purpose::Press => "press",
+        Purpose::Marketing => "marketing",
+        Purpose::Training => "training",
+    }
+}
+
 pub(super) const fn consent(state: ConsentState) -> (Tone, &'static str) {
     match state {
         ConsentState::Given => (Tone::Good, "Given"),
