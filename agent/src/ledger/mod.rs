@@ -24,7 +24,7 @@ pub use spool::{MAX_BODY_BYTES, MAX_WAITING};
 use crate::paths::Paths;
 use jiff::Timestamp;
 use nestwarden_policy_schema::envelope::VerifiedBundle;
-use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::event::{ChainPosition, EventBody};
 use nestwarden_policy_schema::id::DeviceId;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
@@ -104,6 +104,9 @@ pub struct LedgerTx<'a> {
     recorded: Cell<Option<u64>>,
     /// Whose chain it is, once it was looked up.
     device: Cell<Option<DeviceId>>,
+    /// Where the chain has got to, and what of it the server has, likewise: thousands of events may be recorded at once.
+    head: Cell<Option<ChainPosition>>,
+    acked: Cell<Option<u64>>,
 }
 
 impl Ledger {
@@ -149,6 +152,8 @@ impl Ledger {
             sql: &sql,
             recorded: Cell::new(None),
             device: Cell::new(None),
+            head: Cell::new(None),
+            acked: Cell::new(None),
         };
         let done = work(&tx)?;
         let recorded = tx.recorded.get();

@@ -32,10 +32,25 @@ impl LedgerTx<'_> {
 
     /// Whether an event that is no evidence would be kept.
     pub fn has_room(&self) -> Result<bool, LedgerError> {
-        let waiting = head(self.sql())?
-            .seq
-            .saturating_sub(acked_through(self.sql())?);
-        Ok(waiting < MAX_WAITING)
+        Ok(self.waiting()? < MAX_WAITING)
+    }
+
+    fn waiting(&self) -> Result<u64, LedgerError> {
+        let acked = match self.acked.get() {
+            Some(acked) => acked,
+            None => acked_through(self.sql())?,
+        };
+        self.acked.set(Some(acked));
+        Ok(self.head()?.seq.saturating_sub(acked))
+    }
+
+    fn head(&self) -> Result<ChainPosition, LedgerError> {
+        let head = match self.head.get() {
+            Some(head) => head,
+            None => head(self.sql())?,
+        };
+        self.head.set(Some(head));
+        Ok(head)
     }
 
     /// `count`: how many this one stands for.
@@ -45,8 +60,7 @@ impl LedgerTx<'_> {
         body: &EventBody,
         count: u64,
     ) -> Result<u64, LedgerError> {
-        let head = head(self.sql())?;
-        let waiting = head.seq.saturating_sub(acked_through(self.sql())?);
+        let waiting = self.waiting()?;
         if waiting >= MAX_WAITING && !body.is_evidence() {
             // Never an error: what the caller does besides must not fail for want of an event of a lesser kind.
             let not_kept = not_kept(self.sql())?;
@@ -57,16 +71,14 @@ impl LedgerTx<'_> {
                 );
                 return self.append(at, &EventBody::Alarm { what });
             }
-            return Ok(head.seq);
+            return Ok(self.head()?.seq);
         }
         self.append(at, body)
     }
 
     pub(super) fn tell_not_kept(&self, now: Timestamp) -> Result<(), LedgerError> {
         let not_kept = not_kept(self.sql())?;
-        let waiting = head(self.sql())?
-            .seq
-            .saturating_sub(acked_through(self.sql())?);
+        let waiting = self.waiting()?;
         if not_kept > 0 && waiting < MAX_WAITING {
             self.remove_meta(NOT_KEPT_KEY)?;
             let what = format!("{not_kept} events could not be kept while the server took none");
@@ -81,7 +93,7 @@ impl LedgerTx<'_> {
             None => enrolment::device(self.sql())?,
         };
         self.device.set(Some(device));
-        let head = head(self.sql())?;
+        let head = self.head()?;
         let event =
             Event::following(head, device, at, body, salt()?).map_err(LedgerError::Unwritable)?;
         let bytes = event.body.as_ref().map_or(0, String::len);
@@ -107,6 +119,7 @@ impl LedgerTx<'_> {
                 event.hash.0,
             ))?;
         self.recorded.set(Some(event.seq));
+        self.head.set(Some(event.position()));
         Ok(())
     }
 }

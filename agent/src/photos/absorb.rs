@@ -11,7 +11,7 @@ use super::known::Known;
 use super::roots::RootKind;
 use super::scan::{Batch, Sighting, Twin, Unread};
 use super::session::{self, Session};
-use super::tree::{self, RelPath};
+use super::tree::{self, Lookup, RelPath};
 use crate::ledger::LedgerTx;
 use jiff::Timestamp;
 use nestwarden_policy_schema::bytes::Digest;
@@ -126,9 +126,11 @@ impl Engine {
                     touched.extend(read_whole(tx.sql(), *photo, content, *bytes)?);
                 }
                 let mut subjects = None;
+                let mut there = Lookup::new(engine.tree());
                 for sighting in batch.sightings {
                     let found = found_month(moment, &starts, &sighting);
-                    if let Some(twins) = must_be_compared(tx.sql(), &sighting)? {
+                    let before = catalogue::file_present_at(tx.sql(), &sighting.path)?;
+                    if let Some(twins) = must_be_compared(tx.sql(), &sighting, before.as_ref())? {
                         unread.photos.extend(twins);
                         unread.sightings.push(sighting);
                         continue;
@@ -140,7 +142,13 @@ impl Engine {
                         found_month: found,
                         subjects: &mut subjects,
                     };
-                    let of = engine.take_over(tx, moment, &sighting, new)?;
+                    let is_there = there
+                        .stat(&sighting.path)
+                        .is_ok_and(|stat| stat.identity.is_same_file(&sighting.stat.identity));
+                    if !is_there {
+                        continue;
+                    }
+                    let of = engine.take_over(tx, moment, (&sighting, before), new)?;
                     if !is_counted || sighting.content.is_some() {
                         touched.extend(of);
                     }
@@ -151,8 +159,9 @@ impl Engine {
         if !batch.missing.is_empty() {
             touched.extend(engine.commit(Write::Missing, |tx| {
                 let mut gone = BTreeSet::new();
+                let mut there = Lookup::new(engine.tree());
                 for path in &batch.missing {
-                    gone.extend(engine.miss(tx, path)?);
+                    gone.extend(miss(tx, &mut there, path)?);
                 }
                 Ok(gone)
             })?);
@@ -163,43 +172,19 @@ impl Engine {
         Ok((touched, unread))
     }
 
-    fn miss(&self, tx: &LedgerTx<'_>, path: &RelPath) -> Result<Option<PhotoId>, PhotosError> {
-        let Some(file) = catalogue::file_present_at(tx.sql(), path)? else {
-            return Ok(None);
-        };
-        let is_there = self
-            .tree()
-            .stat(path)
-            .is_ok_and(|stat| stat.identity == file.identity);
-        // It came back since, or a job is at work on it and will say.
-        if is_there {
-            return Ok(None);
-        }
-        catalogue::file_forget(tx.sql(), file.id)?;
-        Ok(Some(file.photo))
-    }
-
     fn take_over(
         &self,
         tx: &LedgerTx<'_>,
         moment: &Moment<'_>,
-        sighting: &Sighting,
+        (sighting, before): (&Sighting, Option<FileRow>),
         new: New<'_>,
     ) -> Result<Vec<PhotoId>, PhotosError> {
         let sql = tx.sql();
-        let still_there = self
-            .tree()
-            .stat(&sighting.path)
-            .is_ok_and(|stat| stat.identity.is_same_file(&sighting.stat.identity));
-        if !still_there {
-            return Ok(Vec::new());
-        }
         let known = match &sighting.content {
             Some(content) => catalogue::photo_by_content(sql, content)?,
             // Nothing begins like it.
             None => None,
         };
-        let before = catalogue::file_present_at(sql, &sighting.path)?;
         if let (Some(file), Some(photo)) = (&before, &known)
             && file.photo == photo.id
         {
@@ -258,6 +243,25 @@ impl Engine {
     }
 }
 
+fn miss(
+    tx: &LedgerTx<'_>,
+    there: &mut Lookup<'_>,
+    path: &RelPath,
+) -> Result<Option<PhotoId>, PhotosError> {
+    let Some(file) = catalogue::file_present_at(tx.sql(), path)? else {
+        return Ok(None);
+    };
+    let is_there = there
+        .stat(path)
+        .is_ok_and(|stat| stat.identity == file.identity);
+    // It came back since, or a job is at work on it and will say.
+    if is_there {
+        return Ok(None);
+    }
+    catalogue::file_forget(tx.sql(), file.id)?;
+    Ok(Some(file.photo))
+}
+
 /// A trash of a file system that was plugged in lies on it: `.Trash-1000/files`.
 fn is_trash(path: &RelPath) -> bool {
     let files = path.parent().filter(|dir| dir.name() == "files");
@@ -286,6 +290,7 @@ struct New<'a> {
 fn must_be_compared(
     sql: &rusqlite::Connection,
     sighting: &Sighting,
+    before: Option<&FileRow>,
 ) -> Result<Option<Vec<Twin>>, PhotosError> {
     if sighting.is_compared {
         return Ok(None);
@@ -293,10 +298,7 @@ fn must_be_compared(
     let (bytes, head) = (sighting.bytes, &sighting.head);
     let alone = match sighting.content {
         Some(_) => false,
-        None => {
-            !catalogue::has_alike(sql, bytes, head)?
-                && catalogue::file_present_at(sql, &sighting.path)?.is_none()
-        }
+        None => !catalogue::has_alike(sql, bytes, head)? && before.is_none(),
     };
     if alone {
         return Ok(None);

@@ -333,7 +333,7 @@ pub(super) fn complete(sql: &Connection, photo: &mut PhotoRow) -> Result<(), Pho
 /// The photo with this content: the one that is not destroyed, else the one destroyed last.
 pub fn photo_by_content(sql: &Connection, hash: &Digest) -> Result<Option<PhotoRow>, PhotosError> {
     let id: Option<String> = sql
-        .prepare(
+        .prepare_cached(
             "SELECT id FROM photo WHERE keyed_hash = ?1
              ORDER BY stage = 'destroyed', destroyed_at DESC, id DESC LIMIT 1",
         )?
@@ -430,8 +430,10 @@ pub fn file_identify(sql: &Connection, id: i64, identity: &Identity) -> Result<(
 }
 
 pub fn file_forget(sql: &Connection, id: i64) -> Result<(), PhotosError> {
-    sql.execute("UPDATE photo_journal SET file = NULL WHERE file = ?1", [id])?;
-    sql.execute("DELETE FROM photo_file WHERE id = ?1", [id])?;
+    sql.prepare_cached("UPDATE photo_journal SET file = NULL WHERE file = ?1")?
+        .execute([id])?;
+    sql.prepare_cached("DELETE FROM photo_file WHERE id = ?1")?
+        .execute([id])?;
     Ok(())
 }
 
@@ -441,10 +443,8 @@ pub fn artefact_add(
     kind: ArtefactKind,
     result: ArtefactResult,
 ) -> Result<(), PhotosError> {
-    sql.execute(
-        "INSERT INTO photo_artefact (photo, kind, result) VALUES (?1, ?2, ?3)",
-        [photo.to_string(), word(&kind)?, word(&result)?],
-    )?;
+    sql.prepare_cached("INSERT INTO photo_artefact (photo, kind, result) VALUES (?1, ?2, ?3)")?
+        .execute([photo.to_string(), word(&kind)?, word(&result)?])?;
     Ok(())
 }
 

@@ -80,7 +80,7 @@ fn nearest(
     identity: &Identity,
     within_ns: u64,
 ) -> Result<Option<PhotoRow>, PhotosError> {
-    let mut statement = sql.prepare(
+    let mut statement = sql.prepare_cached(
         "SELECT photo, mtime_ns, path FROM photo_file WHERE path >= ?1 AND path < ?2 AND part = 'photo' LIMIT ?3",
     )?;
     let rows = statement.query_map(params![from, to, MOST], |row| {
@@ -107,7 +107,7 @@ fn nearest(
 /// Every other photo that belongs with this one.
 pub(super) fn others(sql: &Connection, row: &PhotoRow) -> Result<Vec<PhotoRow>, PhotosError> {
     let first = row.companion_of.unwrap_or(row.id).to_string();
-    let mut statement = sql.prepare(
+    let mut statement = sql.prepare_cached(
         "SELECT id FROM photo WHERE (id = ?1 OR companion_of = ?1) AND id <> ?2 AND stage <> 'destroyed' LIMIT ?3",
     )?;
     let ids = statement.query_map(params![first, row.id.to_string(), MOST], |row| {

@@ -36,7 +36,8 @@ pub(super) fn tell(
     }
     let sql = "UPDATE photo SET told = ?2 WHERE id = ?1";
     tx.sql()
-        .execute(sql, rusqlite::params![photo.to_string(), told])?;
+        .prepare_cached(sql)?
+        .execute(rusqlite::params![photo.to_string(), told])?;
     Ok(())
 }
 

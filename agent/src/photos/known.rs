@@ -58,6 +58,15 @@ impl Known {
         }))
     }
 
+    /// Whether no file is known in a folder or beneath it.
+    pub(super) fn knows_nothing_in(&self, dir: &RelPath) -> io::Result<bool> {
+        let from = dir.as_bytes();
+        let found = self
+            .ledger
+            .read(|sql| catalogue::files_present_from(sql, dir, from, 1));
+        Ok(found.map_err(unread)?.is_empty())
+    }
+
     /// Whether any photo there ever was has this length.
     pub(super) fn has_length(&self, bytes: u64) -> io::Result<bool> {
         let found = self.ledger.read(|sql| catalogue::has_length(sql, bytes));

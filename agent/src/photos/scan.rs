@@ -6,7 +6,7 @@ use super::known::{Known, Last};
 use super::media::{HEAD_BYTES, Media};
 use super::roots::{Root, RootKind, Roots};
 use super::sidecar;
-use super::tree::{self, Identity, Kind, RelPath, Stat, Tree};
+use super::tree::{self, Identity, Kind, Lookup, RelPath, Stat, Tree};
 use super::walk::{is_absence, walk};
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::id::PhotoId;
@@ -117,7 +117,7 @@ const MAX_ELSEWHERE: usize = 20_000;
 /// Files remembered as being no photos.
 const MAX_IGNORED: usize = 200_000;
 /// Sightings handed on at once.
-const BATCH: usize = if cfg!(test) { 2 } else { 256 };
+const BATCH: usize = if cfg!(test) { 2 } else { 1_024 };
 
 /// One scan, on its way.
 struct Pass<'a> {
@@ -245,7 +245,7 @@ impl<'a> Pass<'a> {
                 }
                 Err(_) => Ok(()),
             },
-            Err(error) if is_absence(&error) => self.miss_beneath(path, |_, _| true),
+            Err(error) if is_absence(&error) => self.miss_beneath(path, |_, _, _| true),
             Err(error) => {
                 self.unreadable(path.clone(), &error);
                 Ok(())
@@ -255,6 +255,8 @@ impl<'a> Pass<'a> {
 
     fn subtree(&mut self, root: &Arc<Root>, top: &RelPath) -> io::Result<()> {
         let (tree, roots, known) = (self.tree, self.roots, self.known);
+        // Folders are visited one after another, and each name once. Nothing in a new one is asked about.
+        let mut new_dir: Option<(RelPath, bool)> = None;
         let unreadable = walk(
             tree,
             (roots, root),
@@ -266,7 +268,12 @@ impl<'a> Pass<'a> {
                 if elsewhere && !known.has_length(stat.identity.size)? {
                     return self.beside(&At { dir, path, root }, stat);
                 }
-                let last = match known.last(path)? {
+                let last = if is_in_new_dir(known, &mut new_dir, path)? {
+                    Last::Unknown
+                } else {
+                    known.last(path)?
+                };
+                let last = match last {
                     Last::Frozen => return Ok(()),
                     Last::Seen(identity) => Some(identity),
                     Last::Unknown => None,
@@ -276,10 +283,10 @@ impl<'a> Pass<'a> {
             },
         )?;
         let out_of_sight = |path: &RelPath| unreadable.iter().any(|(dir, _)| path.is_within(dir));
-        self.miss_beneath(top, |path, identity| {
+        self.miss_beneath(top, |at, path, identity| {
             roots.of(path) == Some(root)
                 && !out_of_sight(path)
-                && is_missing(tree, known, root, path, identity)
+                && is_missing(at, known, root, path, identity)
         })?;
         // Elsewhere nothing has to be accounted for.
         if root.kind != RootKind::Elsewhere {
@@ -293,14 +300,15 @@ impl<'a> Pass<'a> {
     fn miss_beneath(
         &mut self,
         top: &RelPath,
-        is_missing: impl Fn(&RelPath, &Identity) -> bool,
+        is_missing: impl Fn(&mut Lookup<'_>, &RelPath, &Identity) -> bool,
     ) -> io::Result<()> {
         let mut after: Option<RelPath> = None;
         loop {
             self.stop.check()?;
             let present = self.known.present(top, after.as_ref())?;
+            let mut at = Lookup::new(self.tree);
             for (path, identity) in present.files {
-                if is_missing(&path, &identity) {
+                if is_missing(&mut at, &path, &identity) {
                     self.batch.missing.push(path);
                 }
             }
@@ -524,15 +532,34 @@ enum Content {
     NoneKnown,
 }
 
+/// Whether nothing was known in the folder of a path when the first of its names was visited.
+fn is_in_new_dir(
+    known: &Known,
+    last: &mut Option<(RelPath, bool)>,
+    path: &RelPath,
+) -> io::Result<bool> {
+    if let Some((dir, is_new)) = last
+        && dir.is_parent_of(path)
+    {
+        return Ok(*is_new);
+    }
+    let Some(dir) = path.parent() else {
+        return Ok(false);
+    };
+    let is_new = known.knows_nothing_in(&dir)?;
+    *last = Some((dir, is_new));
+    Ok(is_new)
+}
+
 /// Whether a file that was known is not there any more.
 fn is_missing(
-    tree: &Tree,
+    at: &mut Lookup<'_>,
     known: &Known,
     root: &Root,
     path: &RelPath,
     identity: &Identity,
 ) -> bool {
-    match tree.stat(path) {
+    match at.stat(path) {
         Ok(stat) if stat.kind != Kind::File => true,
         // Elsewhere, what no longer has the length of a photo is not looked at.
         Ok(stat) => {

@@ -83,6 +83,10 @@ impl RelPath {
         self.0.starts_with(&dir.0)
     }
 
+    pub fn is_parent_of(&self, path: &Self) -> bool {
+        path.0.parent() == Some(&*self.0)
+    }
+
     fn names(&self) -> impl Iterator<Item = &OsStr> {
         self.0.components().map(Component::as_os_str)
     }
@@ -197,6 +201,35 @@ impl Tree {
             at = rustix::fs::openat(&at, name, step | OFlags::NOFOLLOW, Mode::empty())?;
         }
         Ok(at)
+    }
+}
+
+/// Looks up many names, one after another. The folder of the last is held open for the next one, so that a folder which
+/// is renamed meanwhile is still found: to be kept for one batch or page, no longer.
+pub struct Lookup<'a> {
+    tree: &'a Tree,
+    last: Option<(RelPath, OwnedFd)>,
+}
+
+impl<'a> Lookup<'a> {
+    pub fn new(tree: &'a Tree) -> Self {
+        Self { tree, last: None }
+    }
+
+    pub fn stat(&mut self, path: &RelPath) -> io::Result<Stat> {
+        stat(self.dir_of(path)?, path.name())
+    }
+
+    fn dir_of(&mut self, path: &RelPath) -> io::Result<&OwnedFd> {
+        let last = self.last.take().filter(|(dir, _)| dir.is_parent_of(path));
+        let last = if let Some(last) = last {
+            last
+        } else {
+            let parent = path.parent().ok_or(Errno::INVAL)?;
+            let dir = self.tree.dir(&parent)?;
+            (parent, dir)
+        };
+        Ok(&self.last.insert(last).1)
     }
 }
 
