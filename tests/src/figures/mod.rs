@@ -27,6 +27,12 @@ pub struct FiguresArguments {
     /// Far fewer photos, to see that it works.
     #[arg(long)]
     quick: bool,
+    /// Only one part of the figures of photos.
+    #[arg(long, value_enum)]
+    part: Option<photos::Part>,
+    /// Another number of photos than is promised: to steer by, not to write down.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(10..))]
+    photos: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -60,11 +66,14 @@ pub fn run(arguments: &FiguresArguments) -> Result<ExitCode> {
             Name::Consent => consent::measure(rounds)?,
             Name::Exec => exec::measure(rounds)?,
             Name::Footprint => footprint::measure()?,
-            Name::Photos => photos::measure(if arguments.quick {
-                photos::Size::QUICK
-            } else {
-                photos::Size::FULL
-            })?,
+            Name::Photos => {
+                let size = if arguments.quick {
+                    photos::Size::QUICK
+                } else {
+                    photos::Size::FULL
+                };
+                photos::measure(size.with(arguments.photos), arguments.part)?
+            }
         });
     }
     let kept = figures.iter().all(|figure| figure.holds != Some(false));

@@ -11,6 +11,14 @@ use std::io::Write as _;
 
 const ROOM: &str = "Hedgehogs";
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Part {
+    /// The first look at many photos, and every later one.
+    FirstScan,
+    /// Photos that lapse together: out of sight, then sealed.
+    Lapse,
+}
+
 /// How much of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
@@ -47,11 +55,29 @@ impl Size {
         lapses: 1,
         film_bytes: 32 * MIB,
     };
+
+    /// With another number of photos.
+    pub(super) fn with(self, photos: Option<u32>) -> Self {
+        let Some(photos) = photos.and_then(|photos| usize::try_from(photos).ok()) else {
+            return self;
+        };
+        Self {
+            catalogued: photos,
+            lapsing: photos,
+            ..self
+        }
+    }
 }
 
-pub(super) fn measure(size: Size) -> Result<Vec<Figure>> {
-    let mut figures = catalogue::measure(size)?;
-    figures.extend(lapse::measure(size)?);
+/// Both parts if none is named.
+pub(super) fn measure(size: Size, part: Option<Part>) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    if part.is_none_or(|part| part == Part::FirstScan) {
+        figures.extend(catalogue::measure(size)?);
+    }
+    if part.is_none_or(|part| part == Part::Lapse) {
+        figures.extend(lapse::measure(size)?);
+    }
     Ok(figures)
 }
 
