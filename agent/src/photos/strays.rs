@@ -4,6 +4,7 @@
 use super::catalogue;
 use super::engine::is_absent;
 use super::error::PhotosError;
+use super::room;
 use super::roots::Roots;
 use super::tree::{self, RelPath, Tree};
 use super::vault::Vaults;
@@ -40,7 +41,9 @@ pub fn strays(ledger: &Ledger, paths: &Paths) -> Result<Vec<RelPath>, PhotosErro
             Err(error) => return Err(error.into()),
         };
         let names = tree::names(&dir)?;
-        found.extend(names.iter().filter_map(|name| vault.join(name)));
+        // The room that is set aside for a full disk is the agent's own, and no photo.
+        let strange = names.iter().filter(|name| *name != room::NAME);
+        found.extend(strange.filter_map(|name| vault.join(name)));
     }
     // After the vaults: what goes into one is in the record before.
     let known = ledger.read(names)?;

@@ -10,6 +10,7 @@ use crate::storage::Storage;
 use crate::storage::received::ReceivedFiles;
 use jiff::Timestamp;
 use nestwarden_policy_schema::id::DeviceId;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,7 +53,13 @@ pub(super) struct Parts {
     pub(super) console: ConsoleSetup,
     /// True once the server stops.
     pub(super) closing: watch::Receiver<bool>,
+    /// Of tablets.
     pub(super) failures: Rate<IpAddr>,
+    /// Of people: each door counts for itself, so that a mistyped link keeps nobody from signing in, nor a tablet out.
+    pub(super) refused_sign_ins: Rate<IpAddr>,
+    pub(super) refused_links: Rate<IpAddr>,
+    pub(super) refused_tokens: Rate<IpAddr>,
+    pub(super) judging: Judging,
     pub(super) nonces: Rate<IpAddr>,
     pub(super) renewals: Rate<DeviceId>,
     pub(super) unseals: Rate<DeviceId>,
@@ -81,6 +88,35 @@ impl<K: Eq + std::hash::Hash> Rate<K> {
     }
 }
 
+/// How many tries of each address are being judged. Passwords are slow on purpose: whoever sends many at once would have
+/// them all judged before the first is counted, and everybody else wait for it.
+#[derive(Default)]
+pub(super) struct Judging(Mutex<HashMap<IpAddr, u32>>);
+
+const JUDGED_AT_ONCE: u32 = 2;
+
+impl Judging {
+    /// `false`: enough are being judged.
+    pub(super) fn begin(&self, address: IpAddr) -> bool {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_this = all.entry(address).or_default();
+        let may = *of_this < JUDGED_AT_ONCE;
+        *of_this += u32::from(may);
+        may
+    }
+
+    pub(super) fn end(&self, address: IpAddr) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = all.get_mut(&address).map(|of_this| {
+            *of_this = of_this.saturating_sub(1);
+            *of_this
+        });
+        if left == Some(0) {
+            all.remove(&address);
+        }
+    }
+}
+
 impl App {
     #[expect(
         clippy::too_many_arguments,
@@ -100,6 +136,7 @@ impl App {
         console: ConsoleSetup,
         closing: watch::Receiver<bool>,
     ) -> Self {
+        let refusals = || Rate::new(limits.failures_per_address_hour, MAX_FAILURES_HOUR);
         Self(Arc::new(Parts {
             storage,
             ca,
@@ -112,7 +149,11 @@ impl App {
             limits,
             console,
             closing,
-            failures: Rate::new(limits.failures_per_address_hour, MAX_FAILURES_HOUR),
+            failures: refusals(),
+            refused_sign_ins: refusals(),
+            refused_links: refusals(),
+            refused_tokens: refusals(),
+            judging: Judging::default(),
             nonces: Rate::new(NONCES_PER_ADDRESS_HOUR, NONCES_HOUR),
             renewals: Rate::new(RENEWALS_PER_DEVICE_HOUR, RENEWALS_HOUR),
             unseals: Rate::new(UNSEALS_PER_DEVICE_HOUR, UNSEALS_HOUR),
@@ -132,5 +173,25 @@ impl Deref for App {
     type Target = Parts;
     fn deref(&self) -> &Parts {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_one_address_two_tries_are_judged_at_once_and_others_do_not_wait_for_it() {
+        let judging = Judging::default();
+        let [busy, other] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
+        assert!(judging.begin(busy) && judging.begin(busy));
+        assert!(!judging.begin(busy));
+        assert!(judging.begin(other));
+        judging.end(busy);
+        assert!(judging.begin(busy));
+        for address in [busy, busy, other] {
+            judging.end(address);
+        }
+        assert!(judging.0.lock().is_ok_and(|all| all.is_empty()));
     }
 }

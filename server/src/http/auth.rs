@@ -1,6 +1,6 @@
 //! Who makes a request: a tablet by its certificate, an operator by a token. The router's table says which is needed.
 
-use super::app::App;
+use super::app::{App, Rate};
 use super::error::{ApiError, OPERATOR_REQUIRED};
 use crate::signing::ca::Peer;
 use crate::storage::operator::operator_token_hash;
@@ -61,28 +61,67 @@ fn client_address(app: &App, request: &Request) -> Option<IpAddr> {
     last.and_then(|last| last.trim().parse().ok()).or(peer)
 }
 
-/// Counts refused tries of an address, and stops it after too many.
+/// What people try to come in by.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Door {
+    SignIn,
+    Link,
+    Token,
+}
+
+/// A try while it is judged: of an address not many at once, and after too many refused ones none for a while.
 pub(super) struct Caught {
     app: App,
+    door: Door,
     address: Option<IpAddr>,
 }
 
 impl Caught {
-    pub(super) fn of(app: &App, ClientAddress(address): ClientAddress) -> Result<Self, ApiError> {
-        if address.is_some_and(|address| app.failures.is_exhausted(&address)) {
-            return Err(ApiError::too_many(
-                "too many refused tries from this address; try again in an hour",
-            ));
+    pub(super) fn of(
+        app: &App,
+        door: Door,
+        ClientAddress(address): ClientAddress,
+    ) -> Result<Self, ApiError> {
+        if let Some(address) = address {
+            if door.refused(app).is_exhausted(&address) {
+                return Err(ApiError::too_many(
+                    "too many refused tries from this address; try again in an hour",
+                ));
+            }
+            if !app.judging.begin(address) {
+                return Err(ApiError::too_many(
+                    "others are trying from this address at this moment; try again in a few seconds",
+                ));
+            }
         }
         Ok(Self {
             app: app.clone(),
+            door,
             address,
         })
     }
 
     pub(super) fn count(&self) {
         if let Some(address) = self.address {
-            self.app.failures.permits(address);
+            self.door.refused(&self.app).permits(address);
+        }
+    }
+}
+
+impl Drop for Caught {
+    fn drop(&mut self) {
+        if let Some(address) = self.address {
+            self.app.judging.end(address);
+        }
+    }
+}
+
+impl Door {
+    fn refused(self, app: &App) -> &Rate<IpAddr> {
+        match self {
+            Self::SignIn => &app.refused_sign_ins,
+            Self::Link => &app.refused_links,
+            Self::Token => &app.refused_tokens,
         }
     }
 }
@@ -143,7 +182,7 @@ pub(super) async fn require_operator(
     next: Next,
 ) -> Result<Response, ApiError> {
     let address = request.extensions().get::<ClientAddress>().copied();
-    let tries = Caught::of(&app, address.unwrap_or(ClientAddress(None)))?;
+    let tries = Caught::of(&app, Door::Token, address.unwrap_or(ClientAddress(None)))?;
     // Found by digest: how long that takes says nothing about the token.
     let found = match bearer_token(request.headers()) {
         Some(token) => app
@@ -161,6 +200,7 @@ pub(super) async fn require_operator(
             "send an operator's token as `Authorization: Bearer TOKEN`",
         ));
     };
+    drop(tries);
     request.extensions_mut().insert(Person(operator));
     Ok(next.run(request).await)
 }

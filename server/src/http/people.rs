@@ -22,13 +22,34 @@ pub(super) struct Health {
 #[derive(Default)]
 pub(super) struct LastHealth(Mutex<Option<(Instant, Health)>>);
 
+impl Health {
+    /// Seconds old at most.
+    pub(super) async fn of(app: &App) -> Self {
+        let mut last = app.health.0.lock().await;
+        match *last {
+            Some((at, health)) if at.elapsed() < CHECK_EVERY => health,
+            Some(_) | None => {
+                let health = check(app).await;
+                *last = Some((Instant::now(), health));
+                health
+            }
+        }
+    }
+
+    /// Why no tablet is told anything new; `None` where nothing is in the way.
+    pub(super) const fn obstacle(self) -> Option<&'static str> {
+        if !self.database_writable {
+            Some("The server cannot write to its disk.")
+        } else if !self.signer_reachable {
+            Some("The server's signer does not run.")
+        } else {
+            None
+        }
+    }
+}
+
 pub(super) async fn health(State(app): State<App>) -> (StatusCode, Json<Health>) {
-    let mut last = app.health.0.lock().await;
-    let health = match *last {
-        Some((at, health)) if at.elapsed() < CHECK_EVERY => health,
-        Some(_) | None => check(&app).await,
-    };
-    *last = Some((Instant::now(), health));
+    let health = Health::of(&app).await;
     let status = if health.database_writable && health.signer_reachable {
         StatusCode::OK
     } else {

@@ -53,7 +53,14 @@ fn write_temporary(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
-    sync_dir(path.parent().unwrap_or(Path::new(".")))
+    sync_dir(dir_of(path))
+}
+
+/// The directory a file lies in; the current one for a bare name, whose parent is empty.
+pub fn dir_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -61,6 +68,16 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_file_named_without_a_directory_lies_in_the_current_one() {
+        assert_eq!(dir_of(Path::new("sheet.txt")), Path::new("."));
+        assert_eq!(dir_of(Path::new("./sheet.txt")), Path::new("."));
+        assert_eq!(dir_of(Path::new("/srv/sheet.txt")), Path::new("/srv"));
+        let name = Path::new("a-file-without-a-directory");
+        create(name, b"content").unwrap();
+        std::fs::remove_file(name).unwrap();
+    }
 
     #[test]
     fn a_private_file_is_never_overwritten_by_create() {

@@ -1,13 +1,14 @@
 //! Ciphertexts of photos that tablets sent for subject access requests: files, outside of the database, for this user
 //! only. Nothing here can open one.
 
+use crate::signing::private_file::dir_of;
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::id::{AccessRequestId, DeviceId, PhotoId};
 use ring::digest::{Context, SHA256};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use uuid::Uuid;
 
 /// Left free on the disk, so that records and events always fit.
@@ -139,7 +140,7 @@ impl Incoming {
     pub fn finish(self) -> io::Result<()> {
         self.file.sync_all()?;
         std::fs::rename(&self.temporary, &self.path)?;
-        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        File::open(dir_of(&self.path))?.sync_all()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::domain::photo::{self, Effect};
 use crate::domain::register::Register;
 use crate::http::app::App;
 use crate::http::error::ApiError;
+use crate::http::people::Health;
 use crate::storage::{Child, HoldRow};
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
@@ -81,12 +82,16 @@ pub(in crate::http) async fn show(
         let standing = standings.get(purpose);
         standing.is_some_and(|standing| standing.state == ConsentState::Withdrawn)
     };
+    let any_withdrawn = Purpose::ALL.iter().any(is_withdrawn);
+    let obstacle = Health::of(&app).await.obstacle();
     let any_left = !Purpose::ALL.iter().all(is_withdrawn);
     let content = html! {
-        @if asked.done == "withdrawn" { (notice(&html! {
-            p { strong { "Withdrawn." } " Tablets that are switched on put the photos out of use now, the others as soon as they hear of it. Each destruction leaves a receipt." }
+        @if asked.done == "withdrawn" && any_withdrawn { (notice(&html! {
+            @if let Some(obstacle) = obstacle {
+                p { strong { "Recorded, and no tablet has been told. " (obstacle) } " Tell whoever runs the server now; the photos stay in use until then." }
+            } @else { p { strong { "Withdrawn." } " Tablets that are switched on put the photos out of use now, the others as soon as they hear of it. Each destruction leaves a receipt." } }
         })) }
-        @if asked.done == "held" { (notice(&html! { p { strong { "Held." } " Nothing that covers this child is destroyed while the hold is open." } })) }
+        @if asked.done == "held" && !held.is_empty() { (notice(&html! { p { strong { "Held." } " Nothing that covers this child is destroyed while the hold is open." } })) }
         p { span.soft { "Reference " (child.reference) } " " (notes(&register, &child)) }
         div.actions {
             @if any_left { a.button.stop href={ "/children/" (child.id) "/withdraw?purpose=all" } { "Withdraw every consent…" } }

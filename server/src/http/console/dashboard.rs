@@ -9,6 +9,7 @@ use crate::domain::compliance::Standing;
 use crate::domain::role::Area;
 use crate::http::app::App;
 use crate::http::error::ApiError;
+use crate::http::people::Health;
 use axum::extract::{Extension, State};
 use maud::{Markup, html};
 
@@ -26,7 +27,13 @@ pub(in crate::http) async fn show(
     } else {
         None
     };
+    let obstacle = Health::of(&app).await.obstacle();
     let content = html! {
+        @if let Some(obstacle) = obstacle {
+            section.card {
+                p { (badge(Tone::Bad, "Server")) " " strong { (obstacle) } " Tablets go on with what they were told last, and hear nothing new. Tell whoever runs the server now." }
+            }
+        }
         (coverage(&visitor, &tablets, &when))
         @if let Some(work) = &work { (work) }
         (status(&app, &visitor, &tablets).await?)

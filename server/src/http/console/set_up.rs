@@ -9,7 +9,7 @@ use crate::domain::account::set_up::{
 };
 use crate::domain::account::{LEAST_CHARS, invitation, totp};
 use crate::http::app::App;
-use crate::http::auth::{Caught, ClientAddress};
+use crate::http::auth::{Caught, ClientAddress, Door};
 use crate::http::error::ApiError;
 use crate::storage::Operator;
 use axum::body::Body;
@@ -43,7 +43,7 @@ pub(in crate::http) async fn page(
     Query(link): Query<Link>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let tries = Caught::of(&app, address)?;
+    let tries = Caught::of(&app, Door::Link, address)?;
     let Some(operator) = invitation::open(&app.storage, &link.token, app.now())
         .await
         .map_err(ApiError::internal)?
@@ -73,7 +73,7 @@ pub(in crate::http) async fn submit(
     body: Body,
 ) -> Result<Response, ApiError> {
     let form = gate::open_form(&app, &headers, body).await?;
-    let tries = Caught::of(&app, address)?;
+    let tries = Caught::of(&app, Door::Link, address)?;
     let second_as = match form.text("second_as") {
         "deputy" => SecondAs::Deputy,
         _ => SecondAs::Owner,

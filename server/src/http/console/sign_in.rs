@@ -7,7 +7,7 @@ use super::page::{Page, see};
 use crate::domain::account::session;
 use crate::domain::account::sign_in::{SignInError, sign_in};
 use crate::http::app::App;
-use crate::http::auth::{Caught, ClientAddress};
+use crate::http::auth::{Caught, ClientAddress, Door};
 use crate::http::error::ApiError;
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -34,7 +34,7 @@ pub(in crate::http) async fn submit(
     body: Body,
 ) -> Result<Response, ApiError> {
     let form = gate::open_form(&app, &headers, body).await?;
-    let tries = Caught::of(&app, address)?;
+    let tries = Caught::of(&app, Door::SignIn, address)?;
     let signed_in = sign_in(
         &app.storage,
         form.text("name"),

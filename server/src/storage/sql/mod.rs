@@ -32,7 +32,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::{Connection as _, Row as _, Sqlite, Transaction};
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -131,6 +131,12 @@ async fn writer(path: &Path) -> Result<SqlitePool, StorageError> {
         .max_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
+        // On a full or failing disk SQLite rolls a transaction back by itself, and what counts transactions here never hears
+        // of it: such a connection would begin no other. Another takes its place.
+        .before_acquire(|connection, _| {
+            let is_stuck = connection.is_in_transaction();
+            Box::pin(async move { Ok(!is_stuck) })
+        })
         .connect_with(options(path))
         .await
         .map_err(failed("open for writing"))

@@ -356,3 +356,20 @@ async fn who_belongs_to_another_setting_of_the_same_database_is_nobody_here() {
     let begun = storage.session_begin(&session, factor, &entry).await;
     assert_eq!(begun.unwrap(), Begun::Refused);
 }
+
+#[tokio::test]
+async fn a_disk_that_was_full_for_a_moment_keeps_nobody_from_writing_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("full.db");
+    std::fs::write(&path, b"").unwrap();
+    let writer = sql::writer(&path).await.unwrap();
+    let mut tx = sql::begin(&writer).await.unwrap();
+    let table = "CREATE TABLE kept (bytes BLOB)";
+    sqlx::query(table).execute(&mut *tx).await.unwrap();
+    // What SQLite does by itself when a change finds the disk full.
+    sqlx::query("ROLLBACK").execute(&mut *tx).await.unwrap();
+    sql::commit(tx).await.unwrap_err();
+    let mut tx = sql::begin(&writer).await.unwrap();
+    sqlx::query(table).execute(&mut *tx).await.unwrap();
+    sql::commit(tx).await.unwrap();
+}
