@@ -98,7 +98,7 @@ const CAUSES: [Row; 14] = [
             "a_clock_in_doubt_withholds_and_neither_seals_by_time_nor_destroys",
             "a_reason_that_only_a_clock_gives_seals_nothing_while_the_clock_is_in_doubt",
             "what_no_date_would_bring_back_is_sealed_also_while_the_clock_is_in_doubt",
-            "capture_is_suspended_in_doubt_and_when_the_lease_is_over",
+            "capture_is_suspended_in_doubt_without_space_and_when_the_lease_is_over",
             "a_doubtful_clock_or_a_lease_that_is_over_closes_the_camera",
         ],
     ),
