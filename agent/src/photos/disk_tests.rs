@@ -2,9 +2,9 @@
 
 use super::listing::Tags;
 use super::room::ROOM_BYTES;
-use super::space::{self, Space};
 use super::testing::{PICTURES, Tablet, child};
 use crate::clock::TrustedClock;
+use crate::reconcile::space::{self, Space};
 use crate::testing::HandClock;
 use nestwarden_policy_schema::consent::{ConsentState, Stage, Tagging};
 use nestwarden_policy_schema::event::EventBody;

@@ -41,7 +41,6 @@ mod search;
 pub mod sending;
 pub mod session;
 mod sidecar;
-pub mod space;
 mod strays;
 mod sweep;
 pub mod task;

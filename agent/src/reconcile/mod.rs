@@ -7,6 +7,7 @@ mod hold;
 pub mod pass;
 pub mod pulse;
 pub mod situation;
+pub mod space;
 pub mod task;
 
 pub use hold::hold;

@@ -1,7 +1,7 @@
 //! The situation at one instant: what the bundle, the calendar, the clock and the session come to.
 
+use super::space::Space;
 use crate::control::Situation;
-use crate::photos::space::Space;
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bundle::Bundle;
 use nestwarden_policy_schema::calendar::Calendar;

@@ -1,10 +1,10 @@
 //! Whether there is space for photos. With none the camera is off: a photo that is taken then is cut short, or cannot be
 //! put away.
 
-use super::roots::Roots;
-use super::tree::{RelPath, Tree};
 use crate::clock::TrustedClock;
 use crate::ledger::{Ledger, LedgerError};
+use crate::photos::roots::Roots;
+use crate::photos::tree::{RelPath, Tree};
 use nestwarden_policy_schema::event::EventBody;
 use std::collections::BTreeSet;
 use std::io;
@@ -78,7 +78,7 @@ fn tell(ledger: &Ledger, at: jiff::Timestamp) -> Result<(), LedgerError> {
 }
 
 /// Once short, there has to be twice as much as is asked for, so that a camera does not come and go.
-pub(super) fn look(
+pub(crate) fn look(
     tree: &Tree,
     state: &RelPath,
     patterns: &BTreeSet<String>,
@@ -93,7 +93,7 @@ pub(super) fn look(
     let is_short = |dir: &RelPath| match space_at(tree, dir) {
         Ok((free, all)) => free < times * LEAST_BYTES.min(all / PART),
         // A folder that went needs none.
-        Err(error) if super::engine::is_absent(&error) => false,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(error) => {
             tracing::warn!(%error, %dir, "the space for photos could not be found out");
             true
