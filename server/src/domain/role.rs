@@ -24,6 +24,8 @@ pub enum Act {
     AgreeToExport,
     /// Import over the admin API.
     Import,
+    /// Say that what only the safeguarding lead can judge was seen to.
+    AnswerForDsl,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +46,7 @@ pub enum NotAllowed {
 impl Act {
     const fn roles(self) -> &'static [Role] {
         match self {
-            Self::Restrict => &[Role::Dsl, Role::Deputy],
+            Self::Restrict | Self::AnswerForDsl => &[Role::Dsl, Role::Deputy],
             Self::GiveConsent
             | Self::Leave
             | Self::Arrange
@@ -58,7 +60,7 @@ impl Act {
 
     const fn who(self) -> &'static str {
         match self {
-            Self::Restrict => "the DSL or a deputy",
+            Self::Restrict | Self::AnswerForDsl => "the DSL or a deputy",
             Self::GiveConsent
             | Self::Leave
             | Self::Arrange
@@ -81,6 +83,7 @@ impl Act {
             Self::Correct => "decide on photos",
             Self::Export => "give out what is known of a child",
             Self::AgreeToExport => "decide on a request for a child's photos",
+            Self::AnswerForDsl => "say that a task of the DSL is done",
         }
     }
 }

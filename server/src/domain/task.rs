@@ -7,6 +7,7 @@ mod of_register;
 use super::fresh;
 use super::photo::Judge;
 use super::register::Register;
+use super::role::{Act, NotAllowed, require};
 use crate::storage::task::{
     Closing, Task, TaskChanges, TaskDraft, TaskKind, TaskRound, TaskSubject, WithClosed,
 };
@@ -31,6 +32,8 @@ pub enum TaskError {
     Done(TaskId),
     #[error("`--note` is longer than {MAX_NOTE_CHARS} characters")]
     Note,
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -126,6 +129,14 @@ fn holds(today: &Today<'_>, judge: &Judge, drafts: &mut Vec<TaskDraft>) {
     }
 }
 
+/// What the DSL has to judge (whether photos are evidence) is ticked off by nobody else.
+pub fn may_be_done_by(task: &Task, by: &Operator) -> Result<(), NotAllowed> {
+    match task.owner {
+        Role::Dsl | Role::Deputy => require(by, Act::AnswerForDsl),
+        Role::Manager | Role::ItAdmin | Role::Auditor => Ok(()),
+    }
+}
+
 pub async fn done(
     storage: &Storage,
     id: TaskId,
@@ -136,6 +147,9 @@ pub async fn done(
     if note.chars().count() > MAX_NOTE_CHARS {
         return Err(TaskError::Note);
     }
+    let tasks = storage.task_list(WithClosed::Yes).await?;
+    let task = tasks.iter().find(|task| task.id == id);
+    may_be_done_by(task.ok_or(TaskError::Missing(id))?, by)?;
     let closing = Closing {
         at: now,
         by: by.name.clone(),

@@ -18,7 +18,7 @@ const TOTP_CHARS: usize = 6;
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
     #[error(
-        "That is not right. Check name, password and code; a code is good once, and for a minute. After {TRIES} wrong tries in a row an account waits for a quarter of an hour."
+        "That is not right. Check name, password and code; a code is good once, and for a minute; where none fits, a clock is wrong, and a printed code helps. After {TRIES} wrong tries in a row an account waits for a quarter of an hour."
     )]
     Refused,
     #[error("the system gave no random bits")]

@@ -125,6 +125,30 @@ async fn photos_that_lose_a_use_are_one_task_by_child_and_purpose() {
 }
 
 #[tokio::test]
+async fn whether_photos_are_evidence_is_ticked_off_by_nobody_but_the_dsl() {
+    let mut world = World::new().await;
+    world.photo(1, &[1]).await;
+    assert_eq!(world.open(TaskKind::TakeDown, 0).await, vec![]);
+    world.withdraws(1, Purpose::Website, 5).await;
+    let manager = Operator {
+        roles: [Role::Manager, Role::ItAdmin].into(),
+        ..somebody()
+    };
+    let storage = world.test.storage.clone();
+    let asked = world.open(TaskKind::Withdrawal, 1).await.remove(0);
+    let refused = done(&storage, asked.id, "", &manager, now()).await;
+    assert!(matches!(refused, Err(TaskError::NotAllowed(_))));
+    assert_eq!(world.open(TaskKind::Withdrawal, 1).await.len(), 1);
+    let own = world.open(TaskKind::TakeDown, 1).await.remove(0);
+    done(&storage, own.id, "", &manager, now()).await.unwrap();
+    let deputy = Operator {
+        roles: [Role::Deputy].into(),
+        ..somebody()
+    };
+    done(&storage, asked.id, "", &deputy, now()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_photo_that_is_gone_from_tablets_is_still_taken_down() {
     let mut world = World::new().await;
     world.photo(1, &[1]).await;

@@ -99,6 +99,8 @@ pub(in crate::http) async fn list(
                 ul.todo { (item(open, &when)) }
                 @if open.task.kind.ends_by_itself() {
                     p.soft { "It goes from this list by itself once it is settled." }
+                } @else if let Err(not) = task::may_be_done_by(&open.task, &visitor.operator) {
+                    p.soft { (not) "." }
                 } @else {
                     form.actions method="post" action={ "/tasks/" (open.task.id) "/done" } {
                         (token(&visitor))
@@ -130,6 +132,7 @@ pub(in crate::http) async fn done(
     .map_err(|error| match error {
         TaskError::Storage(error) => ApiError::internal(error),
         TaskError::Missing(_) => no_such_page(),
+        TaskError::NotAllowed(not) => refused(StatusCode::FORBIDDEN, format!("{not}.")),
         TaskError::Done(_) => refused(StatusCode::CONFLICT, "Somebody said so before."),
         TaskError::Note => refused(
             StatusCode::UNPROCESSABLE_ENTITY,
