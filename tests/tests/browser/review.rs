@@ -43,14 +43,17 @@ fn a_familys_request_is_looked_through_photo_by_photo_and_sent_with_one_button()
     if is_skipped(test) {
         return;
     }
-    let fleet = setting();
-    let tablet = &fleet.tablets[0];
+    let mut fleet = setting();
     for (seed, children) in [(1, &CHILDREN[..1]), (2, &CHILDREN[..2])] {
+        let tablet = &fleet.tablets[0];
         let path = tablet.take(&format!("{seed}.jpg"), seed).unwrap();
         let photo = tablet.photo_id(&path).unwrap();
         let ids = children.iter().map(|c| fleet.server.child_id(c).unwrap());
         tablet.tag(&photo, &ids.collect::<Vec<_>>()).unwrap();
     }
+    // Nobody is asked for photos that the server has not heard of.
+    fleet.tablets[0].wait_until_reported().unwrap();
+    let tablet = &fleet.tablets[0];
     let fingerprint = agreed(&fleet);
 
     let mut browser = Browser::open(390, 844).unwrap();
