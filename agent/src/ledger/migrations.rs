@@ -12,6 +12,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/v6.sql"),
     crate::photos::review::SCHEMA_REVIEW,
     include_str!("migrations/v8.sql"),
+    include_str!("migrations/v9.sql"),
 ];
 
 pub(super) fn run(connection: &mut Connection) -> Result<(), LedgerError> {

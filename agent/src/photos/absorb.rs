@@ -282,8 +282,8 @@ enum Origin<'a> {
 struct New<'a> {
     session: Option<&'a Session>,
     found_month: Option<String>,
-    /// Who may be in it, once it was found out.
-    subjects: &'a mut Option<Subjects>,
+    /// Who may be in it, and the number of that set, once it was found out.
+    subjects: &'a mut Option<(Subjects, i64)>,
 }
 
 /// Whether a file and photos that may be the same as it have to be read first: the photos. `None`: it can be told apart.
@@ -396,9 +396,13 @@ fn begin(
             other.session
         }
         Origin::New(new) => {
-            let subjects = match new.subjects {
+            let (subjects, cohort) = match new.subjects {
                 Some(known) => known,
-                unknown => unknown.insert(subjects_of_new(tx, moment, new.session)?),
+                unknown => {
+                    let subjects = subjects_of_new(tx, moment, new.session)?;
+                    let cohort = catalogue::cohort(tx.sql(), &subjects.possible_when_taken)?;
+                    unknown.insert((subjects, cohort))
+                }
             };
             let session = new.session.filter(|_| new.found_month.is_none());
             let photo = NewPhoto {
@@ -414,6 +418,7 @@ fn begin(
                 found_month: new.found_month.as_deref(),
                 uploaded_at: None,
                 companion_of: None,
+                cohort: Some(*cohort),
             };
             catalogue::photo_insert(tx.sql(), &photo)?;
             if new.found_month.is_some() {

@@ -3,7 +3,7 @@
 use super::error::PhotosError;
 use super::hash::Head;
 use super::pages;
-use super::record::{file_of, photo_of};
+use super::record::{Reader, file_of};
 pub(super) use super::record::{json, name_bytes, read, rel, unjson, unword, word};
 use super::scan::Twin;
 use super::seal::SealedFile;
@@ -159,10 +159,15 @@ pub struct NewPhoto<'a> {
     pub found_month: Option<&'a str>,
     pub uploaded_at: Option<Timestamp>,
     pub companion_of: Option<PhotoId>,
+    /// The number of its set of children where that is known.
+    pub cohort: Option<i64>,
 }
 
 pub fn photo_insert(sql: &Connection, photo: &NewPhoto<'_>) -> Result<(), PhotosError> {
-    let cohort = cohort(sql, &photo.subjects.possible_when_taken)?;
+    let cohort = match photo.cohort {
+        Some(known) => known,
+        None => cohort(sql, &photo.subjects.possible_when_taken)?,
+    };
     sql.prepare_cached(
         "INSERT INTO photo (id, keyed_hash, head, bytes, media, captured_at, session, rooms, tagging, unregistered_person,
             care_record, found_month, uploaded_at, companion_of, cohort, stage)
@@ -192,7 +197,7 @@ pub fn photo_insert(sql: &Connection, photo: &NewPhoto<'_>) -> Result<(), Photos
 }
 
 /// The number of a set of children, which many photos share.
-fn cohort(sql: &Connection, children: &BTreeSet<ChildId>) -> Result<i64, PhotosError> {
+pub(super) fn cohort(sql: &Connection, children: &BTreeSet<ChildId>) -> Result<i64, PhotosError> {
     let children = json(children)?;
     let found = sql
         .prepare_cached("SELECT id FROM photo_cohort WHERE children = ?1")?
@@ -288,6 +293,10 @@ pub(super) const PHOTO: &str = "SELECT photo.id, keyed_hash, bytes, media, captu
 const FILE: &str =
     "SELECT id, photo, path, root, in_trash, state, vault, vault_name, dev, ino, born_ns, bytes,
     mtime_ns, ctime_ns, part FROM photo_file";
+/// The same of a `photo_file f` beside others.
+pub(super) const FILE_COLUMNS: &str =
+    "f.id, f.photo, f.path, f.root, f.in_trash, f.state, f.vault, f.vault_name, f.dev, f.ino, f.born_ns, f.bytes,
+    f.mtime_ns, f.ctime_ns, f.part";
 
 /// Every photo that is not destroyed, by capture.
 pub fn photos(sql: &Connection) -> Result<Vec<PhotoRow>, PhotosError> {
@@ -308,7 +317,7 @@ pub fn photo(sql: &Connection, id: PhotoId) -> Result<Option<PhotoRow>, PhotosEr
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
-    let mut photo = photo_of(row)?;
+    let mut photo = Reader::default().photo(row)?;
     complete(sql, &mut photo)?;
     Ok(Some(photo))
 }
@@ -334,7 +343,7 @@ pub(super) fn complete(sql: &Connection, photo: &mut PhotoRow) -> Result<(), Pho
 pub fn photo_by_content(sql: &Connection, hash: &Digest) -> Result<Option<PhotoRow>, PhotosError> {
     let id: Option<String> = sql
         .prepare_cached(
-            "SELECT id FROM photo WHERE keyed_hash = ?1
+            "SELECT id FROM photo WHERE keyed_hash = ?1 AND keyed_hash <> x''
              ORDER BY stage = 'destroyed', destroyed_at DESC, id DESC LIMIT 1",
         )?
         .query_row([hash.0], |row| row.get(0))
@@ -431,6 +440,8 @@ pub fn file_identify(sql: &Connection, id: i64, identity: &Identity) -> Result<(
 
 pub fn file_forget(sql: &Connection, id: i64) -> Result<(), PhotosError> {
     sql.prepare_cached("UPDATE photo_journal SET file = NULL WHERE file = ?1")?
+        .execute([id])?;
+    sql.prepare_cached("DELETE FROM photo_withholding WHERE file = ?1")?
         .execute([id])?;
     sql.prepare_cached("DELETE FROM photo_file WHERE id = ?1")?
         .execute([id])?;

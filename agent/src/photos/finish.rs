@@ -285,5 +285,6 @@ pub(super) fn inherited<'a>(
         found_month: from.found_month.as_deref(),
         uploaded_at: from.uploaded_at,
         companion_of: from.companion_of,
+        cohort: None,
     }
 }

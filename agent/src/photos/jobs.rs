@@ -6,7 +6,7 @@ use super::hash::{ContentKey, Stop};
 use super::roots::{RootKind, Roots};
 use super::seal::{self, Plain, Recipients, SealError, SealedFile};
 use super::search::{self, Copy};
-use super::thumbnail;
+use super::thumbnail::Thumbnails;
 use super::tree::{self, Identity, RelPath, Stat, Tree};
 use super::unseal::UnsealJob;
 use super::vault::{self, MoveError, Vaults};
@@ -151,8 +151,9 @@ impl Job {
             Self::Destroy(job) => job.run(vaults),
             Self::Unseal(job) => job.run(vaults),
             Self::Thumbnails(paths) => {
+                let mut thumbnails = Thumbnails::open(vaults.tree());
                 for path in paths {
-                    if let Err(error) = thumbnail::remove(vaults.tree(), &path) {
+                    if let Err(error) = thumbnails.remove(&path) {
                         tracing::warn!(%error, "a thumbnail could not be removed");
                     }
                 }
@@ -440,7 +441,7 @@ fn clear_derived(tree: &Tree, path: &RelPath, in_trash: bool) -> u64 {
             tracing::warn!(%error, "trash information could not be removed");
         }
     }
-    thumbnail::remove(tree, path).unwrap_or_else(|error| {
+    Thumbnails::open(tree).remove(path).unwrap_or_else(|error| {
         if !fault::is_over(&error) {
             tracing::warn!(%error, "a thumbnail could not be removed");
         }

@@ -112,12 +112,10 @@ impl Engine {
         // Only a hold on one photo asks which photo it is.
         let any_alike = !holds.holds.iter().any(|hold| names_one(&hold.scope));
         let alike = precedent.0.take().filter(|(before, _)| {
-            any_alike
-                && *before
-                    == PhotoFacts {
-                        photo: before.photo,
-                        ..facts.clone()
-                    }
+            let photo = std::mem::replace(&mut facts.photo, before.photo);
+            let is_alike = any_alike && *before == facts;
+            facts.photo = photo;
+            is_alike
         });
         let (facts, verdict) = alike.unwrap_or_else(|| {
             let register = &moment.bundle.register;

@@ -31,6 +31,7 @@ mod outlet;
 mod pages;
 mod record;
 mod replay;
+mod replay_withholding;
 pub mod review;
 pub mod roll;
 mod room;

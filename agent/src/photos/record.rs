@@ -6,6 +6,7 @@ use super::seal::SealedFile;
 use super::tree::{Identity, RelPath};
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::consent::{RoomName, Subjects, Tagging};
+use nestwarden_policy_schema::id::ChildId;
 use rusqlite::Row;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +14,45 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
-pub(super) fn photo_of(row: &Row<'_>) -> Result<PhotoRow, PhotosError> {
+/// Reads one photo after the other. What many share is parsed once.
+#[derive(Default)]
+pub(super) struct Reader {
+    rooms: Last<RoomName>,
+    children: Last<ChildId>,
+}
+
+/// The set that was read last, and how it was written.
+struct Last<T>(String, BTreeSet<T>);
+
+impl<T> Default for Last<T> {
+    fn default() -> Self {
+        Self(String::new(), BTreeSet::new())
+    }
+}
+
+impl<T: Clone + Ord + DeserializeOwned> Last<T> {
+    fn read(&mut self, row: &Row<'_>, at: usize) -> Result<BTreeSet<T>, PhotosError> {
+        let text = row.get_ref(at)?.as_str().map_err(rusqlite::Error::from)?;
+        if self.0 != text {
+            self.1 = unjson(text)?;
+            text.clone_into(&mut self.0);
+        }
+        Ok(self.1.clone())
+    }
+}
+
+impl Reader {
+    /// Of a row of [`PHOTO`](super::catalogue::PHOTO); without what other tables know of it.
+    pub(super) fn photo(&mut self, row: &Row<'_>) -> Result<PhotoRow, PhotosError> {
+        photo_of(row, self.rooms.read(row, 6)?, self.children.read(row, 21)?)
+    }
+}
+
+fn photo_of(
+    row: &Row<'_>,
+    rooms: BTreeSet<RoomName>,
+    possible_when_taken: BTreeSet<ChildId>,
+) -> Result<PhotoRow, PhotosError> {
     let sealed_vault: Option<Vec<u8>> = row.get(16)?;
     let sealed = match sealed_vault {
         Some(vault) => Some(SealedFile {
@@ -40,8 +79,8 @@ pub(super) fn photo_of(row: &Row<'_>) -> Result<PhotoRow, PhotosError> {
             tagging: unword::<Tagging>(&text(8)?)?,
             confirmed: BTreeSet::new(),
             unregistered_person: row.get(9)?,
-            rooms: unjson::<BTreeSet<RoomName>>(&text(6)?)?,
-            possible_when_taken: unjson(&text(21)?)?,
+            rooms,
+            possible_when_taken,
         },
         staff: read_maybe(maybe(7)?)?,
         care_record: row.get(10)?,

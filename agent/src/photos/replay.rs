@@ -22,13 +22,13 @@ use super::error::PhotosError;
 use super::fault::Write;
 use super::tree::{self, RelPath};
 use super::vault;
-use super::withhold::{file_restored, file_vaulted, stage_live, stage_withheld};
+use super::withhold::{file_restored, stage_live};
 use jiff::Timestamp;
 use nestwarden_policy_schema::consent::{Due, Stage};
 use nestwarden_policy_schema::id::PhotoId;
 use rustix::fd::OwnedFd;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStringExt as _;
 
 struct Entry {
     id: i64,
@@ -44,6 +44,7 @@ struct Entry {
 impl Engine {
     /// Settles every open entry that no running job accounts for. Idempotent from every point.
     pub(super) fn replay(&mut self) -> Result<(), PhotosError> {
+        self.replay_withholding()?;
         for entry in self.ledger.read(entries)? {
             let under_way = self.busy.contains_key(&entry.photo)
                 || (entry.act == "destroy" && self.unfinished.contains_key(&entry.photo));
@@ -51,7 +52,6 @@ impl Engine {
                 continue;
             }
             match entry.act.as_str() {
-                "withhold" => self.replay_withhold(&entry)?,
                 "restore" => self.replay_restore(&entry)?,
                 "seal" => self.replay_seal(&entry)?,
                 // Both of its entries name what has to go: the plaintext, and once that counts, the sealed file.
@@ -67,37 +67,13 @@ impl Engine {
         Ok(())
     }
 
-    fn replay_withhold(&self, entry: &Entry) -> Result<(), PhotosError> {
-        let (Some(file), Some(vault_path)) = (&entry.file, &entry.vault) else {
-            return self.close(entry);
-        };
-        let name = OsStr::from_bytes(&entry.name);
-        let Some(vault) = self.vault_if_there(vault_path)? else {
-            return self.close(entry);
-        };
-        let found = match tree::stat(&vault, name) {
-            Ok(stat) => stat,
-            Err(error) if is_absent(&error) => return self.close(entry),
-            Err(error) => return Err(error.into()),
-        };
-        if !found.identity.is_same_file(&file.identity) {
-            self.put_back(file, &vault, name)?;
-            return self.close(entry);
-        }
-        tree::sync_dir(&vault)?;
-        if let Ok(dir) = self.tree().parent_dir(&file.path) {
-            tree::sync_dir(&dir)?;
-        }
-        self.commit(Write::ReplayedWithhold, |tx| {
-            let sql = tx.sql();
-            sql.execute("DELETE FROM photo_journal WHERE id = ?1", [entry.id])?;
-            file_vaulted(sql, file.id, (vault_path, name), &found)?;
-            stage_withheld(tx, entry.photo, None, entry.begun_at)
-        })
-    }
-
     /// Something that was caught instead of a photo is its user's.
-    fn put_back(&self, file: &FileRow, vault: &OwnedFd, name: &OsStr) -> Result<(), PhotosError> {
+    pub(super) fn put_back(
+        &self,
+        file: &FileRow,
+        vault: &OwnedFd,
+        name: &OsStr,
+    ) -> Result<(), PhotosError> {
         let to_path = vault::way_back(self.tree(), &file.path, &file.root)?;
         let to = self.tree().dir(&to_path)?;
         Ok(vault::put_back(vault, name, &to, file.path.name())?)
@@ -189,7 +165,7 @@ impl Engine {
         })
     }
 
-    fn vault_if_there(&self, vault: &RelPath) -> Result<Option<OwnedFd>, PhotosError> {
+    pub(super) fn vault_if_there(&self, vault: &RelPath) -> Result<Option<OwnedFd>, PhotosError> {
         match self.tree().dir(vault) {
             Ok(dir) => Ok(Some(dir)),
             Err(error) if is_absent(&error) => Ok(None),

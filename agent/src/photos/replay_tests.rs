@@ -35,10 +35,11 @@ fn a_withheld_file_that_cannot_be_looked_at_is_not_taken_for_one_that_was_never_
     tablet.now.doubtful = true;
     tablet.settle();
     assert_eq!(tablet.only().stage, Stage::Withheld);
+    // A vault whose name no file system takes.
     write(
         &tablet,
-        "INSERT INTO photo_journal (act, photo, file, vault, name, begun_at)
-             SELECT 'withhold', photo, id, vault, ?2, ?3 FROM photo_file WHERE photo = ?1",
+        "INSERT INTO photo_withholding (file, vault, begun_at) SELECT id, CAST(vault || '/' || ?2 AS BLOB), ?3
+             FROM photo_file WHERE photo = ?1",
         params![photo.to_string(), UNREADABLE, tablet.now.at.to_string()],
     );
     stays_open(&mut tablet, 1);
@@ -50,8 +51,7 @@ fn a_vault_that_cannot_be_opened_is_not_taken_for_one_that_was_never_made() {
     let photo = tablet.photo_of_one("a.jpg");
     write(
         &tablet,
-        "INSERT INTO photo_journal (act, photo, file, vault, name, begun_at)
-             SELECT 'withhold', photo, id, ?2, x'61', ?3 FROM photo_file WHERE photo = ?1",
+        "INSERT INTO photo_withholding (file, vault, begun_at) SELECT id, ?2, ?3 FROM photo_file WHERE photo = ?1",
         params![photo.to_string(), UNREADABLE, tablet.now.at.to_string()],
     );
     stays_open(&mut tablet, 1);

@@ -107,6 +107,7 @@ impl Place {
                     found_month: None,
                     uploaded_at: None,
                     companion_of: None,
+                    cohort: None,
                 };
                 catalogue::photo_insert(tx.sql(), &photo)?;
                 let place = (&sighting.path, &sighting.root.path);

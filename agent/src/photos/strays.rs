@@ -55,7 +55,8 @@ fn names(sql: &rusqlite::Connection) -> Result<HashSet<OsString>, PhotosError> {
     let mut statement = sql.prepare(
         "SELECT vault_name FROM photo_file WHERE vault_name IS NOT NULL AND state <> 'dropped'
          UNION SELECT sealed_name FROM photo WHERE sealed_name IS NOT NULL
-         UNION SELECT name FROM photo_journal WHERE vault IS NOT NULL",
+         UNION SELECT name FROM photo_journal WHERE vault IS NOT NULL
+         UNION SELECT CAST(photo || '.' || id AS BLOB) FROM photo_file JOIN photo_withholding ON file = id",
     )?;
     let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
     rows.map(|name| Ok(OsString::from_vec(name?))).collect()

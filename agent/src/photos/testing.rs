@@ -490,8 +490,8 @@ impl Tablet {
     pub(super) fn open_journal(&self) -> i64 {
         self.ledger
             .read(|sql| {
-                let open =
-                    sql.query_row("SELECT count(*) FROM photo_journal", [], |row| row.get(0));
+                let open = "SELECT (SELECT count(*) FROM photo_journal) + (SELECT count(*) FROM photo_withholding)";
+                let open = sql.query_row(open, [], |row| row.get(0));
                 Ok::<i64, PhotosError>(open?)
             })
             .unwrap()

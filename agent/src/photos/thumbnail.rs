@@ -2,42 +2,76 @@
 //! of the photo's URI, in every home's cache.
 
 use super::tree::{self, RelPath, Tree};
+use rustix::fd::OwnedFd;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::LazyLock;
 
 const SIZES: [&str; 4] = ["normal", "large", "x-large", "xx-large"];
 /// Where each program notes what it could make no thumbnail of.
 const FAILED: &str = "fail";
 
-/// Removes every thumbnail of the photo that was at `path`; how many there were.
-pub fn remove(tree: &Tree, path: &RelPath) -> io::Result<u64> {
-    let mut removed = 0;
-    // In a confined root a desktop may know the file by either path.
-    let uris = [
-        uri(&tree.absolute(path)),
-        uri(&Path::new("/").join(path.as_path())),
-    ];
-    for cache in caches(tree) {
-        let sizes = SIZES.iter().filter_map(|size| cache.join(OsStr::new(size)));
-        let failed = cache.join(OsStr::new(FAILED));
-        for dir in sizes.chain(failed.iter().flat_map(|dir| within(tree, dir))) {
-            for uri in &uris {
-                removed += remove_named(tree, &dir, uri)?;
-            }
+/// The folders in which there may be thumbnails, held open for the photos of one moment.
+pub struct Thumbnails<'a> {
+    tree: &'a Tree,
+    caches: Vec<OwnedFd>,
+    /// Folders that are shared may keep theirs beside the photos: of the folder that was asked for last.
+    beside: Option<(RelPath, Vec<OwnedFd>)>,
+}
+
+impl<'a> Thumbnails<'a> {
+    pub fn open(tree: &'a Tree) -> Self {
+        let caches = caches(tree).into_iter().flat_map(|cache| {
+            let sizes = SIZES.iter().filter_map(|size| cache.join(OsStr::new(size)));
+            let failed = cache.join(OsStr::new(FAILED));
+            let failed = failed.iter().flat_map(|dir| within(tree, dir));
+            sizes.chain(failed).collect::<Vec<_>>()
+        });
+        Self {
+            tree,
+            caches: caches.filter_map(|dir| tree.dir(&dir).ok()).collect(),
+            beside: None,
         }
     }
-    // Folders that are shared may keep theirs beside the photos, named by the file's own name.
-    let shared = path
-        .parent()
-        .and_then(|dir| dir.join(OsStr::new(".sh_thumbnails")));
-    let own = uri(Path::new("/").join(path.name()).as_path());
-    let own = own.strip_prefix("file:///").unwrap_or_default().to_owned();
-    for dir in shared.iter().flat_map(|dir| within(tree, dir)) {
-        removed += remove_named(tree, &dir, &own)?;
+
+    /// Removes every thumbnail of the photo that was at `path`; how many there were.
+    pub fn remove(&mut self, path: &RelPath) -> io::Result<u64> {
+        let mut removed = 0;
+        if !self.caches.is_empty() {
+            // In a confined root a desktop may know the file by either path.
+            let uris = [
+                uri(&self.tree.absolute(path)),
+                uri(&Path::new("/").join(path.as_path())),
+            ];
+            for uri in &uris {
+                removed += remove_named(&self.caches, uri)?;
+            }
+        }
+        let beside = self.beside(path);
+        if !beside.is_empty() {
+            // Named by the file's own name.
+            let own = uri(Path::new("/").join(path.name()).as_path());
+            let own = own.strip_prefix("file:///").unwrap_or_default();
+            removed += remove_named(beside, own)?;
+        }
+        Ok(removed)
     }
-    Ok(removed)
+
+    fn beside(&mut self, path: &RelPath) -> &[OwnedFd] {
+        let last = self.beside.take();
+        let last = last.filter(|(dir, _)| dir.is_parent_of(path));
+        let last = last.or_else(|| {
+            let parent = path.parent()?;
+            let shared = parent.join(OsStr::new(".sh_thumbnails"));
+            let dirs = shared.iter().flat_map(|dir| within(self.tree, dir));
+            let open = dirs.filter_map(|dir| self.tree.dir(&dir).ok()).collect();
+            Some((parent, open))
+        });
+        self.beside = last;
+        self.beside.as_ref().map_or(&[], |(_, dirs)| dirs)
+    }
 }
 
 fn within(tree: &Tree, dir: &RelPath) -> Vec<RelPath> {
@@ -48,12 +82,13 @@ fn within(tree: &Tree, dir: &RelPath) -> Vec<RelPath> {
     names.iter().filter_map(|name| dir.join(name)).collect()
 }
 
-fn remove_named(tree: &Tree, dir: &RelPath, uri: &str) -> io::Result<u64> {
-    let Ok(dir) = tree.dir(dir) else {
-        return Ok(0);
-    };
+fn remove_named(dirs: &[OwnedFd], uri: &str) -> io::Result<u64> {
     let name = format!("{}.png", hex(&md5(uri.as_bytes())));
-    Ok(u64::from(tree::unlink(&dir, OsStr::new(&name))?))
+    let mut removed = 0;
+    for dir in dirs {
+        removed += u64::from(tree::unlink(dir, OsStr::new(&name))?);
+    }
+    Ok(removed)
 }
 
 fn caches(tree: &Tree) -> Vec<RelPath> {
@@ -111,7 +146,7 @@ fn md5(message: &[u8]) -> [u8; 16] {
     }
     let end = padded.len() - 8;
     padded[end..].copy_from_slice(&(message.len() as u64 * 8).to_le_bytes());
-    let sines = sines();
+    let sines = &*SINES;
     for block in padded.as_chunks::<64>().0 {
         let word = |at: usize| {
             let at = at * 4;
@@ -149,12 +184,12 @@ fn md5(message: &[u8]) -> [u8; 16] {
     clippy::cast_sign_loss,
     reason = "the value lies within 0 and 2³²"
 )]
-fn sines() -> [u32; 64] {
+static SINES: LazyLock<[u32; 64]> = LazyLock::new(|| {
     std::array::from_fn(|i| {
         let index = u32::try_from(i).unwrap_or(0) + 1;
         (f64::from(index).sin().abs() * 4_294_967_296.0) as u32
     })
-}
+});
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -203,8 +238,8 @@ mod tests {
             std::fs::write(dir.join(name), "x").unwrap();
         }
         let tree = Tree::open(temp.path()).unwrap();
-        assert_eq!(remove(&tree, &path).unwrap(), 6);
-        assert_eq!(remove(&tree, &path).unwrap(), 0);
+        assert_eq!(Thumbnails::open(&tree).remove(&path).unwrap(), 6);
+        assert_eq!(Thumbnails::open(&tree).remove(&path).unwrap(), 0);
         assert!(cache.join("normal/other.png").exists());
     }
 }

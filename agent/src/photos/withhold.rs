@@ -123,16 +123,12 @@ impl Engine {
             for vault in vaults {
                 catalogue::vault_note(tx.sql(), vault)?;
             }
+            let at = moment.now.at.to_string();
+            let mut begin = tx.sql().prepare_cached(
+                "INSERT OR REPLACE INTO photo_withholding (file, vault, begun_at) VALUES (?1, ?2, ?3)",
+            )?;
             for i in intended {
-                let entry = ("withhold", i.file.photo, Some(i.file.id));
-                let at = moment.now.at;
-                journal(
-                    tx.sql(),
-                    entry,
-                    (Some(&i.vault), name_bytes(&i.name)),
-                    None,
-                    at,
-                )?;
+                begin.execute(params![i.file.id, i.vault.as_bytes(), at])?;
             }
             Ok(())
         })
@@ -146,7 +142,7 @@ impl Engine {
     ) -> Result<(), PhotosError> {
         self.commit(Write::Withheld, |tx| {
             let sql = tx.sql();
-            let mut close = sql.prepare_cached("DELETE FROM photo_journal WHERE file = ?1")?;
+            let mut close = sql.prepare_cached("DELETE FROM photo_withholding WHERE file = ?1")?;
             for (intended, outcome) in done {
                 let file = intended.file;
                 close.execute([file.id])?;

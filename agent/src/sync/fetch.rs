@@ -36,9 +36,8 @@ pub(super) async fn run(context: SyncContext) {
             Ok(Some(newer)) => {
                 context.reached();
                 match (newer, next.wait_s) {
-                    (true, _) => Attempt::Progress,
-                    // Asked not to hang, so it did not; the next one may.
-                    (false, 0) => Attempt::QuietAtOnce,
+                    // Asked not to hang, so it did not; the next one hangs, and until it does nobody is heard.
+                    (true, _) | (false, 0) => Attempt::Progress,
                     (false, _) if door.since_boot().saturating_sub(started).as_secs() < 1 => {
                         Attempt::QuietAtOnce
                     }

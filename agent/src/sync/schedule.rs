@@ -6,11 +6,11 @@ use std::time::Duration;
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// The server answered and there was something to take over.
+    /// The server answered, and there was something to take over or it had not been asked to hang.
     Progress,
     /// The server answered after the whole hang: nothing new.
     Quiet,
-    /// The server answered nothing new although it was not asked to hang, or did not.
+    /// The server was asked to hang and did not, and had nothing new.
     QuietAtOnce,
     /// No usable answer.
     Failed {

@@ -1,7 +1,7 @@
 //! SIGKILL to the agent at random moments while the photos' journal is at work: photos come and are tagged, consents are
 //! withdrawn and given back, holds open and close, and days go by.
 
-use crate::kill::{Chance, kills_and_chance};
+use crate::kill::{Chance, OPEN_ACTS, kills_and_chance};
 use crate::setting::{ROOM, first_day, programs};
 use jiff::SignedDuration;
 use nestwarden_agent::ledger::Ledger;
@@ -240,7 +240,7 @@ fn settle(fleet: &mut Fleet, deeds: &Deeds) {
             fleet.clock().advance(SignedDuration::from_secs(30))?;
         }
         let ledger = fleet.tablets[0].ledger();
-        if ledger.number("SELECT count(*) FROM photo_journal")? > 0 {
+        if ledger.number(OPEN_ACTS)? > 0 {
             return Ok(None);
         }
         let kept = kept(fleet)?;

@@ -138,7 +138,7 @@ fn round(
     fs::create_dir_all(&album)?;
     album::fill(&album, size.lapsing, size.lapsing_bytes, number as u64)?;
     if is_installed("age") {
-        let recipients = fleet.root_dir_of("recipients");
+        let recipients = album.with_file_name("recipients");
         rounds.age.push(encrypt(&album, &recipients)?);
     }
     let child = fleet.server.child_id(reference)?;
@@ -163,9 +163,15 @@ fn round(
     let server = &fleet.server;
     let ((withheld, sealed), answers) = meter::asked_during(tablet, || {
         let begun = Instant::now();
-        server.withdraw(reference)?;
-        catalogue::wait(|| album::is_empty(&pictures).unwrap_or(false))?;
-        let withheld = begun.elapsed();
+        // The command itself waits for word from every tablet, and those of earlier rounds have been switched off.
+        let withheld = std::thread::scope(|scope| {
+            let command = scope.spawn(|| server.withdraw(reference));
+            catalogue::wait(|| album::is_empty(&pictures).unwrap_or(false))?;
+            let withheld = begun.elapsed();
+            let ended = command.join();
+            ended.map_err(|_| anyhow::anyhow!("withdrawing failed"))??;
+            anyhow::Ok(withheld)
+        })?;
         let open = "SELECT count(*) FROM photo_file WHERE state <> 'dropped'";
         catalogue::wait(|| {
             std::thread::sleep(Duration::from_millis(100));
