@@ -115,6 +115,7 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         connection,
         inventory_source(shared.clone()),
         board.watch(),
+        photos.withholding(),
     );
     let api = LocalApi::bind(
         &paths,

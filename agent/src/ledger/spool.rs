@@ -187,14 +187,16 @@ impl Ledger {
     pub fn acknowledge(&self, through: u64, now: Timestamp) -> Result<(), LedgerError> {
         let through = self.transaction(|tx| {
             let through = through.min(head(tx.sql())?.seq);
+            // Only what lies between is written to, however long the record is.
+            let before = acked_through(tx.sql())?;
             tx.set_meta(ACKED_KEY, &through.to_string())?;
             tx.sql().execute(
-                "UPDATE events SET acknowledged_at = ?2 WHERE seq <= ?1 AND acknowledged_at IS NULL",
-                (to_sql(through), now.to_string()),
+                "UPDATE events SET acknowledged_at = ?3 WHERE seq > ?1 AND seq <= ?2",
+                (to_sql(before), to_sql(through), now.to_string()),
             )?;
             tx.sql().execute(
-                "UPDATE events SET acknowledged_at = NULL WHERE seq > ?1 AND acknowledged_at IS NOT NULL",
-                [to_sql(through)],
+                "UPDATE events SET acknowledged_at = NULL WHERE seq > ?1 AND seq <= ?2",
+                [to_sql(through), to_sql(before)],
             )?;
             Ok::<_, LedgerError>(through)
         })?;

@@ -212,6 +212,31 @@ fn a_server_that_lost_events_gets_them_again() {
 }
 
 #[test]
+fn what_the_server_has_keeps_the_time_of_its_word_and_what_it_lost_has_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = enrolled(&Paths::new(dir.path()), &Signer::new());
+    for n in 0..5 {
+        ledger.record(noon(), &alarm(&n.to_string())).unwrap();
+    }
+    let times = || {
+        ledger.read(|sql| {
+            let mut rows = sql.prepare("SELECT acknowledged_at FROM events ORDER BY seq")?;
+            let rows = rows.query_map([], |row| row.get::<_, Option<String>>(0))?;
+            Ok::<_, LedgerError>(rows.collect::<Result<Vec<_>, _>>()?)
+        })
+    };
+    let [first, second] = [1, 2].map(|hours| noon() + SignedDuration::from_hours(hours));
+    let [at_first, at_second] = [first, second].map(|at| Some(at.to_string()));
+    ledger.acknowledge(2, first).unwrap();
+    ledger.acknowledge(4, second).unwrap();
+    let kept = [&at_first, &at_first, &at_second, &at_second, &None];
+    assert_eq!(times().unwrap().iter().collect::<Vec<_>>(), kept);
+    ledger.acknowledge(1, second).unwrap();
+    let kept = [&at_first, &None, &None, &None, &None];
+    assert_eq!(times().unwrap().iter().collect::<Vec<_>>(), kept);
+}
+
+#[test]
 fn a_batch_is_bounded_in_events_and_bytes_and_never_empty_for_size() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = enrolled(&Paths::new(dir.path()), &Signer::new());

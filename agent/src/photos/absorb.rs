@@ -112,8 +112,10 @@ impl Engine {
     pub fn absorb(
         &mut self,
         moment: &Moment<'_>,
-        batch: Batch,
+        mut batch: Batch,
     ) -> Result<(BTreeSet<PhotoId>, Unread), PhotosError> {
+        // Folders give their names in no order, and what is written in order lies together.
+        batch.sightings.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let mut touched = BTreeSet::new();
         let mut unread = Unread::default();
         let starts = self.ledger.read(pattern_starts)?;

@@ -136,6 +136,7 @@ impl Engine {
             Sweep::Withholding { after, more } => {
                 let page = self.page(moment, after, pages::PAGE)?;
                 let more = self.tighten(moment, policy, &page, passed)? || more;
+                passed.withholding &= page.next.is_some();
                 self.sweep = match page.next {
                     Some(after) => Sweep::Withholding { after, more },
                     None if more && policy.mode == Mode::Enforce => {
@@ -209,6 +210,7 @@ impl Engine {
         if due.is_empty() {
             return Ok(more);
         }
+        passed.withholding = true;
         let unclear = self.withhold(moment, &due, passed)?;
         for (row, judged) in &due {
             // The photo itself is out of sight; whether more has to become of it is known.

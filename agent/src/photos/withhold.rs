@@ -423,8 +423,8 @@ pub(super) fn stage_withheld(
         .sql()
         .prepare_cached(
             "UPDATE photo SET stage = 'withheld', withheld_at = ?2 WHERE id = ?1 AND stage = 'live'
-                AND NOT EXISTS (SELECT 1 FROM photo_file WHERE photo = ?1 AND state = 'present' AND part = 'photo')
-                AND EXISTS (SELECT 1 FROM photo_file WHERE photo = ?1 AND state = 'vaulted' AND part = 'photo')",
+                AND (SELECT max(CASE state WHEN 'present' THEN 2 WHEN 'vaulted' THEN 1 ELSE 0 END)
+                     FROM photo_file WHERE photo = ?1 AND part = 'photo') = 1",
         )?
         .execute([photo.to_string(), at.to_string()])?;
     if changed > 0 {

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Events that come close together go out together.
 const GATHER: Duration = Duration::from_millis(250);
+/// How long telling gives way to doing.
+const GIVES_WAY: Duration = Duration::from_secs(5);
 /// An inventory goes out this often also when nothing changed: silence is never green.
 const INVENTORY_EVERY: Duration = Duration::from_mins(5);
 /// How often a record may go on from the server's.
@@ -110,6 +112,7 @@ impl Uploader {
 
     async fn send_events(&mut self) -> Result<(), SyncError> {
         loop {
+            self.give_way().await;
             let on_disk = match self.on_disk {
                 Some(on_disk) => on_disk,
                 None => self.send(Vec::new()).await?,
@@ -127,6 +130,14 @@ impl Uploader {
                 return Ok(());
             }
             self.send(batch).await?;
+        }
+    }
+
+    async fn give_way(&mut self) {
+        let door = self.context.clock.door();
+        tokio::select! {
+            _ = self.context.pressing.wait_for(|pressing| !pressing) => {}
+            () = door.sleep(GIVES_WAY) => {}
         }
     }
 
