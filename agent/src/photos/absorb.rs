@@ -1,5 +1,6 @@
 //! Takes what a scan saw into the catalogue: which photo each file belongs to, and who may be in the new ones.
 
+use super::alike::{self, Alike};
 use super::catalogue::{self, FileRow, NewPhoto, Part, PhotoRow};
 use super::companion;
 use super::engine::{Engine, Moment};
@@ -151,7 +152,7 @@ impl Engine {
                         continue;
                     }
                     let of = engine.take_over(tx, moment, (&sighting, before), new)?;
-                    if !is_counted || sighting.content.is_some() {
+                    if !is_counted || sighting.content.is_some() || sighting.is_long() {
                         touched.extend(of);
                     }
                 }
@@ -182,8 +183,14 @@ impl Engine {
         new: New<'_>,
     ) -> Result<Vec<PhotoId>, PhotosError> {
         let sql = tx.sql();
+        let (bytes, head) = (sighting.bytes, &sighting.head);
+        let mut alike = None;
         let known = match &sighting.content {
             Some(content) => catalogue::photo_by_content(sql, content)?,
+            None if sighting.is_long() => {
+                alike = alike::alike(sql, bytes, head)?;
+                alike::photo_by_file(sql, bytes, head, &sighting.stat.identity)?
+            }
             // Nothing begins like it.
             None => None,
         };
@@ -218,7 +225,7 @@ impl Engine {
                 let origin = Origin::Of(&destroyed);
                 Some(begin((tx, self.device), moment, sighting, origin)?)
             }
-            None if sighting.root.kind != RootKind::Capture => None,
+            None if sighting.root.kind != RootKind::Capture && alike.is_none() => None,
             None => {
                 // Photos found at enrolment are only counted.
                 let companion = match (&origin, &new.found_month) {
@@ -227,10 +234,13 @@ impl Engine {
                 };
                 let companion = companion
                     .filter(|other| other.found_month.is_none() && other.stage != Stage::Destroyed);
-                let origin = match (&origin, &companion) {
-                    (Some(origin), _) => Origin::Of(origin),
-                    (None, Some(other)) => Origin::With(other),
-                    (None, None) => Origin::New(new),
+                // Found beside others that are only counted, it is counted, too.
+                let alike = alike.filter(|alike| new.found_month.is_none() || !alike.found);
+                let origin = match (&origin, &companion, alike) {
+                    (Some(origin), _, _) => Origin::Of(origin),
+                    (None, _, Some(alike)) => Origin::Alike(alike, new),
+                    (None, Some(other), None) => Origin::With(other),
+                    (None, None, None) => Origin::New(new),
                 };
                 Some(begin((tx, self.device), moment, sighting, origin)?)
             }
@@ -278,6 +288,8 @@ enum Origin<'a> {
     /// Of one moment with another.
     With(&'a PhotoRow),
     New(New<'a>),
+    /// Too long to be compared with what begins like it: as strict as if it were each of them, until it is sealed.
+    Alike(Alike, New<'a>),
 }
 
 /// What is the same for every photo that comes of no other, seen at one moment.
@@ -294,18 +306,18 @@ fn must_be_compared(
     sighting: &Sighting,
     before: Option<&FileRow>,
 ) -> Result<Option<Vec<Twin>>, PhotosError> {
-    if sighting.is_compared {
+    if sighting.is_compared || sighting.is_long() {
         return Ok(None);
     }
     let (bytes, head) = (sighting.bytes, &sighting.head);
     let alone = match sighting.content {
         Some(_) => false,
-        None => !catalogue::has_alike(sql, bytes, head)? && before.is_none(),
+        None => !alike::has_alike(sql, bytes, head)? && before.is_none(),
     };
     if alone {
         return Ok(None);
     }
-    let twins = catalogue::twins(sql, bytes, head)?;
+    let twins = alike::twins(sql, bytes, head)?;
     Ok((sighting.content.is_none() || !twins.is_empty()).then_some(twins))
 }
 
@@ -396,6 +408,31 @@ fn begin(
             };
             catalogue::photo_insert(tx.sql(), &photo)?;
             other.session
+        }
+        Origin::Alike(alike, new) => {
+            let mut subjects = subjects_of_new(tx, moment, new.session)?;
+            let of = alike.subjects;
+            subjects.confirmed.extend(of.confirmed);
+            subjects.possible_when_taken.extend(of.possible_when_taken);
+            subjects.rooms.extend(of.rooms);
+            subjects.unregistered_person |= of.unregistered_person;
+            let photo = NewPhoto {
+                id,
+                hash,
+                head,
+                bytes: sighting.bytes,
+                media,
+                captured_at: alike.captured_at.min(moment.now.at),
+                session: None,
+                subjects: &subjects,
+                care_record: false,
+                found_month: None,
+                uploaded_at: None,
+                companion_of: None,
+                cohort: None,
+            };
+            catalogue::photo_insert(tx.sql(), &photo)?;
+            None
         }
         Origin::New(new) => {
             let (subjects, cohort) = match new.subjects {

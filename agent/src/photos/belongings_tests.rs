@@ -32,7 +32,7 @@ fn withdraw(tablet: &mut Tablet) {
 fn sidecars_are_withheld_come_back_and_are_destroyed_with_their_photo() {
     let mut tablet = Tablet::new();
     tablet.photo_of_one("a.jpg");
-    for name in ["a.xmp", "a.jpg.xmp", "a.AAE", "a.json"] {
+    for name in ["a.xmp", "a.jpg.xmp", "a.AAE", "a.jpg.json"] {
         tablet.write(name, XMP);
     }
     for name in ["b.xmp", "ab.xmp", "notes.txt"] {
@@ -58,6 +58,27 @@ fn sidecars_are_withheld_come_back_and_are_destroyed_with_their_photo() {
     let artefacts = &tablet.receipts()[0].artefacts;
     let sidecars = artefacts.iter().filter(|a| a.kind == ArtefactKind::Sidecar);
     assert_eq!(sidecars.count(), 4);
+    tablet.assert_sound();
+}
+
+#[test]
+fn what_is_named_like_a_sidecar_and_is_somebodys_document_keeps_what_is_in_it() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    let document = tablet.temp.path().join("home/anna/notes.txt");
+    std::fs::write(&document, b"a document").unwrap();
+    std::fs::hard_link(&document, tablet.path("a.xmp")).unwrap();
+    // Described by its own name, and no sidecar of the photo.
+    tablet.write("a.json", b"{}");
+    withdraw(&mut tablet);
+    tablet.pass_hours(96);
+    tablet.settle();
+    assert_eq!(tablet.receipts().len(), 1);
+    assert_eq!(
+        tablet.pictures().into_keys().collect::<Vec<_>>(),
+        ["a.json"]
+    );
+    assert_eq!(std::fs::read(&document).unwrap(), b"a document");
     tablet.assert_sound();
 }
 

@@ -5,7 +5,6 @@ use super::hash::Head;
 use super::pages;
 use super::record::{Reader, file_of};
 pub(super) use super::record::{json, name_bytes, read, rel, unjson, unword, word};
-use super::scan::Twin;
 use super::seal::SealedFile;
 use super::tree::{Identity, RelPath, Stat};
 use jiff::Timestamp;
@@ -244,47 +243,6 @@ fn tag(sql: &Connection, photo: PhotoId, child: ChildId) -> Result<(), PhotosErr
     sql.prepare_cached("INSERT OR IGNORE INTO photo_tag (photo, child) VALUES (?1, ?2)")?
         .execute([photo.to_string(), child.to_string()])?;
     Ok(())
-}
-
-/// Photos of which only the beginning was read, and that begin like this: where each lies.
-pub(super) fn twins(sql: &Connection, bytes: u64, head: &Head) -> Result<Vec<Twin>, PhotosError> {
-    let mut statement = sql.prepare_cached(
-        "SELECT id FROM photo WHERE bytes = ?1 AND head = ?2 AND keyed_hash = x'' AND stage <> 'destroyed'",
-    )?;
-    let mut rows = statement.query(params![bytes.cast_signed(), head.0])?;
-    let mut twins = Vec::new();
-    while let Some(row) = rows.next()? {
-        let id: String = row.get(0)?;
-        let Some(row) = photo(sql, read(&id)?)? else {
-            continue;
-        };
-        let active = row.photo_files().find(|f| f.state != FileState::Dropped);
-        let place = active.and_then(|file| match &file.vault {
-            Some((vault, name)) => Some((vault.clone(), name.clone())),
-            None => Some((file.path.parent()?, file.path.name().to_owned())),
-        });
-        twins.extend(place.map(|(dir, name)| Twin {
-            photo: row.id,
-            dir,
-            name,
-        }));
-    }
-    Ok(twins)
-}
-
-/// Whether any photo, the destroyed included, may be the same as one that begins like this.
-pub(super) fn has_alike(sql: &Connection, bytes: u64, head: &Head) -> Result<bool, PhotosError> {
-    let asked = "SELECT EXISTS (SELECT 1 FROM photo WHERE bytes = ?1 AND head = ?2)
-        OR EXISTS (SELECT 1 FROM photo WHERE bytes = ?1 AND head IS NULL)";
-    let mut statement = sql.prepare_cached(asked)?;
-    Ok(statement.query_row(params![bytes.cast_signed(), head.0], |row| row.get(0))?)
-}
-
-/// Whether any photo, the destroyed included, has this length.
-pub(super) fn has_length(sql: &Connection, bytes: u64) -> Result<bool, PhotosError> {
-    let mut statement =
-        sql.prepare_cached("SELECT EXISTS (SELECT 1 FROM photo WHERE bytes = ?1)")?;
-    Ok(statement.query_row([bytes.cast_signed()], |row| row.get(0))?)
 }
 
 pub(super) const PHOTO: &str = "SELECT photo.id, keyed_hash, bytes, media, captured_at, session, rooms, staff, tagging,

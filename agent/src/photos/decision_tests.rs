@@ -198,6 +198,7 @@ fn what_was_found_is_never_compliant_until_somebody_decided() {
             scanned: true,
             roots: 1,
             problems: Vec::new(),
+            late: false,
         };
         let outcome = tablet
             .with(|engine, moment| engine.outcome(moment, &watched))

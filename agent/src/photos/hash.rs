@@ -43,6 +43,10 @@ impl ContentKey {
     }
 }
 
+/// What is as long as this is not read but by a job of its own: nothing else may wait for it, and a file that takes no disk
+/// may take hours.
+pub(super) const LONG_BYTES: u64 = 32 * 1024 * 1024;
+
 /// Of one content it is always the same. Two of which it is the same have to be read whole to be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Head(pub [u8; 16]);

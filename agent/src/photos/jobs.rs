@@ -2,7 +2,7 @@
 //! they come to counts once the engine has judged the photo again.
 
 use super::fault;
-use super::hash::{ContentKey, Stop};
+use super::hash::{ContentKey, LONG_BYTES, Stop};
 use super::roots::{RootKind, Roots};
 use super::seal::{self, Plain, Recipients, SealError, SealedFile};
 use super::search::{self, Copy};
@@ -20,9 +20,6 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::sync::Arc;
-
-/// A file from which on sealing takes as long as many photos.
-const LONG_BYTES: u64 = 32 * 1024 * 1024;
 
 pub enum Job {
     Seal(Box<SealJob>),
@@ -295,7 +292,7 @@ impl DestroyJob {
         for (vault, name) in &self.sidecars {
             let discarded = vaults
                 .open(vault)
-                .and_then(|dir| vault::discard(&dir, name));
+                .and_then(|dir| vault::discard_beside(&dir, name));
             discarded.map_err(|e| format!("a sidecar could not be removed: {e}"))?;
             discarded_one(ArtefactKind::Sidecar);
         }

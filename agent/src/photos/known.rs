@@ -1,5 +1,6 @@
 //! What the catalogue knows of a path, asked one path at a time: however many photos there are, none of it is in memory.
 
+use super::alike;
 use super::catalogue;
 use super::error::PhotosError;
 use super::hash::Head;
@@ -69,15 +70,13 @@ impl Known {
 
     /// Whether any photo there ever was has this length.
     pub(super) fn has_length(&self, bytes: u64) -> io::Result<bool> {
-        let found = self.ledger.read(|sql| catalogue::has_length(sql, bytes));
+        let found = self.ledger.read(|sql| alike::has_length(sql, bytes));
         found.map_err(unread)
     }
 
     /// Whether any photo there ever was begins like this, or may.
     pub(super) fn has_alike(&self, bytes: u64, head: &Head) -> io::Result<bool> {
-        let found = self
-            .ledger
-            .read(|sql| catalogue::has_alike(sql, bytes, head));
+        let found = self.ledger.read(|sql| alike::has_alike(sql, bytes, head));
         found.map_err(unread)
     }
 

@@ -119,6 +119,8 @@ pub struct Watchfulness {
     pub roots: usize,
     /// What could not be read or watched, by path.
     pub problems: Vec<String>,
+    /// A look at them has been under way for so long that nothing can be said of what came since.
+    pub late: bool,
 }
 
 /// Lines of an outcome beyond which only their number is told.
@@ -338,6 +340,10 @@ fn outcome(
     problems.truncate(MAX_LINES);
     if unseen > 0 {
         problems.push(format!("and {unseen} more"));
+    }
+    if watched.late {
+        let late = "looking at the folders takes unusually long; if it goes on, restart the tablet and look for very large files or very many";
+        problems.push(late.to_owned());
     }
     problems.extend(waiting);
     let error = (!problems.is_empty()).then(|| problems.join("; "));

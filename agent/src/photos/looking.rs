@@ -6,7 +6,7 @@ use super::hash::ContentKey;
 use super::outlet::Outlet;
 use super::roots::Roots;
 use super::scan::{Batch, Report, Scanner, Unread};
-use super::task::{Arrived, PhotosTask, RESCAN_EVERY};
+use super::task::{Arrived, LOOK_AT_MOST, PhotosTask, RESCAN_EVERY};
 use super::tree::RelPath;
 use nestwarden_policy_schema::envelope::VerifiedBundle;
 use std::collections::BTreeSet;
@@ -100,6 +100,7 @@ impl PhotosTask {
         let Some(mut scanner) = self.scanner.take() else {
             return Ok(());
         };
+        self.look_late_at = Some(since_boot + LOOK_AT_MOST);
         let frozen = known.everything_frozen;
         let full = everything.then_some(patterns);
         let mut outlet = Outlet::new(arrivals.clone());
@@ -131,6 +132,8 @@ impl PhotosTask {
 
     pub(super) async fn scanned(&mut self, scanned: Scanned) -> Result<(), PhotosError> {
         self.scanner = Some(scanned.scanner);
+        self.look_late_at = None;
+        self.watched.late = false;
         let Some(bundle) = self.context.ledger.bundle() else {
             return Ok(());
         };

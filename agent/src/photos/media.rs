@@ -23,6 +23,18 @@ pub enum Media {
     Webm,
     Matroska,
     Avi,
+    Jp2,
+    /// Raw files that are no TIFF: Canon's CR3, Fujifilm's RAF.
+    Raw,
+    Psd,
+    Xcf,
+    /// A program stream.
+    Mpeg,
+    MpegTs,
+    /// Windows Media.
+    Asf,
+    Flv,
+    Ogv,
 }
 
 /// Bytes of a file that are enough to tell.
@@ -32,7 +44,7 @@ pub const HEAD_BYTES: usize = 4096;
 const LEAST_BYTES: usize = 3;
 
 impl Media {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 25] = [
         Self::Jpeg,
         Self::Png,
         Self::Gif,
@@ -49,6 +61,15 @@ impl Media {
         Self::Webm,
         Self::Matroska,
         Self::Avi,
+        Self::Jp2,
+        Self::Raw,
+        Self::Psd,
+        Self::Xcf,
+        Self::Mpeg,
+        Self::MpegTs,
+        Self::Asf,
+        Self::Flv,
+        Self::Ogv,
     ];
 
     /// The IANA media type.
@@ -70,6 +91,15 @@ impl Media {
             Self::Webm => "video/webm",
             Self::Matroska => "video/matroska",
             Self::Avi => "video/x-msvideo",
+            Self::Jp2 => "image/jp2",
+            Self::Raw => "image/x-dcraw",
+            Self::Psd => "image/vnd.adobe.photoshop",
+            Self::Xcf => "image/x-xcf",
+            Self::Mpeg => "video/mpeg",
+            Self::MpegTs => "video/mp2t",
+            Self::Asf => "video/x-ms-asf",
+            Self::Flv => "video/x-flv",
+            Self::Ogv => "video/ogg",
         }
     }
 
@@ -99,10 +129,52 @@ impl Media {
             Some(Self::Bmp)
         } else if head.starts_with(&[0x1a, 0x45, 0xdf, 0xa3]) {
             ebml(head)
+        } else if let Some((_, media)) =
+            BEGINNINGS.iter().find(|(begin, _)| head.starts_with(begin))
+        {
+            Some(*media)
+        } else if is_transport_stream(head) {
+            Some(Self::MpegTs)
+        } else if head.starts_with(b"OggS") {
+            ogg(head)
         } else {
             iso_base_media(head)
         }
     }
+}
+
+/// What begins like nothing else.
+const BEGINNINGS: [(&[u8], Media); 8] = [
+    (b"\0\0\0\x0cjP  \r\n\x87\n", Media::Jp2),
+    (b"\xff\x4f\xff\x51", Media::Jp2),
+    (b"FUJIFILMCCD-RAW ", Media::Raw),
+    (b"8BPS\0", Media::Psd),
+    (b"gimp xcf ", Media::Xcf),
+    (b"\0\0\x01\xba", Media::Mpeg),
+    // The GUID of an ASF header object.
+    (
+        b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c",
+        Media::Asf,
+    ),
+    (b"FLV\x01", Media::Flv),
+];
+
+/// Packets of 188 bytes that each begin with a sync byte (ISO/IEC 13818-1 §2.4.3), with four bytes before each in the
+/// files of camcorders.
+fn is_transport_stream(head: &[u8]) -> bool {
+    const SYNC: u8 = 0x47;
+    let every = |first: usize, length: usize| {
+        (0..4).all(|packet| head.get(first + packet * length) == Some(&SYNC))
+    };
+    every(0, 188) || every(4, 192)
+}
+
+/// A film among Ogg's first pages (RFC 3533), each of which begins a stream; music and speech are none.
+fn ogg(head: &[u8]) -> Option<Media> {
+    let films: [&[u8]; 4] = [b"\x80theora", b"\x01video\0", b"BBCD\0", b"OVP80"];
+    let first_pages = &head[..head.len().min(1024)];
+    let is_there = |film: &&[u8]| first_pages.windows(film.len()).any(|part| part == *film);
+    films.iter().any(is_there).then_some(Media::Ogv)
 }
 
 /// Two letters alone prove little: the reserved bytes are 0, and the header after them has one of its known lengths.
@@ -125,13 +197,29 @@ fn ebml(head: &[u8]) -> Option<Media> {
     }
 }
 
-/// The brands of an ISO base media file (ISO/IEC 14496-12 §4.3), and QuickTime files from before brands.
+/// An ISO base media file (ISO/IEC 14496-12 §4.2), or a QuickTime file from before brands. Boxes that say nothing may come
+/// before the one that does.
 fn iso_base_media(head: &[u8]) -> Option<Media> {
-    match head.get(4..8)? {
-        b"ftyp" => {}
-        b"moov" | b"mdat" | b"wide" | b"pnot" => return Some(Media::Mov),
-        _ => return None,
+    let mut rest = head;
+    loop {
+        match rest.get(4..8)? {
+            b"ftyp" => return branded(rest),
+            b"moov" | b"mdat" | b"wide" | b"pnot" => return Some(Media::Mov),
+            b"free" | b"skip" | b"uuid" => {}
+            _ => return None,
+        }
+        let size = u32::from_be_bytes(rest.get(..4)?.try_into().ok()?);
+        // Longer than what is looked at, by its own word or to the end of the file: then what follows is not known.
+        let size = usize::try_from(size).ok().filter(|size| *size >= 8);
+        let Some(after) = size.and_then(|size| rest.get(size..)) else {
+            return Some(Media::Mov);
+        };
+        rest = after;
     }
+}
+
+/// The brands of a file (§4.3).
+fn branded(head: &[u8]) -> Option<Media> {
     let size = usize::try_from(u32::from_be_bytes(head.get(..4)?.try_into().ok()?)).ok()?;
     let major = brand(head.get(8..12)?);
     let compatible = head
@@ -155,6 +243,8 @@ fn brand(brand: &[u8]) -> Option<Media> {
         b"mif1" | b"mif2" | b"msf1" | b"miaf" => Some(Media::Heif),
         b"avif" | b"avis" => Some(Media::Avif),
         b"qt  " => Some(Media::Mov),
+        b"crx " => Some(Media::Raw),
+        b"jp2 " | b"jpx " | b"jpm " | b"mjp2" => Some(Media::Jp2),
         b"avc1"
         | b"dash"
         | b"mp41"
@@ -247,6 +337,35 @@ mod tests {
             (ftyp(*b"qt  ", &[]), Media::Mov),
             (b"\0\0\0\x08wide\0\0\0\0mdat".to_vec(), Media::Mov),
             (ftyp(*b"3gp5", &[]), Media::ThreeGp),
+            (
+                [b"\0\0\0\x0cfree\0\0\0\0", &ftyp(*b"mp42", &[])[..]].concat(),
+                Media::Mp4,
+            ),
+            (
+                [b"\0\0\0\x08skip\0\0\0\x08uuid", &ftyp(*b"heic", &[])[..]].concat(),
+                Media::Heic,
+            ),
+            (b"\0\x10\0\0free\0\0\0\0".to_vec(), Media::Mov),
+            (ftyp(*b"crx ", &[b"isom"]), Media::Raw),
+            (b"FUJIFILMCCD-RAW 0201".to_vec(), Media::Raw),
+            (b"\0\0\0\x0cjP  \r\n\x87\n\0\0".to_vec(), Media::Jp2),
+            (b"8BPS\0\x01".to_vec(), Media::Psd),
+            (b"gimp xcf v011\0".to_vec(), Media::Xcf),
+            (b"\0\0\x01\xba\x44".to_vec(), Media::Mpeg),
+            (
+                [b"G".as_slice(), &[0; 187]].concat().repeat(4),
+                Media::MpegTs,
+            ),
+            (
+                [b"\0\0\0\0G".as_slice(), &[0; 187]].concat().repeat(4),
+                Media::MpegTs,
+            ),
+            (b"FLV\x01\x05".to_vec(), Media::Flv),
+            (
+                b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c".to_vec(),
+                Media::Asf,
+            ),
+            (b"OggS\0\x02\0\0\0\0\0\0\0\0\x80theora".to_vec(), Media::Ogv),
             (matroska(b"webm"), Media::Webm),
             (matroska(b"matroska"), Media::Matroska),
         ];
@@ -257,7 +376,11 @@ mod tests {
 
     #[test]
     fn what_is_no_photo_is_left_alone() {
-        let others: [&[u8]; 8] = [
+        let others: [&[u8]; 12] = [
+            b"Good morning",
+            b"OggS\0\x02\0\0\0\0\0\0\0\0\x01vorbis",
+            b"\0\0\0\x08free\0\0\0\x18ftypM4A \0\0\0\0",
+            b"\0\0\0\x08free\0\0",
             b"BM is how this text begins",
             b"",
             b"\xff\xd8",

@@ -5,6 +5,7 @@
 //! power may go leaves a photo half there.
 
 mod absorb;
+mod alike;
 mod answers;
 pub mod catalogue;
 mod companion;
@@ -81,6 +82,9 @@ mod fault_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod found_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod long_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod model_tests;

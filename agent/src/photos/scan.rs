@@ -1,13 +1,13 @@
 //! Looks at the files in the roots. What has not changed since it was last seen is not even opened; of what was there
 //! before its root was looked after only the beginning is read. What is seen is handed on a batch at a time.
 
-use super::hash::{ContentKey, Head, Stop};
+use super::hash::{ContentKey, Head, LONG_BYTES, Stop};
 use super::known::{Known, Last};
 use super::media::{HEAD_BYTES, Media};
 use super::roots::{Root, RootKind, Roots};
 use super::sidecar;
 use super::tree::{self, Identity, Kind, Lookup, RelPath, Stat, Tree};
-use super::walk::{is_absence, walk};
+use super::walk::{Unseen, is_absence, walk};
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::id::PhotoId;
 use rustix::fd::OwnedFd;
@@ -29,7 +29,7 @@ pub struct Sighting {
     pub stat: Stat,
     pub bytes: u64,
     pub head: Head,
-    /// `None`: only the beginning was read.
+    /// `None`: only the beginning was read. Of what is long, it never is more.
     pub content: Option<Digest>,
     /// What had to be read for its sake was, as far as it could be.
     pub is_compared: bool,
@@ -52,6 +52,13 @@ pub struct Batch {
 pub struct Beside {
     pub path: RelPath,
     pub root: Arc<Root>,
+}
+
+impl Sighting {
+    /// Whether it is too long to be read here.
+    pub(super) fn is_long(&self) -> bool {
+        self.bytes >= LONG_BYTES
+    }
 }
 
 impl Batch {
@@ -257,7 +264,10 @@ impl<'a> Pass<'a> {
         let (tree, roots, known) = (self.tree, self.roots, self.known);
         // Folders are visited one after another, and each name once. Nothing in a new one is asked about.
         let mut new_dir: Option<(RelPath, bool)> = None;
-        let unreadable = walk(
+        let Unseen {
+            unreadable,
+            too_deep,
+        } = walk(
             tree,
             (roots, root),
             top,
@@ -282,17 +292,19 @@ impl<'a> Pass<'a> {
                 self.look(&at, stat, last.as_ref())
             },
         )?;
-        let out_of_sight = |path: &RelPath| unreadable.iter().any(|(dir, _)| path.is_within(dir));
+        let unseen = || unreadable.iter().chain(&too_deep);
+        let out_of_sight = |path: &RelPath| unseen().any(|(dir, _)| path.is_within(dir));
         self.miss_beneath(top, |at, path, identity| {
             roots.of(path) == Some(root)
                 && !out_of_sight(path)
                 && is_missing(at, known, root, path, identity)
         })?;
-        // Elsewhere nothing has to be accounted for.
+        self.report.unreadable.extend(too_deep);
+        // Elsewhere nothing else has to be accounted for.
         if root.kind != RootKind::Elsewhere {
             self.report.unreadable.extend(unreadable);
-            self.report.unreadable.truncate(MAX_UNREADABLE);
         }
+        self.report.unreadable.truncate(MAX_UNREADABLE);
         Ok(())
     }
 
@@ -402,7 +414,7 @@ impl<'a> Pass<'a> {
             content: None,
             is_compared: false,
         };
-        if !self.known.was_there_before(at.root, &stat) {
+        if !sighting.is_long() && !self.known.was_there_before(at.root, &stat) {
             self.read_to_end(&mut file, &mut sighting)?;
         }
         Ok(Content::Photo(Box::new(sighting)))
@@ -442,7 +454,7 @@ impl<'a> Pass<'a> {
             content: found.content,
             is_compared: false,
         };
-        if is_known && found.content.is_none() {
+        if is_known && found.content.is_none() && !sighting.is_long() {
             let mut file = match open {
                 Some(file) => file,
                 None => tree::open_file(at.dir, at.path.name())?,
@@ -471,9 +483,11 @@ impl<'a> Pass<'a> {
         Ok(Some((media, self.key.head(stat.identity.size, &head))))
     }
 
+    /// No further than its end was when it was looked at: somebody may go on writing.
     fn read_to_end(&self, file: &mut File, sighting: &mut Sighting) -> io::Result<()> {
         file.rewind()?;
-        let (content, bytes) = self.key.hash(file, self.stop)?;
+        let mut as_seen = file.take(sighting.stat.identity.size);
+        let (content, bytes) = self.key.hash(&mut as_seen, self.stop)?;
         (sighting.content, sighting.bytes) = (Some(content), bytes);
         Ok(())
     }
@@ -494,7 +508,7 @@ impl<'a> Pass<'a> {
                 .tree
                 .dir(&twin.dir)
                 .and_then(|dir| tree::open_file(&dir, &twin.name))
-                .and_then(|mut file| self.key.hash(&mut file, self.stop));
+                .and_then(|file| self.key.hash(&mut file.take(LONG_BYTES), self.stop));
             match read {
                 Ok((content, bytes)) => self.batch.contents.push((twin.photo, content, bytes)),
                 Err(_) if self.stop.is_asked() => self.stop.check()?,
@@ -506,10 +520,16 @@ impl<'a> Pass<'a> {
             sighting.is_compared = true;
             let read = self.tree.file(&sighting.path).and_then(|mut file| {
                 sighting.stat = tree::stat_open(&file)?;
-                self.read_to_end(&mut file, &mut sighting)
+                let is_as_seen = sighting.stat.identity.size == sighting.bytes;
+                if is_as_seen {
+                    self.read_to_end(&mut file, &mut sighting)?;
+                }
+                Ok(is_as_seen)
             });
             match read {
-                Ok(()) => self.batch.sightings.push(sighting),
+                Ok(true) => self.batch.sightings.push(sighting),
+                // By now it may be long.
+                Ok(false) => self.path(&sighting.path)?,
                 Err(_) if self.stop.is_asked() => self.stop.check()?,
                 Err(error) if is_absence(&error) => {}
                 Err(error) => self.unreadable(sighting.path, &error),

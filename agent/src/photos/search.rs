@@ -6,7 +6,7 @@ use super::roots::{RootKind, Roots};
 use super::tree::{self, Identity, Kind, RelPath, Tree};
 use super::walk::{is_absence, walk};
 use nestwarden_policy_schema::bytes::Digest;
-use std::io;
+use std::io::{self, Read as _};
 
 /// A file with content that was looked for.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub(super) fn search(
     let mut search = Search::default();
     let never = Stop::default();
     for root in &roots.roots {
-        let unreadable = walk(
+        let unseen = walk(
             tree,
             (roots, root),
             &root.path,
@@ -45,7 +45,8 @@ pub(super) fn search(
                     return Ok(());
                 }
                 let content = tree::open_file(dir, path.name())
-                    .and_then(|mut file| key.hash(&mut file, &never));
+                    // No further than that: somebody may go on writing.
+                    .and_then(|file| key.hash(&mut file.take(bytes), &never));
                 match content {
                     Ok((found, _)) => {
                         search.files_read += 1;
@@ -63,8 +64,9 @@ pub(super) fn search(
                 Ok(())
             },
         )?;
+        search.unreadable.extend(unseen.too_deep);
         if root.kind != RootKind::Elsewhere {
-            search.unreadable.extend(unreadable);
+            search.unreadable.extend(unseen.unreadable);
         }
     }
     Ok(search)

@@ -23,7 +23,9 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 const MOST: i64 = 100;
 /// From so many photos of one folder on its names are read once, instead of looking up every name their sidecars may have.
 const MANY: usize = if cfg!(test) { 2 } else { 16 };
-const EXTENSIONS: [&str; 6] = ["xmp", "XMP", "aae", "AAE", "json", "pp3"];
+const EXTENSIONS: [&str; 6] = ["xmp", "XMP", "aae", "AAE", WHOLE_NAME_ONLY, "pp3"];
+/// Much else ends like this: only `a.jpg.json` describes `a.jpg`.
+const WHOLE_NAME_ONLY: &str = "json";
 
 impl Engine {
     /// Takes the sidecars of what is about to be withheld into the catalogue.
@@ -137,7 +139,9 @@ fn described_out_of_use(
     let dir = &whole[..whole.len() - path.name().len()];
     let exact = [dir, stem].concat();
     let from = [&exact[..], b"."].concat();
-    let to = [&exact[..], b"/"].concat();
+    // Where the name of the photo has to be whole, there is nothing in between.
+    let is_whole = path.name().as_bytes().ends_with(WHOLE_NAME_ONLY.as_bytes());
+    let to = [&exact[..], if is_whole { b"." } else { b"/" }].concat();
     let mut statement = sql.prepare_cached(
         "SELECT f.photo, f.in_trash, f.state, f.path FROM photo_file f JOIN photo p ON p.id = f.photo
          WHERE (f.path = ?1 OR (f.path > ?2 AND f.path < ?3)) AND f.part = 'photo'
@@ -184,16 +188,20 @@ fn stem(name: &OsStr) -> Option<&[u8]> {
     EXTENSIONS.iter().any(|e| is_one(e)).then(|| &whole[..dot])
 }
 
-/// What a sidecar of a photo with this name may be called: `a.xmp` and `a.jpg.xmp` of `a.jpg`.
+/// What a sidecar of a photo with this name may be called: `a.xmp` and `a.jpg.xmp` of `a.jpg`, and `a.jpg.json`.
 fn names(photo: &OsStr) -> impl Iterator<Item = OsString> + '_ {
     let whole = photo.as_bytes();
     let dot = whole.iter().rposition(|b| *b == b'.').filter(|at| *at > 0);
     let stems = [Some(whole), dot.map(|at| &whole[..at])];
     stems.into_iter().flatten().flat_map(move |stem| {
-        EXTENSIONS.iter().filter_map(move |extension| {
-            let name = [stem, b".", extension.as_bytes()].concat();
-            (name != whole).then(|| OsString::from_vec(name))
-        })
+        let may_have = move |extension: &&&str| stem == whole || **extension != WHOLE_NAME_ONLY;
+        EXTENSIONS
+            .iter()
+            .filter(may_have)
+            .filter_map(move |extension| {
+                let name = [stem, b".", extension.as_bytes()].concat();
+                (name != whole).then(|| OsString::from_vec(name))
+            })
     })
 }
 
@@ -207,6 +215,8 @@ mod tests {
         assert!(of("a.jpg").contains(&"a.xmp".into()));
         assert!(of("a.jpg").contains(&"a.jpg.xmp".into()));
         assert!(of("a").contains(&"a.json".into()));
+        assert!(of("a.jpg").contains(&"a.jpg.json".into()));
+        assert!(!of("a.jpg").contains(&"a.json".into()));
         assert!(!of("a.json").contains(&"a.json".into()));
         assert!(!of(".jpg").contains(&".xmp".into()));
     }

@@ -132,7 +132,7 @@ fn while_more_than_a_page_goes_out_of_use_it_is_said_to_be_pressing() {
     let mut pressing = Vec::new();
     loop {
         let left = tablet.pictures().len();
-        let step = tablet.with(|engine, moment| engine.sweep_on(moment));
+        let step = tablet.with(super::engine::Engine::sweep_on);
         let (passed, progress) = step.unwrap();
         pressing.push((left, passed.withholding));
         if progress == Progress::Rests {

@@ -42,6 +42,8 @@ pub struct PhotosContext {
 pub(super) const RESCAN_EVERY: Duration = Duration::from_mins(10);
 /// And judged this often, for what changes without anybody telling: how old the hold list is.
 const JUDGE_EVERY: Duration = Duration::from_mins(5);
+/// A look that takes longer than this is told of: what came since it began may not have been seen.
+pub(super) const LOOK_AT_MOST: Duration = Duration::from_mins(3);
 /// After a failure of the ledger or the disk.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 const QUEUE: usize = 64;
@@ -72,6 +74,8 @@ pub struct PhotosTask {
     pub(super) watch: Watch,
     pub(super) scanner: Option<Scanner>,
     pub(super) scan_stop: Arc<Stop>,
+    /// When the look that is under way is told to take long, by the boot clock.
+    pub(super) look_late_at: Option<Duration>,
     pub(super) roots: Roots,
     pub(super) patterns: BTreeSet<String>,
     pub(super) watched: Watchfulness,
@@ -122,6 +126,7 @@ impl PhotosTask {
             arrivals: mpsc::channel(QUEUE),
             scanner: Some(Scanner::default()),
             scan_stop: Arc::default(),
+            look_late_at: None,
             roots: Roots::default(),
             patterns: BTreeSet::new(),
             watched: Watchfulness::default(),
@@ -216,8 +221,21 @@ impl PhotosTask {
             self.scanning.append(&mut self.asked);
             self.answer_after_scan().await?;
         }
+        self.tell_late_look(&bundle, since_boot).await?;
         self.work();
         self.ask(&bundle).await
+    }
+
+    async fn tell_late_look(
+        &mut self,
+        bundle: &Arc<VerifiedBundle>,
+        since_boot: Duration,
+    ) -> Result<(), PhotosError> {
+        if self.look_late_at.is_none_or(|at| since_boot < at) || self.watched.late {
+            return Ok(());
+        }
+        self.watched.late = true;
+        self.report(bundle).await
     }
 
     fn wait(&self) -> Duration {
@@ -227,7 +245,8 @@ impl PhotosTask {
             let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
             since_boot + wait
         });
-        let wakes = [change, self.retry_at, self.watch.next_look()];
+        let late = self.look_late_at.filter(|_| !self.watched.late);
+        let wakes = [change, self.retry_at, self.watch.next_look(), late];
         let wake = wakes.into_iter().flatten().min();
         let wake = wake
             .unwrap_or(Duration::MAX)

@@ -2,7 +2,7 @@
 
 use super::catalogue;
 use super::listing::{Listing, Tags};
-use super::task::{PhotosContext, PhotosTask};
+use super::task::{LOOK_AT_MOST, PhotosContext, PhotosTask};
 use super::testing::{PICTURES, child, jpeg, policy};
 use super::{PhotosError, PhotosHandle};
 use crate::clock::TrustedClock;
@@ -297,4 +297,27 @@ async fn one_session_is_open_at_a_time_and_it_survives_a_restart() {
     let open = tablet.ledger.read(super::session::session_open).unwrap();
     assert_eq!(open.unwrap().id, session.id);
     assert_eq!(tablet.ledger.read(catalogue::counts).unwrap().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_takes_unusually_long_is_not_taken_for_one_that_found_nothing() {
+    let mut tablet = running();
+    tablet.store();
+    tablet.outcome(Outcome::is_compliant).await;
+    for seed in 0..100 {
+        std::fs::write(tablet.path(&format!("{seed}.jpg")), jpeg(seed)).unwrap();
+    }
+    let is_late = |outcome: &Outcome| matches!(outcome, Outcome::Unknown { error } if error.contains("unusually long"));
+    let photos = || {
+        let reports = tablet.board.reports();
+        reports
+            .into_iter()
+            .find(|r| r.control == ControlName::Photos)
+    };
+    // However quick a look is, at some moment it is under way while time passes.
+    while !photos().is_some_and(|report| is_late(&report.outcome)) {
+        tablet.hands.pass(LOOK_AT_MOST);
+        tokio::task::yield_now().await;
+    }
+    tablet.outcome(Outcome::is_compliant).await;
 }

@@ -187,7 +187,10 @@ impl Tree {
                 Ok(fd) => return Ok(fd),
                 // A rename elsewhere made the kernel unsure; it asks to be asked again.
                 Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(Errno::NOSYS | Errno::PERM) => return self.walk(path, flags),
+                // A path may be longer than the kernel takes in one piece.
+                Err(Errno::NOSYS | Errno::PERM | Errno::NAMETOOLONG) => {
+                    return self.walk(path, flags);
+                }
                 Err(error) => return Err(error.into()),
             }
         }

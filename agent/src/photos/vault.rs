@@ -295,6 +295,21 @@ pub fn discard(vault: &OwnedFd, name: &OsStr) -> io::Result<bool> {
     Ok(emptied || unlinked)
 }
 
+/// Likewise of what describes a photo, which may be somebody's document as well: where it has another name, that one keeps
+/// its content.
+pub(super) fn discard_beside(vault: &OwnedFd, name: &OsStr) -> io::Result<bool> {
+    match tree::stat(vault, name) {
+        Ok(stat) if stat.links > 1 => {
+            let unlinked = tree::unlink(vault, name)?;
+            tree::sync_dir(vault)?;
+            Ok(unlinked)
+        }
+        Ok(_) => discard(vault, name),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {

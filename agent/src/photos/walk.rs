@@ -7,8 +7,19 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::io;
 
-/// Folders deeper than this are reported as unreadable.
-const MAX_DEPTH: usize = 64;
+/// Folders deeper than this are not looked into: nobody makes them but to hide something.
+const MAX_DEPTH: usize = 1_000;
+
+/// What could not be looked at, and why.
+#[derive(Debug, Default)]
+pub(super) struct Unseen {
+    pub(super) unreadable: Vec<(RelPath, String)>,
+    /// In folders too deep to be looked into. Of no kind of root is that left out.
+    pub(super) too_deep: Vec<(RelPath, String)>,
+}
+
+/// Told of at most.
+const MAX_TOO_DEEP: usize = 20;
 
 pub(super) type Visit<'a> = &'a mut dyn FnMut(&OwnedFd, &RelPath, &Stat) -> io::Result<()>;
 
@@ -19,14 +30,18 @@ pub(super) fn walk(
     top: &RelPath,
     vaults: &Vaulted,
     visit: Visit<'_>,
-) -> io::Result<Vec<(RelPath, String)>> {
+) -> io::Result<Unseen> {
     let mut unreadable = Vec::new();
+    let mut too_deep = Vec::new();
     let mut waiting = vec![top.clone()];
     let mut device = None;
     while let Some(at) = waiting.pop() {
         let depth = at.as_path().components().count();
         if depth > top.as_path().components().count() + MAX_DEPTH {
-            unreadable.push((at, format!("lies more than {MAX_DEPTH} folders deep")));
+            if too_deep.len() < MAX_TOO_DEEP {
+                let problem = format!("lies more than {MAX_DEPTH} folders deep; remove it");
+                too_deep.push((at, problem));
+            }
             continue;
         }
         let dir = match tree.dir(&at) {
@@ -71,7 +86,10 @@ pub(super) fn walk(
             }
         }
     }
-    Ok(unreadable)
+    Ok(Unseen {
+        unreadable,
+        too_deep,
+    })
 }
 
 /// Whether a path leads nowhere, a link or a file in the way of a folder included.

@@ -23,6 +23,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::time::Duration;
 
 const NOON: &str = "2026-03-02T12:00:00Z";
 

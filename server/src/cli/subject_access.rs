@@ -389,6 +389,15 @@ fn extension(media: &str) -> &'static str {
         "video/webm" => "webm",
         "video/matroska" => "mkv",
         "video/x-msvideo" => "avi",
+        "image/jp2" => "jp2",
+        "image/vnd.adobe.photoshop" => "psd",
+        "image/x-xcf" => "xcf",
+        "image/x-dcraw" => "raw",
+        "video/mpeg" => "mpg",
+        "video/mp2t" => "ts",
+        "video/x-ms-asf" => "wmv",
+        "video/x-flv" => "flv",
+        "video/ogg" => "ogv",
         _ => "photo",
     }
 }
