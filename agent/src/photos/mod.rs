@@ -7,6 +7,7 @@
 mod absorb;
 mod alike;
 mod answers;
+mod burst;
 pub mod catalogue;
 mod companion;
 mod decision;

@@ -54,7 +54,12 @@ impl Engine {
                         .prepare_cached("DELETE FROM photo_withholding WHERE file = ?1")?
                         .execute([file.id])?;
                     if let Some(stat) = found {
-                        file_vaulted(tx.sql(), file.id, (vault, &vault_name(file)), stat)?;
+                        file_vaulted(
+                            tx.sql(),
+                            file.id,
+                            (vault, &vault_name(file.photo, file.id)),
+                            stat,
+                        )?;
                         stage_withheld(tx, file.photo, None, *begun_at)?;
                     }
                 }
@@ -69,7 +74,7 @@ impl Engine {
         let Some(vault) = self.vault_if_there(&entry.vault)? else {
             return Ok(None);
         };
-        let name = vault_name(&entry.file);
+        let name = vault_name(entry.file.photo, entry.file.id);
         let found = match tree::stat(&vault, &name) {
             Ok(stat) => stat,
             Err(error) if is_absent(&error) => return Ok(None),

@@ -4,6 +4,7 @@
 //! Over all there are two rounds. The first withholds, whatever there is to withhold. The second ends what was begun,
 //! brings back, and hands out the slow acts, a few at a time: it rests while enough are under way.
 
+use super::burst::{self, Burst};
 use super::catalogue::{FileState, PhotoRow};
 use super::engine::{Engine, Moment, Passed, Scope};
 use super::error::PhotosError;
@@ -134,10 +135,13 @@ impl Engine {
         match self.sweep {
             Sweep::Done => Ok(Progress::Rests),
             Sweep::Withholding { after, more } => {
-                let page = self.page(moment, after, pages::PAGE)?;
-                let more = self.tighten(moment, policy, &page, passed)? || more;
-                passed.withholding &= page.next.is_some();
-                self.sweep = match page.next {
+                let mut burst = Burst::default();
+                let tightened = self.tighten_on(moment, policy, after, (&mut burst, passed));
+                self.settle(moment, burst)?;
+                let (next, left) = tightened?;
+                let more = more || left;
+                passed.withholding &= next.is_some();
+                self.sweep = match next {
                     Some(after) => Sweep::Withholding { after, more },
                     None if more && policy.mode == Mode::Enforce => {
                         self.slow_begin(moment, policy, passed)?;
@@ -184,13 +188,37 @@ impl Engine {
         self.ledger.read(|sql| pages::page(sql, after, which, most))
     }
 
+    /// The first round, page after page as long as photos go out of sight in each: where it goes on, and whether it
+    /// leaves something for the second.
+    fn tighten_on(
+        &mut self,
+        moment: &Moment<'_>,
+        policy: &PhotosPolicy,
+        mut after: i64,
+        (burst, passed): (&mut Burst, &mut Passed),
+    ) -> Result<(Option<i64>, bool), PhotosError> {
+        let mut more = false;
+        loop {
+            let gone = burst.len();
+            let page = self.page(moment, after, pages::PAGE)?;
+            more |= self.tighten(moment, policy, &page, (burst, passed))?;
+            let Some(next) = page.next else {
+                return Ok((None, more));
+            };
+            if burst.len() == gone || burst.len() >= burst::MOST {
+                return Ok((Some(next), more));
+            }
+            after = next;
+        }
+    }
+
     /// The first round over a page; whether it leaves something for the second.
     fn tighten(
         &mut self,
         moment: &Moment<'_>,
         policy: &PhotosPolicy,
         page: &Page,
-        passed: &mut Passed,
+        (burst, passed): (&mut Burst, &mut Passed),
     ) -> Result<bool, PhotosError> {
         let mut precedent = Precedent::default();
         let mut due = Vec::new();
@@ -211,7 +239,7 @@ impl Engine {
             return Ok(more);
         }
         passed.withholding = true;
-        let unclear = self.withhold(moment, &due, passed)?;
+        let unclear = self.withhold(moment, &due, burst, passed)?;
         for (row, judged) in &due {
             // The photo itself is out of sight; whether more has to become of it is known.
             if !unclear.contains(&row.id) && judged.due == Stage::Withheld {
@@ -221,7 +249,7 @@ impl Engine {
                 more = true;
             }
         }
-        self.judge_again(moment, unclear)?;
+        burst.unclear.extend(unclear);
         Ok(more)
     }
 
@@ -337,7 +365,10 @@ impl Engine {
         mut page: Page,
         passed: &mut Passed,
     ) -> Result<(), PhotosError> {
-        let more = self.tighten(moment, policy, &page, passed)?;
+        let mut burst = Burst::default();
+        let tightened = self.tighten(moment, policy, &page, (&mut burst, passed));
+        self.settle(moment, burst)?;
+        let more = tightened?;
         if !more || policy.mode == Mode::Observe {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! Many photos: page by page, few slow acts at once, and a newer word between two pages.
 
+use super::burst::MOST;
 use super::engine::{Passed, Scope};
-use super::pages::PAGE;
 use super::sweep::{MOST_BUSY, Progress};
 use super::testing::{Tablet, child, jpeg};
 use nestwarden_policy_schema::consent::{ConsentState, Stage};
@@ -31,12 +31,12 @@ fn a_hold_that_arrives_in_the_middle_of_a_batch_stops_the_rest() {
     };
     tablet.with(super::engine::Engine::sweep_begin).unwrap();
     assert_eq!(step(&mut tablet).unwrap(), Progress::GoesOn);
-    assert_eq!(tablet.pictures().len(), usize::from(MANY) - PAGE);
+    assert_eq!(tablet.pictures().len(), usize::from(MANY) - MOST);
     let scope = HoldScope::Child { child: child(1) };
     tablet.hold(scope, HoldCategory::Safeguarding);
     tablet.settle();
     // What was withheld stays, and nothing goes further.
-    assert_eq!(tablet.pictures().len(), usize::from(MANY) - PAGE);
+    assert_eq!(tablet.pictures().len(), usize::from(MANY) - MOST);
     assert!(
         tablet
             .list()
@@ -139,7 +139,7 @@ fn while_more_than_a_page_goes_out_of_use_it_is_said_to_be_pressing() {
             break;
         }
     }
-    let is_pressing = |(left, _): &&(usize, bool)| *left > PAGE;
+    let is_pressing = |(left, _): &&(usize, bool)| *left > MOST;
     assert!(pressing.iter().take_while(is_pressing).all(|(_, is)| *is));
     assert!(pressing.iter().skip_while(is_pressing).all(|(_, is)| !is));
     assert!(pressing.iter().any(|(_, is)| *is));

@@ -1,5 +1,6 @@
 //! Withholding, bringing back, and removing the plaintext of what is sealed: the quick acts of the engine.
 
+use super::burst::{self, Burst, Outcome};
 use super::catalogue::{self, FileRow, FileState, PhotoRow, name_bytes};
 use super::engine::{Engine, Moment, Passed, is_absent};
 use super::error::PhotosError;
@@ -26,20 +27,14 @@ struct Intended<'a> {
     name: OsString,
 }
 
-/// What became of it.
-enum Outcome {
-    Moved(Stat),
-    Changed,
-    Failed,
-}
-
 impl Engine {
-    /// Withholds every present name of these photos, under one journal entry and one sync of each folder. Those of
-    /// which not every name went.
+    /// Renames every present name of these photos into a vault, announced in one commit and with one sync of each folder.
+    /// What became of them is in the burst, and to be settled. Those of which not every name went.
     pub(super) fn withhold(
         &mut self,
         moment: &Moment<'_>,
         due: &[(&PhotoRow, Judged)],
+        burst: &mut Burst,
         passed: &mut Passed,
     ) -> Result<BTreeSet<PhotoId>, PhotosError> {
         let sidecars = self.find_sidecars(due.iter().map(|(row, _)| *row))?;
@@ -53,6 +48,11 @@ impl Engine {
         let mut problems: HashMap<PhotoId, String> = HashMap::new();
         let mut unclear = BTreeSet::new();
         let mut names: Vec<RelPath> = Vec::new();
+        let causes = due.iter().map(|(row, judged)| {
+            let cause = judged.why.map(|due| due.cause);
+            (row.id, cause)
+        });
+        let mut page = burst::Page::of(causes);
         for attempt in 0.. {
             let mut intended = Vec::new();
             for file in std::mem::take(&mut waiting) {
@@ -64,7 +64,7 @@ impl Engine {
                     intended.push(Intended {
                         file,
                         vault: vault.clone(),
-                        name: vault_name(file),
+                        name: vault_name(file.photo, file.id),
                     });
                 } else {
                     let problem = format!(
@@ -85,7 +85,7 @@ impl Engine {
                 let outcome = match mover.move_in(file, &intended.vault, &intended.name) {
                     Ok(stat) => {
                         names.push(file.path.clone());
-                        Outcome::Moved(stat)
+                        Outcome::Moved(burst.vault(&intended.vault), Box::new(stat))
                     }
                     Err(MoveError::Changed) => {
                         passed.relook.insert(file.path.clone());
@@ -102,11 +102,14 @@ impl Engine {
                         Outcome::Failed
                     }
                 };
-                done.push((intended, outcome));
+                done.push((file, outcome));
             }
             mover.sync()?;
-            self.withheld(moment, due, &done)?;
+            for (file, outcome) in done {
+                page.file(file.id, file.photo, outcome);
+            }
         }
+        burst.push(page);
         unclear.extend(problems.keys());
         for (photo, problem) in problems {
             self.incomplete(moment, photo, Stage::Withheld, problem)?;
@@ -129,36 +132,6 @@ impl Engine {
             )?;
             for i in intended {
                 begin.execute(params![i.file.id, i.vault.as_bytes(), at])?;
-            }
-            Ok(())
-        })
-    }
-
-    fn withheld(
-        &self,
-        moment: &Moment<'_>,
-        due: &[(&PhotoRow, Judged)],
-        done: &[(Intended<'_>, Outcome)],
-    ) -> Result<(), PhotosError> {
-        self.commit(Write::Withheld, |tx| {
-            let sql = tx.sql();
-            let mut close = sql.prepare_cached("DELETE FROM photo_withholding WHERE file = ?1")?;
-            for (intended, outcome) in done {
-                let file = intended.file;
-                close.execute([file.id])?;
-                match outcome {
-                    Outcome::Moved(stat) => {
-                        let place = (&intended.vault, intended.name.as_os_str());
-                        file_vaulted(sql, file.id, place, stat)?;
-                        tell_other_links(tx, file, stat.links, moment.now.at)?;
-                    }
-                    Outcome::Changed => catalogue::file_forget(sql, file.id)?,
-                    Outcome::Failed => {}
-                }
-            }
-            for (row, judged) in due {
-                let cause = judged.why.map(|due| due.cause);
-                stage_withheld(tx, row.id, cause, moment.now.at)?;
             }
             Ok(())
         })
@@ -284,8 +257,8 @@ impl Engine {
     }
 }
 
-pub(super) fn vault_name(file: &FileRow) -> OsString {
-    format!("{}.{}", file.photo, file.id).into()
+pub(super) fn vault_name(photo: PhotoId, file: i64) -> OsString {
+    format!("{photo}.{file}").into()
 }
 
 /// Begins an act: `entry` is act, photo and file; `place` the vault, and the name in it or the path to go to.
@@ -354,32 +327,32 @@ pub(super) fn file_restored(
 }
 
 /// Hard links outside of the capture roots cannot be found. They read the photo until it is sealed, and nothing after.
-fn tell_other_links(
+pub(super) fn tell_other_links(
     tx: &crate::ledger::LedgerTx<'_>,
-    file: &FileRow,
-    links: u64,
+    (photo, file): (PhotoId, i64),
+    stat: &Stat,
     at: Timestamp,
 ) -> Result<(), PhotosError> {
-    if links <= 1 {
+    if stat.links <= 1 {
         return Ok(());
     }
     let (first, known): (i64, i64) = tx.sql().query_row(
         "SELECT min(id), count(*) FROM photo_file
          WHERE photo = ?1 AND dev = ?2 AND ino = ?3 AND state IN ('present', 'vaulted')",
         params![
-            file.photo.to_string(),
-            file.identity.dev.cast_signed(),
-            file.identity.ino.cast_signed()
+            photo.to_string(),
+            stat.identity.dev.cast_signed(),
+            stat.identity.ino.cast_signed()
         ],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
-    let elsewhere = links.saturating_sub(known.cast_unsigned());
-    if elsewhere > 0 && first == file.id {
+    let elsewhere = stat.links.saturating_sub(known.cast_unsigned());
+    if elsewhere > 0 && first == file {
         let problem = format!(
             "{elsewhere} more names of it lie outside the capture roots and can be read until it is sealed"
         );
         let event = EventBody::PhotoIncomplete {
-            photo: file.photo,
+            photo,
             stage: Stage::Withheld,
             problem,
         };
