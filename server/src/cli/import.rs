@@ -53,6 +53,7 @@ pub(super) async fn run(args: ImportArgs, session: &Session) -> anyhow::Result<R
         confirmed: args.confirm,
         mapping_accepted: args.accept_mapping,
         dry_run: args.dry_run,
+        seen: None,
     };
     let mapping = args.mapping.as_deref();
     let outcome = import::run(

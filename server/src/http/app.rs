@@ -2,6 +2,7 @@
 
 use super::Limits;
 use super::console::ConsoleSetup;
+use super::console::draft::Drafts;
 use crate::door::Clock;
 use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::signing::rate::HourlyRate;
@@ -51,6 +52,7 @@ pub(super) struct Parts {
     pub(super) nudge: Nudge,
     pub(super) limits: Limits,
     pub(super) console: ConsoleSetup,
+    pub(super) drafts: Drafts,
     /// True once the server stops.
     pub(super) closing: watch::Receiver<bool>,
     /// Of tablets.
@@ -148,6 +150,7 @@ impl App {
             nudge,
             limits,
             console,
+            drafts: Drafts::default(),
             closing,
             failures: refusals(),
             refused_sign_ins: refusals(),

@@ -69,6 +69,10 @@ impl ApiError {
         }
     }
 
+    pub(super) fn is_too_large(&self) -> bool {
+        self.status == StatusCode::PAYLOAD_TOO_LARGE
+    }
+
     pub(super) fn too_many(message: &'static str) -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,

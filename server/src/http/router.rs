@@ -54,7 +54,7 @@ pub fn tablet_routes() -> Vec<Route> {
 pub fn people_routes() -> Vec<Route> {
     use Area::{Enrol, Evidence, House, Register, Safeguarding};
     use Requires::{Nothing, Operator, Person};
-    use console::{account, assets, child, consents, dashboard, enrol, holds, receipts, set_up, sign_in, tablets, tasks};
+    use console::{account, assets, child, consents, dashboard, enrol, holds, import, receipts, set_up, sign_in, tablets, tasks};
     vec![
         get ("/healthz",                     Nothing,              people::health),
         get ("/admin/v1/devices",            Operator,             admin_api::device::list),
@@ -78,6 +78,11 @@ pub fn people_routes() -> Vec<Route> {
         post("/enrol",                       Person(Enrol),        enrol::create),
         get ("/enrol/{token}",               Person(Enrol),        enrol::waiting),
         get ("/consents",                    Person(Register),     consents::list),
+        get ("/consents/import",             Person(Register),     import::form),
+        post("/consents/import",             Person(Register),     import::upload),
+        get ("/consents/import/preview",     Person(Register),     import::preview),
+        post("/consents/import/words",       Person(Register),     import::words),
+        post("/consents/import/confirm",     Person(Register),     import::confirm),
         get ("/children/{child}",            Person(Register),     child::show),
         get ("/children/{child}/withdraw",   Person(Register),     child::ask),
         post("/children/{child}/withdraw",   Person(Register),     child::take_back),

@@ -30,6 +30,7 @@ mod propose;
 mod reading;
 mod rows;
 mod table;
+mod words;
 
 pub use cell::Said;
 pub use changes::{AnswerChange, ChildChange, FieldChange, Kind};
@@ -38,6 +39,7 @@ pub use mapping::{EXAMPLE, Mapping, MappingError};
 pub use plan::{Concern, Counts, NotRestored, Plan};
 pub use propose::{Proposal, propose};
 pub use reading::{Reading, accept, apply as mapping_apply, find as mapping_find};
+pub use words::{Meant, set_words};
 
 use super::photo;
 use super::profile::{ProfileChangeError, find as find_profile};
@@ -196,6 +198,8 @@ pub struct Consent {
     pub mapping_accepted: bool,
     /// Change nothing.
     pub dry_run: bool,
+    /// What a person saw beforehand, as [`Outcome::seen`] had it. Where it would turn out otherwise, nothing is written.
+    pub seen: Option<Digest>,
 }
 
 /// What became of an import.
@@ -208,6 +212,8 @@ pub struct Outcome {
     pub reading: Option<Reading>,
     /// Whether it waits for a person.
     pub stopped: bool,
+    /// Stands for the file, the mapping and everything the import would change.
+    pub seen: Digest,
 }
 
 impl Outcome {
@@ -256,7 +262,8 @@ pub async fn run(
     let digest = Digest::sha256(bytes);
     for _ in 0..TRIES {
         let done = run_table(storage, &table, digest, mapping, consent, by, None, now).await;
-        if !matches!(done, Err(ImportError::ChangedMeanwhile)) {
+        // What a person saw is not thought over again without them.
+        if !matches!(done, Err(ImportError::ChangedMeanwhile)) || consent.seen.is_some() {
             return done;
         }
     }
@@ -288,6 +295,15 @@ async fn run_table(
         (Some(saved), Some(mapping)) => Reading::unless_accepted(saved, mapping, table)?,
         _ => None,
     };
+    let source = saved.as_ref().map_or("", |saved| saved.source.as_str());
+    let seen = seen(
+        digest,
+        source,
+        &summary(&plan, false, false, reading.as_ref()),
+    );
+    if consent.seen.is_some_and(|before| before != seen) {
+        return Err(ImportError::ChangedMeanwhile);
+    }
     let accepts = consent.mapping_accepted || reading.is_none();
     let confirms = consent.confirmed || plan.concerns.is_empty();
     let stopped = !accepts || !confirms;
@@ -296,6 +312,7 @@ async fn run_table(
         stopped,
         reading,
         plan: Plan::default(),
+        seen,
     };
     if !stopped && !consent.dry_run {
         if outcome.reading.is_some() || !plan.concerns.is_empty() {
@@ -310,6 +327,12 @@ async fn run_table(
     }
     outcome.plan = plan;
     Ok(outcome)
+}
+
+fn seen(file: Digest, mapping: &str, summary: &Value) -> Digest {
+    let (file, summary) = (file.to_string(), summary.to_string());
+    let parts = [file.as_bytes(), mapping.as_bytes(), summary.as_bytes()];
+    Digest::of_parts("nestwarden/import-seen/v1", &parts)
 }
 
 /// Reads the file and works out what it would change; nothing is written.

@@ -55,6 +55,7 @@ pub(in crate::http) async fn create(
         confirmed: flags.confirm,
         mapping_accepted: false,
         dry_run: flags.dry_run,
+        seen: None,
     };
     let by = By {
         who: &operator.name,

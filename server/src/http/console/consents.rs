@@ -102,12 +102,15 @@ pub(in crate::http) async fn list(
         .map(|c| row(&register, c, &when))
         .collect();
     let content = html! {
-        (filters(&register, &filter))
+        @if !register.children.is_empty() {
+            div.actions { a.button href="/consents/import" { "Import a register" } }
+            (filters(&register, &filter))
+        }
         @if register.children.is_empty() {
             (empty(&html! {
                 h2 { "No child yet" }
-                p { "The register comes from your booking system: " code { "nestwarden-server consent import FILE --dry-run" }
-                    " shows what a file would change, child by child." }
+                p { "The register comes from your booking system: export it there, and see here what it would change, child by child." }
+                p { a.button href="/consents/import" { "Import a register" } }
             }))
         } @else if rows.is_empty() {
             (empty(&html! { p { "No child fits. " a href="/consents" { "Show everybody" } } }))

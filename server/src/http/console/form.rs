@@ -1,9 +1,11 @@
-//! The fields of a form (application/x-www-form-urlencoded).
+//! The fields of a form, and the file of one that has a file.
 
+use super::multipart;
 use crate::http::error::ApiError;
 use axum::http::StatusCode;
 use nestwarden_policy_schema::device_api::code;
 use std::str::FromStr;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// More fields than any page has.
@@ -11,21 +13,54 @@ const MOST_FIELDS: usize = 200;
 
 /// Fields in the order they were sent.
 #[derive(Clone, Default)]
-pub(in crate::http) struct Form(Vec<(String, Zeroizing<String>)>);
+pub(in crate::http) struct Form {
+    fields: Vec<(String, Zeroizing<String>)>,
+    file: Option<Arc<Vec<u8>>>,
+}
 
 impl Form {
-    pub(super) fn read(bytes: &[u8]) -> Self {
-        let fields = form_urlencoded::parse(bytes).into_owned().take(MOST_FIELDS);
-        Self(
-            fields
-                .map(|(key, value)| (key, Zeroizing::new(value)))
-                .collect(),
-        )
+    /// Without anything in it where no browser writes it so.
+    pub(super) fn read(content_type: Option<&str>, bytes: &[u8]) -> Self {
+        match content_type.and_then(multipart::boundary) {
+            Some(boundary) => Self::read_parts(bytes, boundary).unwrap_or_default(),
+            None => Self {
+                fields: form_urlencoded::parse(bytes)
+                    .into_owned()
+                    .take(MOST_FIELDS)
+                    .map(|(key, value)| (key, Zeroizing::new(value)))
+                    .collect(),
+                file: None,
+            },
+        }
+    }
+
+    fn read_parts(bytes: &[u8], boundary: &str) -> Option<Self> {
+        let mut form = Self::default();
+        for part in multipart::parts(bytes, boundary, MOST_FIELDS)? {
+            if !part.is_file {
+                let text = std::str::from_utf8(part.content).ok()?.to_owned();
+                form.fields
+                    .push((part.name.to_owned(), Zeroizing::new(text)));
+            } else if !part.content.is_empty() {
+                form.file = Some(Arc::new(part.content.to_vec()));
+            }
+        }
+        Some(form)
+    }
+
+    /// `None`: none was chosen, or it is empty.
+    pub(super) fn file(&self) -> Option<Arc<Vec<u8>>> {
+        self.file.clone()
+    }
+
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let fields = self.fields.iter();
+        fields.map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// Empty where there is none.
     pub(super) fn text(&self, name: &str) -> &str {
-        let field = self.0.iter().find(|(key, _)| key == name);
+        let field = self.fields.iter().find(|(key, _)| key == name);
         field.map_or("", |(_, value)| value.as_str())
     }
 
@@ -34,7 +69,7 @@ impl Form {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(key, _)| key == name)
+        self.fields.iter().any(|(key, _)| key == name)
     }
 }
 

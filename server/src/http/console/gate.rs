@@ -4,6 +4,7 @@
 //! was sent from here. Either would do; a mistake in one is not to be enough.
 
 use super::form::Form;
+use super::import;
 use crate::domain::account::session::{self, form_token};
 use crate::domain::role::Area;
 use crate::http::app::App;
@@ -74,7 +75,12 @@ pub(in crate::http) async fn require_person(
         Method::GET | Method::HEAD => request,
         _ => {
             let (parts, body) = request.into_parts();
-            let form = read_form(&app, &parts.headers, body, &visitor.secret).await?;
+            let most = if parts.uri.path() == import::PATH {
+                import::MAX_UPLOAD_BYTES
+            } else {
+                MAX_FORM_BYTES
+            };
+            let form = read_form(&app, &parts.headers, body, &visitor.secret, most).await?;
             let mut request = Request::from_parts(parts, Body::empty());
             request.extensions_mut().insert(form);
             request
@@ -104,7 +110,7 @@ pub(super) async fn open_form(
     body: Body,
 ) -> Result<Form, ApiError> {
     let secret = cookie(headers, FORM_COOKIE).ok_or_else(foreign)?;
-    read_form(app, headers, body, &secret).await
+    read_form(app, headers, body, &secret, MAX_FORM_BYTES).await
 }
 
 async fn read_form(
@@ -112,9 +118,17 @@ async fn read_form(
     headers: &HeaderMap,
     body: Body,
     secret: &str,
+    most: usize,
 ) -> Result<Form, ApiError> {
     check_source(headers)?;
-    let form = Form::read(&body::bytes(app, body, MAX_FORM_BYTES).await?);
+    let bytes = body::bytes(app, body, most).await.map_err(|error| {
+        if error.is_too_large() {
+            too_large(most)
+        } else {
+            error
+        }
+    })?;
+    let form = Form::read(only(headers, &header::CONTENT_TYPE), &bytes);
     let wanted = form_token(secret);
     let is_ours = form.text(TOKEN_FIELD).as_bytes().ct_eq(wanted.as_bytes());
     if bool::from(is_ours) {
@@ -137,6 +151,17 @@ fn check_source(headers: &HeaderMap) -> Result<(), ApiError> {
     } else {
         Err(foreign())
     }
+}
+
+fn too_large(most: usize) -> ApiError {
+    ApiError::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "form_too_large",
+        format!(
+            "This is larger than the {} KiB that are taken here, so nothing was changed. If you chose a file, export the register only.",
+            most / 1024
+        ),
+    )
 }
 
 fn foreign() -> ApiError {

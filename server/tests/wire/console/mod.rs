@@ -1,5 +1,6 @@
 //! The console, as a browser meets it.
 
+mod importing;
 mod person;
 mod roles;
 mod sign_in;
@@ -9,12 +10,13 @@ use nestwarden_server::storage::Role;
 use person::Person;
 
 /// Every page without a parameter.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "/",
     "/account",
     "/tablets",
     "/enrol",
     "/consents",
+    "/consents/import",
     "/holds",
     "/tasks",
     "/receipts",

@@ -63,6 +63,11 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     POST /enrol                           it manager
     GET  /enrol/{token}                   it manager
     GET  /consents                        manager dsl deputy
+    GET  /consents/import                 manager dsl deputy
+    POST /consents/import                 manager dsl deputy
+    GET  /consents/import/preview         manager dsl deputy
+    POST /consents/import/words           manager dsl deputy
+    POST /consents/import/confirm         manager dsl deputy
     GET  /children/{child}                manager dsl deputy
     GET  /children/{child}/withdraw       manager dsl deputy
     POST /children/{child}/withdraw       manager dsl deputy
