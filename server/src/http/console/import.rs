@@ -166,16 +166,16 @@ async fn shown(
     draft: &Draft,
     first: Markup,
 ) -> Result<Page, ApiError> {
-    let consent = Consent {
+    let dry = Consent {
         dry_run: true,
         ..Consent::default()
     };
-    let outcome = match run(app, visitor, draft, consent).await {
+    let outcome = match run(app, visitor, draft, dry).await {
         Ok(outcome) => outcome,
         Err(error) => {
-            let content =
+            let markup =
                 html! { (first) (preview::refused(&failed(error)?)) (preview::other_file()) };
-            let page = page(visitor, "/consents", "The file was refused", &content);
+            let page = page(visitor, "/consents", "The file was refused", &markup);
             return Ok(with(StatusCode::UNPROCESSABLE_ENTITY, page));
         }
     };
@@ -184,12 +184,12 @@ async fn shown(
         .map_err(ApiError::internal)?;
     let subject = Digest::sha256(&draft.file).to_string();
     viewed(app, visitor, "consent.import.preview", subject).await?;
-    let content = html! { (first) (preview::outcome(visitor, &register, &outcome)) };
+    let markup = html! { (first) (preview::outcome(visitor, &register, &outcome)) };
     Ok(page(
         visitor,
         "/consents",
         "What this file would change",
-        &content,
+        &markup,
     ))
 }
 
