@@ -3,14 +3,13 @@
 use super::reply::{Reply, row, table};
 use super::session::Session;
 use crate::domain::account::{self, invitation};
-use crate::domain::{fresh, token};
+use crate::domain::{people, task, token};
 use crate::storage::operator::operator_token_hash;
-use crate::storage::{Changed, Operator, Role};
-use anyhow::{Context as _, bail};
-use nestwarden_policy_schema::id::OperatorId;
+use crate::storage::{Operator, Role};
+use anyhow::Context as _;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::json;
-
-const NAME_CHARS: usize = 80;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Action {
@@ -30,6 +29,29 @@ pub(super) enum Action {
     Invite { name: String },
     /// End every session of a person in the console
     SignOut { name: String },
+    /// Say anew what a person may do; a lead keeps `--role dsl` until somebody else is made the lead
+    Roles {
+        name: String,
+        #[arg(long = "role", required = true)]
+        roles: Vec<Role>,
+    },
+    /// Make a person the lead for safeguarding; the lead until now is a deputy from then on
+    Lead { name: String },
+    /// Say on which days a deputy is the DSL
+    Cover {
+        name: String,
+        /// The first day, as 2026-03-31
+        #[arg(long, required_unless_present = "end", requires = "to")]
+        from: Option<Date>,
+        /// The last day
+        #[arg(long, requires = "from")]
+        to: Option<Date>,
+        /// They cover no more
+        #[arg(long, conflicts_with_all = ["from", "to"])]
+        end: bool,
+    },
+    /// Remove a person: their account, sessions, link and token end at once
+    Remove { name: String },
 }
 
 #[derive(clap::Args)]
@@ -40,16 +62,8 @@ pub(super) struct AuditArgs {
 
 pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Reply> {
     match action {
-        Action::Add { name, roles } => add(name.trim(), roles, session).await,
-        Action::List => {
-            let operators = session.storage.operator_list().await?;
-            let mut rows = vec![row!["name", "roles", "added"]];
-            for operator in &operators {
-                let roles = json!(operator.roles).to_string();
-                rows.push(row![operator.name, roles, operator.created_at]);
-            }
-            Ok(Reply::new(json!({ "operators": operators }), table(&rows)))
-        }
+        Action::Add { name, roles } => add(&name, roles, session).await,
+        Action::List => list(session).await,
         Action::Token { name } => {
             let operator = named(&name, session).await?;
             let text = token::random_text()?;
@@ -66,6 +80,30 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
         }
         Action::Invite { name } => invite(&name, session).await,
         Action::SignOut { name } => sign_out(&name, session).await,
+        Action::Roles { name, roles } => {
+            let (who, now) = (session.who(), session.now());
+            let roles = roles.into_iter().collect();
+            people::set_roles(&session.storage, &name, roles, &who, now).await?;
+            Ok(told(&name, "has these roles now"))
+        }
+        Action::Lead { name } => {
+            let (who, now) = (session.who(), session.now());
+            people::hand_over(&session.storage, &name, &who, now).await?;
+            Ok(told(&name, "is the lead for safeguarding"))
+        }
+        Action::Cover { name, from, to, .. } => {
+            let (who, now) = (session.who(), session.now());
+            people::set_cover(&session.storage, &name, from.zip(to), &who, now).await?;
+            Ok(match from.zip(to) {
+                Some((from, to)) => told(&name, &format!("is the DSL from {from} to {to}")),
+                None => told(&name, "covers no more"),
+            })
+        }
+        Action::Remove { name } => {
+            let (who, now) = (session.who(), session.now());
+            people::remove(&session.storage, &name, &who, now).await?;
+            Ok(told(&name, "is removed, and signed out everywhere"))
+        }
     }
 }
 
@@ -100,30 +138,38 @@ async fn sign_out(name: &str, session: &Session) -> anyhow::Result<Reply> {
     ))
 }
 
-async fn add(name: &str, roles: Vec<Role>, session: &Session) -> anyhow::Result<Reply> {
-    if name.is_empty()
-        || name.chars().count() > NAME_CHARS
-        || name.chars().any(nestwarden_policy_schema::text::is_unseen)
-    {
-        bail!("`--name` is \"{name}\"; write 1 to {NAME_CHARS} characters on one line");
-    }
-    let operator = Operator {
-        id: OperatorId::from_uuid(fresh::ordered(session.now())),
-        name: name.to_owned(),
-        roles: roles.into_iter().collect(),
-        created_at: session.now(),
+async fn list(session: &Session) -> anyhow::Result<Reply> {
+    let operators = session.storage.operator_list().await?;
+    let covers = session.storage.cover_list().await?;
+    let today = match task::local_calendar(&session.storage).await? {
+        Some(calendar) => calendar.local_date(session.now()),
+        None => session.now().to_zoned(TimeZone::UTC).date(),
     };
-    let audit = session.audit(
-        "operator.add",
-        operator.id.to_string(),
-        json!({ "name": name, "roles": operator.roles }),
-    );
-    match session.storage.operator_add(&operator, &audit).await? {
-        Changed::Yes => Ok(Reply::new(json!(operator), format!("{name} is added."))),
-        Changed::Already | Changed::Missing => {
-            bail!("there is an operator \"{name}\" already; choose a name that tells the two apart")
-        }
+    let dsl = people::dsl_on(&operators, &covers, today);
+    let mut rows = vec![row!["name", "roles", "added"]];
+    for operator in &operators {
+        let roles = json!(operator.roles).to_string();
+        rows.push(row![operator.name, roles, operator.created_at]);
     }
+    let text = match &dsl {
+        Some(lead) => format!("{}\nThe DSL today: {}.", table(&rows), lead.operator.name),
+        None => table(&rows),
+    };
+    let dsl = dsl.map(|lead| lead.operator.name);
+    let json = json!({ "operators": operators, "covers": covers, "dsl_today": dsl });
+    Ok(Reply::new(json, text))
+}
+
+fn told(name: &str, what: &str) -> Reply {
+    Reply::new(json!({ "operator": name }), format!("{name} {what}."))
+}
+
+async fn add(name: &str, roles: Vec<Role>, session: &Session) -> anyhow::Result<Reply> {
+    let (who, now) = (session.who(), session.now());
+    let roles = roles.into_iter().collect();
+    let operator = people::add(&session.storage, name, roles, &who, now).await?;
+    let text = format!("{} is added.", operator.name);
+    Ok(Reply::new(json!(operator), text))
 }
 
 pub(super) async fn audit(args: AuditArgs, session: &Session) -> anyhow::Result<Reply> {

@@ -15,6 +15,7 @@ pub mod import;
 pub mod ingest;
 pub mod letter;
 pub mod names;
+pub mod people;
 pub mod photo;
 pub mod profile;
 pub mod register;

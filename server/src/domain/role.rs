@@ -121,6 +121,8 @@ pub enum Area {
     Register,
     /// Holding photos of a child as evidence.
     Safeguarding,
+    /// Who may come in, and as what.
+    People,
     /// What was destroyed and whether the record of it holds; no children.
     Evidence,
 }
@@ -138,6 +140,7 @@ impl Area {
             Self::Enrol => &[Role::ItAdmin, Role::Manager],
             Self::Register => &[Role::Manager, Role::Dsl, Role::Deputy],
             Self::Safeguarding => &[Role::Dsl, Role::Deputy],
+            Self::People => &[Role::Manager, Role::Dsl],
             Self::Evidence => &[Role::Manager, Role::Dsl, Role::Deputy, Role::Auditor],
         }
     }
@@ -148,6 +151,7 @@ impl Area {
             Self::Enrol => "IT admins and managers",
             Self::Register => "managers, the DSL and deputies",
             Self::Safeguarding => "the DSL and deputies",
+            Self::People => "managers and the DSL",
             Self::Evidence => "managers, the DSL, deputies and auditors",
         }
     }

@@ -52,9 +52,9 @@ pub fn tablet_routes() -> Vec<Route> {
 
 #[rustfmt::skip]
 pub fn people_routes() -> Vec<Route> {
-    use Area::{Enrol, Evidence, House, Register, Safeguarding};
+    use Area::{Enrol, Evidence, House, People, Register, Safeguarding};
     use Requires::{Nothing, Operator, Person};
-    use console::{account, assets, child, consents, dashboard, enrol, holds, import, receipts, set_up, sign_in, tablets, tasks};
+    use console::{account, assets, child, consents, dashboard, enrol, holds, import, people as persons, receipts, set_up, sign_in, tablets, tasks};
     vec![
         get ("/healthz",                     Nothing,              people::health),
         get ("/admin/v1/devices",            Operator,             admin_api::device::list),
@@ -95,6 +95,14 @@ pub fn people_routes() -> Vec<Route> {
         get ("/receipts",                    Person(Evidence),     receipts::list),
         get ("/receipts/{device}/{photo}",   Person(Evidence),     receipts::show),
         post("/receipts/{device}/{photo}",   Person(Evidence),     receipts::verify),
+        get ("/people",                      Person(People),       persons::list),
+        post("/people",                      Person(People),       persons::add),
+        get ("/people/{operator}",           Person(People),       persons::show),
+        post("/people/{operator}/invite",    Person(People),       persons::invite),
+        post("/people/{operator}/roles",     Person(People),       persons::roles),
+        post("/people/{operator}/lead",      Person(People),       persons::lead),
+        post("/people/{operator}/cover",     Person(People),       persons::cover),
+        post("/people/{operator}/remove",    Person(People),       persons::remove),
     ]
 }
 

@@ -42,7 +42,7 @@ pub use hold::{HoldRow, HoldStore};
 pub use import::{Acceptance, ImportKey, ImportStore, SavedMapping, WaitingFile};
 pub use inventory::{InventoryStore, StoredInventory};
 pub use nonce::NonceStore;
-pub use operator::{Operator, OperatorStore, Role};
+pub use operator::{Cover, Operator, OperatorStore, PeopleChange, PeoplePut, Role};
 pub use photo::{PhotoRow, PhotoStore};
 pub use profile::{ProfileStore, ProfileVersion};
 pub use report::{BundleReport, PutBackRow, RecordConflict, ReportStore, Reported};

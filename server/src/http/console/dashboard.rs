@@ -95,10 +95,9 @@ fn coverage(visitor: &Visitor, tablets: &[tablets::Tablet], when: &When) -> Mark
 }
 
 async fn work(app: &App, visitor: &Visitor, when: &When) -> Result<Markup, ApiError> {
-    let open = tasks::open(app).await?;
-    let (mine, others): (Vec<_>, Vec<_>) = open
-        .iter()
-        .partition(|task| visitor.operator.roles.contains(&task.task.owner));
+    let open = tasks::open(app, when).await?;
+    let (mine, others): (Vec<_>, Vec<_>) =
+        open.iter().partition(|task| task.is_for(&visitor.operator));
     Ok(html! {
         section.card aria-labelledby="work" {
             h2 id="work" { "What needs you" }

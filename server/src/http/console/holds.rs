@@ -5,7 +5,7 @@ use super::gate::Visitor;
 use super::layout::{Tone, badge, empty, page, token};
 use super::page::{Page, see};
 use super::when::When;
-use super::words;
+use super::{people, words};
 use crate::domain::hold::{self, HoldError, REVIEW_WITHIN_DAYS, is_dsl};
 use crate::http::app::App;
 use crate::http::error::ApiError;
@@ -90,6 +90,7 @@ pub(in crate::http) async fn list(
     let (released, open): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.released.is_some());
     let content = html! {
         p { "A hold stops every destruction of what it covers. It outranks withdrawals, leaving and retention, and two people release it." }
+        (people::says_dsl(people::dsl(&app, &when).await?.as_ref()))
         @if open.is_empty() {
             (empty(&html! { p { "No hold is open. The DSL or a deputy opens one on a child's page." } }))
         }

@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, html};
 use nestwarden_policy_schema::id::RequestId;
 
 /// What the menu leads to, and who finds it there.
-const MENU: [(&str, &str, Area); 7] = [
+const MENU: [(&str, &str, Area); 8] = [
     ("/", "Overview", Area::House),
     ("/tablets", "Tablets", Area::House),
     ("/enrol", "Add a tablet", Area::Enrol),
@@ -17,6 +17,7 @@ const MENU: [(&str, &str, Area); 7] = [
     ("/tasks", "Tasks", Area::Register),
     ("/holds", "Holds", Area::Register),
     ("/receipts", "Receipts", Area::Evidence),
+    ("/people", "People", Area::People),
 ];
 
 /// How good or bad something is; each is said in words and by shape, never by colour alone.

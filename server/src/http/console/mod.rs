@@ -15,6 +15,7 @@ pub(super) mod import;
 pub(super) mod layout;
 mod multipart;
 pub(super) mod page;
+pub(super) mod people;
 mod preview;
 pub(super) mod receipts;
 pub(super) mod set_up;

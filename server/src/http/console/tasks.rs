@@ -5,11 +5,11 @@ use super::gate::Visitor;
 use super::layout::{Tone, badge, empty, page, sentence, token};
 use super::page::{Page, see};
 use super::when::{When, day};
-use super::words;
+use super::{people, words};
 use crate::domain::task::{self, TaskError};
 use crate::http::app::App;
 use crate::http::error::ApiError;
-use crate::storage::{Task, TaskKind, WithClosed};
+use crate::storage::{Operator, Role, Task, TaskKind, WithClosed};
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -21,10 +21,21 @@ use std::collections::BTreeMap;
 pub(super) struct Open {
     pub(super) task: Task,
     says: String,
+    /// Where it is the DSL's: who that is today.
+    dsl: Option<Operator>,
+}
+
+impl Open {
+    /// Whether it waits for this person, as what they are or as whom they stand in for.
+    pub(super) fn is_for(&self, person: &Operator) -> bool {
+        let stands_in = self.dsl.as_ref().is_some_and(|dsl| dsl.id == person.id);
+        person.roles.contains(&self.task.owner) || stands_in
+    }
 }
 
 /// Every open task, by due day.
-pub(super) async fn open(app: &App) -> Result<Vec<Open>, ApiError> {
+pub(super) async fn open(app: &App, when: &When) -> Result<Vec<Open>, ApiError> {
+    let dsl = people::dsl(app, when).await?.map(|lead| lead.operator);
     let storage = &app.storage;
     let tasks = storage
         .task_list(WithClosed::No)
@@ -42,6 +53,7 @@ pub(super) async fn open(app: &App) -> Result<Vec<Open>, ApiError> {
         .into_iter()
         .map(|task| Open {
             says: says(&task),
+            dsl: dsl.clone().filter(|_| task.owner == Role::Dsl),
             task,
         })
         .collect())
@@ -75,7 +87,7 @@ pub(super) fn item(open: &Open, when: &When) -> Markup {
             (open.says)
             @if let Some(child) = task.subject.child { " (" a href={ "/children/" (child) } { "the child's page" } ")" }
             br;
-            span.soft { (words::role(task.owner)) ", due " (day(task.due)) }
+            span.soft { (words::role(task.owner)) @if let Some(dsl) = &open.dsl { " (" (dsl.name) " today)" } ", due " (day(task.due)) }
         }
     }
 }
@@ -89,7 +101,7 @@ pub(in crate::http) async fn list(
     task::round(&app.storage, when.now)
         .await
         .map_err(ApiError::internal)?;
-    let open = open(&app).await?;
+    let open = open(&app, &when).await?;
     let content = html! {
         @if open.is_empty() {
             (empty(&html! { p { "Nothing is to be done." } }))

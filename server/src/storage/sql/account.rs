@@ -1,6 +1,6 @@
 //! Accounts and invitations.
 
-use super::operator::{by_name, insert as insert_operator, operator};
+use super::operator::{insert as insert_operator, is_taken, operator};
 use super::value::{bytes, number, optional_time, parsed, stored, text, time, to_base64};
 use super::{SqlStorage, commit, failed};
 use crate::storage::account::{Account, AccountStore, Invitation, LockAfter, Made, NewAccount};
@@ -76,8 +76,8 @@ async fn put_invitation(
     .map_err(failed("add an invitation"))
 }
 
-/// Sessions and codes of an account that is about to be replaced, and the account.
-async fn clear(
+/// An account that is about to be replaced, or whose person goes, with its sessions and codes.
+pub(super) async fn clear(
     tx: &mut SqliteConnection,
     setting: &str,
     operator: OperatorId,
@@ -92,7 +92,7 @@ async fn clear(
             .bind(operator.to_string())
             .execute(&mut *tx)
             .await
-            .map_err(failed("replace an account"))?;
+            .map_err(failed("end an account"))?;
     }
     Ok(())
 }
@@ -168,7 +168,7 @@ impl AccountStore for SqlStorage {
                 return Ok(Made::InvitationGone);
             }
             if let Some((second, second_invitation)) = &new.second {
-                if by_name(&mut *tx, setting, &second.name).await?.is_some() {
+                if is_taken(&mut tx, setting, &second.name).await? {
                     return Ok(Made::NameTaken);
                 }
                 insert_operator(&mut tx, setting, second).await?;

@@ -1,6 +1,7 @@
 //! The console, as a browser meets it.
 
 mod importing;
+mod people;
 mod person;
 mod roles;
 mod sign_in;
@@ -10,7 +11,7 @@ use nestwarden_server::storage::Role;
 use person::Person;
 
 /// Every page without a parameter.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "/",
     "/account",
     "/tablets",
@@ -20,6 +21,7 @@ const PAGES: [&str; 9] = [
     "/holds",
     "/tasks",
     "/receipts",
+    "/people",
 ];
 
 #[tokio::test]

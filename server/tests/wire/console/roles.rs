@@ -80,6 +80,14 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     GET  /receipts                        manager dsl deputy auditor
     GET  /receipts/{device}/{photo}       manager dsl deputy auditor
     POST /receipts/{device}/{photo}       manager dsl deputy auditor
+    GET  /people                          manager dsl
+    POST /people                          manager dsl
+    GET  /people/{operator}               manager dsl
+    POST /people/{operator}/invite        manager dsl
+    POST /people/{operator}/roles         manager dsl
+    POST /people/{operator}/lead          manager dsl
+    POST /people/{operator}/cover         manager dsl
+    POST /people/{operator}/remove        manager dsl
     ");
 }
 
