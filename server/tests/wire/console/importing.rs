@@ -14,7 +14,8 @@ const BOOKING: &str = "Child ID;First name;Surname;Room;Photo permission\n17;Ann
 fn ours(answer: &str) -> String {
     let mut text = "reference,first_name,last_name,room,website\n".to_owned();
     for number in 0..8 {
-        text.push_str(&format!("A{number},Ann,Bee{number},Owls,{answer}\n"));
+        let row = format!("A{number},Ann,Bee{number},Owls,{answer}\n");
+        text.push_str(&row);
     }
     text
 }
