@@ -15,10 +15,11 @@ use nestwarden_policy_schema::profile::EARLY_YEARS;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 const TRIES: u32 = 3;
+const TABLETS_PORT: u16 = 7443;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -31,9 +32,9 @@ pub(super) struct Args {
     /// What the first operator may do; repeat for several
     #[arg(long = "role", default_values = ["it_admin", "manager", "dsl"])]
     roles: Vec<Role>,
-    /// Where to listen for tablets
-    #[arg(long, default_value = "0.0.0.0:7443")]
-    listen: SocketAddr,
+    /// Where to listen for tablets [default: 0.0.0.0, on the port of --address or 7443]
+    #[arg(long)]
+    listen: Option<SocketAddr>,
     /// Host name or address and port by which tablets reach this machine [default: this machine's name]
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<String>,
@@ -122,10 +123,12 @@ pub(super) async fn run(args: Args, data: &DataDir, doors: &Doors) -> anyhow::Re
         "recovery": { "proof": proof, "file": args.recovery_out },
     });
     let text = format!(
-        "{} is ready in {}.\nTablets will reach it at {}.\nNext: run `nestwarden-server signer` and `nestwarden-server serve`, then `nestwarden-server enrol-token create`.\nEvery control of the profile \"{}\" starts in observe: it says what it would do, and does nothing yet.\nIn a browser, {} makes your account with this link, good once, until {}:\n{set_up}",
+        "{} is ready in {}.\nTablets will reach it at {}, where it listens on {}; for people it listens on {}.\nNext: run `nestwarden-server signer` and `nestwarden-server serve`, then `nestwarden-server enrol-token create`.\nEvery control of the profile \"{}\" starts in observe: it says what it would do, and does nothing yet.\nIn a browser, {} makes your account with this link, good once, until {}:\n{set_up}",
         settings.name,
         data.dir().display(),
         settings.tablets.address,
+        settings.tablets.listen,
+        settings.console.listen,
         profile.name,
         operator.name,
         invitation.expires_at,
@@ -134,18 +137,24 @@ pub(super) async fn run(args: Args, data: &DataDir, doors: &Doors) -> anyhow::Re
 }
 
 fn settings(args: &Args, setting: SettingId) -> anyhow::Result<Settings> {
+    // What has no port is refused below, as an address.
+    let told = args.address.as_deref().and_then(|address| {
+        let (_, port) = address.rsplit_once(':')?;
+        port.parse::<u16>().ok()
+    });
+    let anywhere = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let listen = args
+        .listen
+        .unwrap_or_else(|| anywhere(told.unwrap_or(TABLETS_PORT)));
     let address = args.address.clone().unwrap_or_else(|| {
         let machine = rustix::system::uname();
         let name = machine.nodename().to_string_lossy();
-        format!("{name}:{}", args.listen.port())
+        format!("{name}:{}", listen.port())
     });
     let settings = Settings {
         setting,
         name: args.name.trim().to_owned(),
-        tablets: TabletsListener {
-            listen: args.listen,
-            address,
-        },
+        tablets: TabletsListener { listen, address },
         console: ConsoleListener {
             address: args.console_address.clone(),
             ..ConsoleListener::listening(args.console_listen)
@@ -230,4 +239,42 @@ fn prove(args: &Args, sheet: &RecoverySheet) -> anyhow::Result<Proof> {
 
 fn narrate(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+    use uuid::Uuid;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn listens(arguments: &[&str]) -> SocketAddr {
+        let line = ["init", "--name", "Little Acorns"];
+        let line = Line::parse_from(line.iter().chain(arguments));
+        let settings = settings(&line.args, SettingId::from_uuid(Uuid::from_u128(1)));
+        settings.unwrap().tablets.listen
+    }
+
+    #[test]
+    fn tablets_are_listened_for_on_the_port_they_are_told() {
+        for (arguments, expected) in [
+            (&[][..], "0.0.0.0:7443"),
+            (&["--address", "box.local:27443"], "0.0.0.0:27443"),
+            (&["--address", "[fd00::1]:27443"], "0.0.0.0:27443"),
+            // Another machine hands the port on.
+            (
+                &["--address", "box.local:443", "--listen", "10.0.0.2:7443"],
+                "10.0.0.2:7443",
+            ),
+        ] {
+            let listens = listens(arguments);
+            assert_eq!(listens.to_string(), expected, "{arguments:?}");
+        }
+    }
 }
