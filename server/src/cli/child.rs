@@ -24,6 +24,9 @@ pub(super) enum Action {
         reference: String,
         #[arg(long, value_enum, default_value = "text")]
         format: export::Format,
+        /// The family may read what it says: the DSL or a deputy decided so. Asked for where that is for them to decide
+        #[arg(long)]
+        dsl_decided: bool,
     },
     /// Everything known of the child, signed, for a subject access request (manager, DSL or deputy)
     ///
@@ -84,8 +87,17 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
     let done = match action {
         Action::List => return list(session).await,
         Action::Show { reference } => return show(&reference, session).await,
-        Action::Letter { reference, format } => {
-            return export::letter(&reference, format, session).await;
+        Action::Letter {
+            reference,
+            format,
+            dsl_decided,
+        } => {
+            let decided = if dsl_decided {
+                export::Decided::Dsl
+            } else {
+                export::Decided::Nobody
+            };
+            return export::letter(&reference, format, decided, session).await;
         }
         Action::Export { reference, out } => {
             return export::child(&reference, &out, session).await;

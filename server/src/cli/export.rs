@@ -2,7 +2,7 @@
 
 use super::reply::Reply;
 use super::session::Session;
-use crate::domain::letter;
+use crate::domain::letter::{self, Word};
 use crate::domain::subject_access::{self, Export};
 use crate::settings::DataDir;
 use crate::signing::SignerClient;
@@ -31,14 +31,26 @@ pub(super) enum Format {
     Text,
 }
 
+/// Who decided that a family may read their letter.
+#[derive(Clone, Copy)]
+pub(super) enum Decided {
+    Nobody,
+    Dsl,
+}
+
 pub(super) async fn letter(
     reference: &str,
     format: Format,
+    decided: Decided,
     session: &Session,
 ) -> anyhow::Result<Reply> {
     let setting = session.settings()?.name;
     let (who, now) = (session.who(), session.now());
-    let letter = letter::write(&session.storage, &setting, reference, &who, now).await?;
+    let word = match decided {
+        Decided::Nobody => Word::Anybody(&who),
+        Decided::Dsl => Word::Dsl(session.operator()?),
+    };
+    let letter = letter::write(&session.storage, &setting, reference, word, now).await?;
     let page = match format {
         Format::Html => letter.to_html(),
         Format::Text => letter.to_text(),

@@ -1,15 +1,17 @@
 //! The letter to a child's parents: what was removed from tablets, and what we cannot reach. One page, of this child only.
 
+use super::hold::is_dsl;
 use super::photo::{self, Judge};
 use super::register::{NoChild, Register};
 use super::subject_access::may_show;
 use super::task::local_calendar;
 use crate::storage::task::{Task, TaskKind, WithClosed};
-use crate::storage::{AuditEntry, PhotoRow, Role, Storage, StorageError};
+use crate::storage::{AuditEntry, Operator, PhotoRow, Role, Storage, StorageError};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use nestwarden_policy_schema::calendar::Calendar;
-use nestwarden_policy_schema::consent::{Purpose, Stage};
+use nestwarden_policy_schema::consent::{Purpose, Stage, Standing};
+use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
 use nestwarden_policy_schema::id::{ChildId, DeviceId};
 use nestwarden_policy_schema::receipt::ArtefactResult;
 use std::collections::BTreeMap;
@@ -23,6 +25,12 @@ pub enum LetterError {
         "{0} is recorded as having died, and no letters are written; speak with the family, and `child export {0}` has what is known"
     )]
     Died(String),
+    #[error(
+        "no letter is made for {0} now; speak to the DSL before the family is told anything, also that there was none. The DSL or a deputy decides: the same command with `--dsl-decided`"
+    )]
+    ForTheDsl(String),
+    #[error("{0} is neither DSL nor deputy, and one of them decides; say who with `--as NAME`")]
+    NotDsl(String),
     #[error("no profile is applied yet, so nobody knows which day it is in the setting")]
     NoCalendar,
     #[error(transparent)]
@@ -66,14 +74,31 @@ pub struct BeyondReach {
     pub done_on: Option<Date>,
 }
 
+/// Whose word the letter goes out on.
+#[derive(Clone, Copy, Debug)]
+pub enum Word<'a> {
+    /// As the access log names them.
+    Anybody(&'a str),
+    /// The DSL or a deputy has seen to it that the family may read what it says.
+    Dsl(&'a Operator),
+}
+
 /// Gathers it; that a child's record was looked at is in the access log.
+///
+/// "Kept, because we are obliged to" would tell a family of an inquiry. So while a hold they must not hear of covers a
+/// photo of the child, whatever the letter would say of it, only the DSL's word makes one.
 pub async fn write(
     storage: &Storage,
     setting: &str,
     reference: &str,
-    who: &str,
+    word: Word<'_>,
     now: Timestamp,
 ) -> Result<Letter, LetterError> {
+    let who = match word {
+        Word::Anybody(who) => who,
+        Word::Dsl(by) if is_dsl(by) => &by.name,
+        Word::Dsl(by) => return Err(LetterError::NotDsl(by.name.clone())),
+    };
     let calendar = local_calendar(storage).await?;
     let calendar = calendar.ok_or(LetterError::NoCalendar)?;
     let register = Register::load(storage).await?;
@@ -85,6 +110,25 @@ pub async fn write(
     let devices = storage.device_list().await?;
     let mut found = Found::default();
     photo::each(storage, |row| found.look(&judge, &row, child.id)).await?;
+    let scope = HoldScope::Child { child: child.id };
+    let mut holds = judge.holds.holds.iter();
+    let is_covert = found.is_covert || holds.any(|h| h.scope == scope && is_covert(h.category));
+    let act = match word {
+        Word::Anybody(_) if is_covert => "child.letter.refused",
+        Word::Anybody(_) => "child.letter",
+        Word::Dsl(_) => "child.letter.dsl_decided",
+    };
+    let audit = AuditEntry {
+        at: now,
+        who: who.to_owned(),
+        act: act.to_owned(),
+        subject: child.id.to_string(),
+        detail: serde_json::json!({}),
+    };
+    storage.audit_add(&audit).await?;
+    if is_covert && matches!(word, Word::Anybody(_)) {
+        return Err(LetterError::ForTheDsl(child.reference.clone()));
+    }
     let removed = devices
         .into_iter()
         .filter_map(|device| {
@@ -97,14 +141,6 @@ pub async fn write(
         })
         .collect();
     let tasks = storage.task_list(WithClosed::Yes).await?;
-    let audit = AuditEntry {
-        at: now,
-        who: who.to_owned(),
-        act: "child.letter".to_owned(),
-        subject: child.id.to_string(),
-        detail: serde_json::json!({}),
-    };
-    storage.audit_add(&audit).await?;
     Ok(Letter {
         setting: setting.to_owned(),
         first_name: child.first_name.clone(),
@@ -130,6 +166,28 @@ struct Found {
     waiting: usize,
     held: usize,
     in_use: usize,
+    /// A hold the family must not hear of covers one of them.
+    is_covert: bool,
+}
+
+/// Whether a family may be the one who must not hear of it.
+const fn is_covert(category: HoldCategory) -> bool {
+    match category {
+        HoldCategory::Safeguarding | HoldCategory::Police | HoldCategory::IllegalContent => true,
+        // Both are begun by a family, who know of them.
+        HoldCategory::Complaint | HoldCategory::SubjectAccess => false,
+    }
+}
+
+fn is_covertly_held(judge: &Judge, row: &PhotoRow) -> bool {
+    let verdict = judge.facts(row).and_then(|facts| judge.verdict(&facts));
+    let mut covert = judge.holds.holds.iter().filter(|h| is_covert(h.category));
+    match verdict.map(|verdict| verdict.standing) {
+        Some(Standing::Held { holds, .. }) => covert.any(|hold| holds.contains(&hold.id)),
+        Some(Standing::Scheduled(_)) => false,
+        // Whom a hold covers cannot be told of a photo nobody told about.
+        None => covert.next().is_some(),
+    }
 }
 
 impl Found {
@@ -142,6 +200,7 @@ impl Found {
             if !confirmed && receipt.child != Some(child) {
                 return;
             }
+            self.is_covert |= is_covertly_held(judge, row);
             let failed = |result: ArtefactResult| match result {
                 ArtefactResult::Failed | ArtefactResult::NotDeletedByUs => true,
                 ArtefactResult::DiscardRequested | ArtefactResult::NotFound => false,
@@ -159,6 +218,7 @@ impl Found {
         let Some(facts) = facts.filter(|facts| confirmed || may_show(judge, facts, child)) else {
             return;
         };
+        self.is_covert |= is_covertly_held(judge, row);
         let is_held = judge.verdict(&facts).is_some() && judge.due(&facts).is_none();
         match row.stage {
             Stage::Destroyed => {}

@@ -3,13 +3,12 @@
 use super::*;
 use crate::domain::subject_access::{self, ExportError};
 use crate::domain::{hold, task};
+use crate::storage::RegisterChange;
 use crate::storage::testing::{
     TestStorage, TestTablet, audit, child, destroyed, given, known, now, photo_id,
 };
-use crate::storage::{Operator, RegisterChange};
 use jiff::SignedDuration;
 use nestwarden_policy_schema::consent::{ConsentState, Tagging};
-use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
 use nestwarden_policy_schema::id::OperatorId;
 use nestwarden_policy_schema::profile::EARLY_YEARS;
 use uuid::Uuid;
@@ -76,9 +75,15 @@ async fn world() -> TestStorage {
 }
 
 async fn letter(test: &TestStorage, reference: &str) -> Letter {
-    write(&test.storage, "Little Acorns", reference, "D", later())
-        .await
-        .unwrap()
+    write(
+        &test.storage,
+        "Little Acorns",
+        reference,
+        Word::Anybody("D"),
+        later(),
+    )
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
@@ -114,7 +119,14 @@ async fn no_letter_goes_to_the_parents_of_a_child_who_died() {
     crate::domain::child::died(&test.storage, "A1", on, &manager, later())
         .await
         .unwrap();
-    let refused = write(&test.storage, "Little Acorns", "A1", "D", later()).await;
+    let refused = write(
+        &test.storage,
+        "Little Acorns",
+        "A1",
+        Word::Anybody("D"),
+        later(),
+    )
+    .await;
     assert!(matches!(refused, Err(LetterError::Died(child)) if child == "A1"));
     assert!(!letter(&test, "A2").await.to_text().is_empty());
 }
@@ -175,4 +187,62 @@ async fn an_export_is_refused_while_a_freeze_covers_the_child() {
         .unwrap();
     let refused = subject_access::gather(&test.storage, "A1", &dsl(), later()).await;
     assert!(matches!(refused, Err(ExportError::Frozen(_))));
+}
+
+#[tokio::test]
+async fn no_letter_tells_a_family_of_a_hold_that_they_must_not_hear_of() {
+    let scopes = [
+        HoldScope::Photo { photo: photo_id(1) },
+        HoldScope::Child { child: child(1).id },
+    ];
+    for category in [
+        HoldCategory::IllegalContent,
+        HoldCategory::Police,
+        HoldCategory::Safeguarding,
+    ] {
+        for scope in &scopes {
+            let test = world().await;
+            hold::open(&test.storage, scope.clone(), category, 7, &dsl(), now())
+                .await
+                .unwrap();
+            let refused = write(
+                &test.storage,
+                "Little Acorns",
+                "A1",
+                Word::Anybody("D"),
+                later(),
+            )
+            .await;
+            let says = refused.unwrap_err().to_string();
+            assert!(says.contains("speak to the DSL"), "{says}");
+            assert!(!says.contains("hold"), "{says}");
+            let log = test.storage.audit_list(1).await.unwrap();
+            assert_eq!(log[0].act, "child.letter.refused");
+
+            let manager = Operator {
+                roles: [Role::Manager].into(),
+                ..dsl()
+            };
+            for (by, may) in [(manager, false), (dsl(), true)] {
+                let made = write(
+                    &test.storage,
+                    "Little Acorns",
+                    "A1",
+                    Word::Dsl(&by),
+                    later(),
+                );
+                assert_eq!(made.await.is_ok(), may);
+            }
+            let log = test.storage.audit_list(1).await.unwrap();
+            assert_eq!(log[0].act, "child.letter.dsl_decided");
+        }
+    }
+    // What the family asked for itself may be said.
+    let test = world().await;
+    let scope = HoldScope::Child { child: child(1).id };
+    let category = HoldCategory::SubjectAccess;
+    hold::open(&test.storage, scope, category, 7, &dsl(), now())
+        .await
+        .unwrap();
+    assert!(!letter(&test, "A1").await.to_text().is_empty());
 }
