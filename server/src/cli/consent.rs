@@ -306,7 +306,7 @@ async fn run_withdraw(
         if purposes.is_empty() {
             let _ = writeln!(
                 text,
-                "Every one of these was withdrawn for {reference} before."
+                "No answer of {reference} changes: none was given, or all were withdrawn before. Only a Yes answered from now on counts."
             );
         } else {
             let names: Vec<&str> = purposes.iter().map(|p| p.as_str()).collect();

@@ -54,7 +54,8 @@ pub enum Reach {
 #[derive(Clone, Debug)]
 pub struct Withdrawn {
     pub child: Child,
-    /// For each child it reached, those that stood otherwise; empty when all were withdrawn before.
+    /// For each child it reached, those that had another answer. What nobody ever answered is withdrawn with them, so that
+    /// no Yes without a date gives it later, and not worth a word.
     pub purposes: Vec<(Child, Vec<Purpose>)>,
     /// Children of the same family whose consents stay as they are.
     pub siblings: Vec<Child>,
@@ -335,7 +336,14 @@ fn withdrawal(
             .collect();
         let records = purposes.iter().map(|&p| new.record(child.id, p, now));
         change.records.extend(records);
-        done.push((child.clone(), purposes));
+        let answered = |purpose: &Purpose| {
+            let standing = standings.get(purpose);
+            standing.is_some_and(|standing| standing.state != ConsentState::Unanswered)
+        };
+        done.push((
+            child.clone(),
+            purposes.into_iter().filter(answered).collect(),
+        ));
     }
     let audit = (!change.is_empty()).then(|| AuditEntry {
         at: now,

@@ -9,7 +9,7 @@ use super::photo::Judge;
 use super::register::Register;
 use super::role::{Act, NotAllowed, require};
 use crate::storage::task::{
-    Closing, Task, TaskChanges, TaskDraft, TaskKind, TaskRound, TaskSubject, WithClosed,
+    Closing, Over, Task, TaskChanges, TaskDraft, TaskKind, TaskRound, TaskSubject, WithClosed,
 };
 use crate::storage::{AuditEntry, Changed, Operator, Role, Storage, StorageError};
 use jiff::Timestamp;
@@ -79,8 +79,17 @@ pub async fn round(storage: &Storage, now: Timestamp) -> Result<TaskChanges, Sto
         .task_list(WithClosed::No)
         .await?
         .into_iter()
-        .filter(|task| task.kind.ends_by_itself() && !still.contains(task.key.as_str()))
-        .map(|task| task.id)
+        .filter(|task| !still.contains(task.key.as_str()))
+        .filter_map(|task| {
+            let over = if task.kind.ends_by_itself() {
+                Some(Over::NoLongerSo)
+            } else if task.kind == TaskKind::Withdrawal {
+                of_register::withdrawal_over(&register, &task)
+            } else {
+                None
+            };
+            Some((task.id, over?))
+        })
         .collect();
     round.over = over;
     if round.drafts.is_empty() && round.uses.is_empty() && round.over.is_empty() {

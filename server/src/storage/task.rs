@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use nestwarden_policy_schema::consent::Purpose;
 use nestwarden_policy_schema::id::{ChildId, ConsentId, DeviceId, HoldId, PhotoId, TaskId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -116,8 +116,26 @@ pub struct PhotoUses {
 pub struct TaskRound {
     pub drafts: Vec<TaskDraft>,
     pub uses: Vec<PhotoUses>,
-    /// Open tasks that are no longer so.
-    pub over: BTreeSet<TaskId>,
+    /// Open tasks that are over, and why.
+    pub over: BTreeMap<TaskId, Over>,
+}
+
+/// Why a task is over without anybody's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    NoLongerSo,
+    Superseded,
+    GivenAgain,
+}
+
+impl Over {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoLongerSo => "no longer so",
+            Self::Superseded => "a later withdrawal took its place",
+            Self::GivenAgain => "consent was given again",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

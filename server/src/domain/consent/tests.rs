@@ -162,6 +162,24 @@ async fn a_withdrawal_names_the_siblings_and_reaches_them_only_when_told() {
 }
 
 #[tokio::test]
+async fn a_withdrawal_of_everything_names_what_was_answered_and_stands_for_the_rest_too() {
+    let world = World::new().await;
+    let said = said(GivenBy::Parent);
+    let (all, reach) = (&Purpose::ALL, Reach::Child);
+    let done = withdraw(world.storage(), "A1", all, &said, reach, "os:test", now())
+        .await
+        .unwrap();
+    assert_eq!(done.purposes[0].1, [Purpose::Website, Purpose::Press]);
+    let register = Register::load(world.storage()).await.unwrap();
+    let child = register.child("A1").unwrap();
+    // A file that says Yes without a date restores none of it.
+    for purpose in Purpose::ALL {
+        let state = register.standings(child.id)[&purpose].state;
+        assert_eq!(state, ConsentState::Withdrawn, "{purpose}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_cannot_be_is_refused_and_changes_nothing() {
     let world = World::new().await;
     let day = |text: &str| Some(text.parse().unwrap());

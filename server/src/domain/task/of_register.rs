@@ -1,15 +1,17 @@
 //! What the register asks of people.
 
 use super::Today;
-use crate::storage::task::{TaskDraft, TaskKind};
+use crate::domain::register::Register;
+use crate::storage::task::{Over, Task, TaskDraft, TaskKind};
 use crate::storage::{Child, Role};
 use jiff::SignedDuration;
 use nestwarden_policy_schema::calendar::Calendar;
 use nestwarden_policy_schema::consent::record::resolve;
 use nestwarden_policy_schema::consent::register::MISSING_GRACE_HOURS;
 use nestwarden_policy_schema::consent::{
-    ChildEntry, ConsentSource, ConsentState, LeaveReason, RegisterSnapshot,
+    ChildEntry, ConsentRecord, ConsentSource, ConsentState, LeaveReason, RegisterSnapshot,
 };
+use nestwarden_policy_schema::id::ChildId;
 
 /// Days before its end at which a consent is put before somebody again.
 const EXPIRY_REMINDERS: [i32; 3] = [7, 14, 30];
@@ -106,10 +108,23 @@ fn standings(today: &Today<'_>, entry: &ChildEntry, drafts: &mut Vec<TaskDraft>)
 
 /// One for what was withdrawn together, so that the DSL looks before anything is gone.
 fn withdrawals(today: &Today<'_>, child: &Child, drafts: &mut Vec<TaskDraft>) {
-    let records = today.register.records_of(child.id);
-    let standing = resolve(records);
     let told = SignedDuration::from_hours(24 * WITHDRAWAL_TOLD_DAYS);
-    let latest = records
+    let latest = latest_withdrawal(today.register, child.id)
+        .filter(|record| today.now.duration_since(record.recorded_at) < told);
+    if let Some(record) = latest {
+        let key = format!("withdrawal/{}", record.recorded_at);
+        let due = Calendar::plus_days(today.calendar.local_date(record.recorded_at), 1);
+        let mut draft = today.draft(TaskKind::Withdrawal, key, Role::Dsl, due);
+        draft.subject.consent = Some(record.id);
+        drafts.push(draft);
+    }
+}
+
+/// The last of those withdrawals that still stand.
+fn latest_withdrawal(register: &Register, child: ChildId) -> Option<&ConsentRecord> {
+    let records = register.records_of(child);
+    let standing = resolve(records);
+    records
         .iter()
         .filter(|record| record.source == ConsentSource::Recorded || record.withdrawn_at.is_some())
         .filter(|record| {
@@ -118,13 +133,33 @@ fn withdrawals(today: &Today<'_>, child: &Child, drafts: &mut Vec<TaskDraft>) {
                 now.state == ConsentState::Withdrawn && now.consent == Some(record.id)
             })
         })
-        .filter(|record| today.now.duration_since(record.recorded_at) < told)
-        .max_by_key(|record| (record.recorded_at, record.id));
-    if let Some(record) = latest {
-        let key = format!("withdrawal/{}", record.recorded_at);
-        let due = Calendar::plus_days(today.calendar.local_date(record.recorded_at), 1);
-        let mut draft = today.draft(TaskKind::Withdrawal, key, Role::Dsl, due);
-        draft.subject.consent = Some(record.id);
-        drafts.push(draft);
+        .max_by_key(|record| (record.recorded_at, record.id))
+}
+
+/// A child has one open task, that of the last withdrawal. It waits for the DSL while anything of the child is withdrawn,
+/// also where only what an earlier one took away still is.
+pub(super) fn withdrawal_over(register: &Register, task: &Task) -> Option<Over> {
+    let child = task.subject.child?;
+    if !register.children.iter().any(|known| known.id == child) {
+        return None;
     }
+    let records = register.records_of(child);
+    let own = records
+        .iter()
+        .find(|record| Some(record.id) == task.subject.consent);
+    let since = own.map_or(task.created_at, |record| record.recorded_at);
+    if let Some(latest) = latest_withdrawal(register, child) {
+        return (latest.recorded_at > since).then_some(Over::Superseded);
+    }
+    // Where another parent's Yes only makes a conflict, photos go all the same.
+    let standing = resolve(records);
+    let mut withdrawn = records
+        .iter()
+        .filter(|record| record.state == ConsentState::Withdrawn && record.recorded_at == since);
+    withdrawn
+        .all(|record| {
+            let now = standing.get(&record.purpose);
+            now.is_some_and(|now| now.state == ConsentState::Given)
+        })
+        .then_some(Over::GivenAgain)
 }

@@ -230,6 +230,58 @@ async fn the_dsl_hears_of_a_withdrawal_once() {
     assert_eq!(world.open(TaskKind::Withdrawal, 2).await, vec![]);
 }
 
+/// Why tasks of a kind were closed, in the order they were opened.
+async fn why_closed(world: &World, kind: TaskKind) -> Vec<String> {
+    let mut all = world.test.storage.task_list(WithClosed::Yes).await.unwrap();
+    all.retain(|task| task.kind == kind);
+    all.sort_by_key(|task| task.id);
+    all.into_iter()
+        .filter_map(|task| Some(task.closed?.note))
+        .collect()
+}
+
+#[tokio::test]
+async fn withdrawals_one_after_the_other_are_one_open_task_for_the_dsl() {
+    let world = World::new().await;
+    world.withdraws(1, Purpose::Website, 5).await;
+    let first = world.open(TaskKind::Withdrawal, 1).await.remove(0);
+    world.withdraws(1, Purpose::Press, 65).await;
+    world.withdraws(2, Purpose::Press, 65).await;
+    let open = world.open(TaskKind::Withdrawal, 2).await;
+    assert_eq!(open.len(), 2, "one for each child");
+    assert!(open.iter().all(|task| task.id != first.id));
+    let why = why_closed(&world, TaskKind::Withdrawal).await;
+    assert_eq!(why, ["a later withdrawal took its place"]);
+    // The later one taken back, what was withdrawn before is still for the DSL.
+    world
+        .answers(1, Purpose::Press, ConsentState::Given, 125)
+        .await;
+    assert_eq!(world.open(TaskKind::Withdrawal, 3).await, open);
+}
+
+#[tokio::test]
+async fn consent_given_again_closes_the_task_and_a_withdrawal_after_it_opens_one() {
+    let world = World::new().await;
+    for (hour, minutes) in [(1, 5), (3, 125)] {
+        world.withdraws(1, Purpose::Website, minutes).await;
+        assert_eq!(world.open(TaskKind::Withdrawal, hour).await.len(), 1);
+        world
+            .answers(1, Purpose::Website, ConsentState::Given, minutes + 60)
+            .await;
+        assert_eq!(world.open(TaskKind::Withdrawal, hour + 1).await, vec![]);
+    }
+    let why = why_closed(&world, TaskKind::Withdrawal).await;
+    assert_eq!(why, ["consent was given again"; 2]);
+}
+
+#[tokio::test]
+async fn a_withdrawal_nobody_looked_at_stays_a_task_however_old() {
+    let world = World::new().await;
+    world.withdraws(1, Purpose::Website, 5).await;
+    let open = world.open(TaskKind::Withdrawal, 1).await;
+    assert_eq!(world.open(TaskKind::Withdrawal, 24 * 30).await, open);
+}
+
 #[tokio::test]
 async fn a_consent_about_to_end_is_told_at_30_14_and_7_days_and_no_more_once_renewed() {
     let world = World::new().await;

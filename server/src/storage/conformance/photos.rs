@@ -4,7 +4,7 @@ use crate::storage::decision::{UnsealDecision, Unsealing, UnsealingKept};
 use crate::storage::event::Erasure;
 use crate::storage::hold::HoldAct;
 use crate::storage::task::{
-    Closing, PhotoUses, TaskChanges, TaskDraft, TaskKind, TaskRound, TaskSubject, WithClosed,
+    Closing, Over, PhotoUses, TaskChanges, TaskDraft, TaskKind, TaskRound, TaskSubject, WithClosed,
 };
 use crate::storage::testing::{TestTablet, audit, child, destroyed, enrol, known, now, photo_id};
 use crate::storage::{Changed, Role, Storage};
@@ -14,7 +14,7 @@ use nestwarden_policy_schema::consent::{
 };
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::id::TaskId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 pub(in crate::storage) async fn photos_are_what_their_events_say(storage: Storage) {
@@ -211,7 +211,7 @@ pub(in crate::storage) async fn a_task_is_opened_once_and_done_once(storage: Sto
             photo: photo_id(1),
             usable: BTreeSet::from([Purpose::Website]),
         }],
-        over: BTreeSet::new(),
+        over: BTreeMap::new(),
     };
     let changes = |opened, extended, closed| TaskChanges {
         opened,
@@ -250,7 +250,7 @@ pub(in crate::storage) async fn a_task_is_opened_once_and_done_once(storage: Sto
     let open = storage.task_list(WithClosed::No).await.unwrap().remove(0);
     assert_eq!(open.subject.photos, BTreeSet::from([photo_id(3)]));
     let over = TaskRound {
-        over: BTreeSet::from([open.id, task.id]),
+        over: BTreeMap::from([open.id, task.id].map(|id| (id, Over::NoLongerSo))),
         ..TaskRound::default()
     };
     let done = storage.task_round(&over, now()).await.unwrap();

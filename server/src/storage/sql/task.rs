@@ -14,7 +14,6 @@ use std::collections::BTreeSet;
 
 const WHAT: &str = "a task";
 const BY_ITSELF: &str = "nestwarden";
-const NO_LONGER_SO: &str = "no longer so";
 
 fn word<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, StorageError> {
     serde_json::from_value(serde_json::Value::String(text(row, column, WHAT)?)).map_err(|e| {
@@ -205,12 +204,12 @@ impl TaskStore for SqlStorage {
             for uses in &round.uses {
                 note_uses(&mut tx, &self.setting_text, uses).await?;
             }
-            let closing = Closing {
-                at: now,
-                by: BY_ITSELF.to_owned(),
-                note: NO_LONGER_SO.to_owned(),
-            };
-            for id in &round.over {
+            for (id, why) in &round.over {
+                let closing = Closing {
+                    at: now,
+                    by: BY_ITSELF.to_owned(),
+                    note: why.as_str().to_owned(),
+                };
                 let closed = close(&mut tx, &self.setting_text, *id, &closing).await?;
                 changes.closed += usize::from(closed == Changed::Yes);
             }
