@@ -1,8 +1,10 @@
 //! Checks the evidence: every chain, every signed head, every receipt, the order of generations. Needs no database and no
 //! key of ours: what it is given is what an export holds.
 
+mod damage;
 mod place;
 
+use damage::Damage;
 pub use place::{End, Expected, ExpectedError, GenerationGap};
 
 use super::export::{Line, PutBackLine, VERSION};
@@ -80,6 +82,7 @@ pub struct Verifier {
     receipts: BTreeSet<ReceiptId>,
     /// Places seen before, until each is met.
     expected: BTreeMap<DeviceId, BTreeMap<u64, Digest>>,
+    damage: Damage,
 }
 
 struct DeviceState {
@@ -96,8 +99,10 @@ struct DeviceState {
     destroyed: BTreeMap<PhotoId, u64>,
     /// The stage each photo was last said to be in, and by which event.
     stages: BTreeMap<PhotoId, (Stage, u64)>,
-    /// Bodies that are erased may have held any stage.
+    /// Bodies that are erased, or were on a damaged line, may have held any stage.
     any_erased: bool,
+    /// A bundle may have been on a damaged line.
+    any_unissued: bool,
 }
 
 /// A record that was put back on the tablet and went on from here.
@@ -122,6 +127,7 @@ impl Verifier {
     }
 
     pub fn take(&mut self, line: Line) {
+        self.place_damage(Some(&line));
         match line {
             Line::Export {
                 version, made_at, ..
@@ -146,6 +152,7 @@ impl Verifier {
                 ..
             } => {
                 self.finish_device();
+                self.damage.is_nobodys = false;
                 self.found.devices += 1;
                 self.device = Some(DeviceState {
                     id: device,
@@ -161,6 +168,7 @@ impl Verifier {
                     destroyed: BTreeMap::new(),
                     stages: BTreeMap::new(),
                     any_erased: false,
+                    any_unissued: false,
                 });
             }
             Line::Bundle {
@@ -188,7 +196,11 @@ impl Verifier {
             Line::End { devices, events } => {
                 self.finish_device();
                 self.ended = true;
-                if (devices, events) != (self.found.devices, self.found.events) {
+                let (has, lost) = (&self.found, self.damage.lines);
+                let fits = devices >= has.devices
+                    && events >= has.events
+                    && (devices - has.devices) + (events - has.events) <= lost;
+                if !fits {
                     self.problem(
                         None,
                         format!(
@@ -202,6 +214,7 @@ impl Verifier {
     }
 
     pub fn finish(mut self) -> Verified {
+        self.place_damage(None);
         self.finish_device();
         for (device, places) in std::mem::take(&mut self.expected) {
             for seq in places.into_keys() {
@@ -227,7 +240,7 @@ impl Verifier {
         let grows = last.is_none_or(|last| generation > last);
         device.issued.insert(generation, digest);
         let after = last.unwrap_or(Generation::NONE);
-        if grows && after.next() != Some(generation) {
+        if grows && after.next() != Some(generation) && !device.any_unissued {
             self.found.generation_gaps.push(GenerationGap {
                 device: device.id,
                 after,
@@ -244,6 +257,9 @@ impl Verifier {
 
     fn event(&mut self, event: &Event) {
         self.found.events += 1;
+        if self.damage.is_nobodys {
+            return;
+        }
         let Some(device) = &mut self.device else {
             return self.problem(
                 Some(event.seq),
@@ -381,7 +397,9 @@ impl Verifier {
         {
             let before = std::mem::replace(&mut device.applied, *generation);
             let issued = device.issued.get(generation);
-            let was_issued = issued.is_some_and(|issued| digest.is_none_or(|d| d == *issued));
+            let was_issued = issued.map_or(device.any_unissued, |issued| {
+                digest.is_none_or(|d| d == *issued)
+            });
             if *generation < before {
                 self.problem(
                     Some(event.seq),
