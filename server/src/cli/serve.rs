@@ -41,7 +41,7 @@ pub(super) async fn run(data: &DataDir, doors: &Doors, json: bool) -> anyhow::Re
             ));
         }
     });
-    served.await?;
+    Box::pin(served).await?;
     Ok(Reply::new(json!({ "stopped": true }), ""))
 }
 
