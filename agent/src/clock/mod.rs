@@ -14,9 +14,9 @@
 //! destroy anything that was not due within a fortnight, and one set back never revives a consent. While in doubt, time
 //! is good for withholding and for nothing that cannot be undone.
 //!
-//! The server's own clock may be wrong, too. Where its time leaps ahead of the tablet's by more than an hour it is followed,
-//! but no hold list counts as current, so that nothing is destroyed, until it was put right or the tablet has been running
-//! with it for eight hours.
+//! The server's own clock may be wrong, too. Where its time leaps more than an hour ahead of what the boot clock made of its
+//! last word, it is followed, but no hold list counts as current, so that nothing is destroyed, until it was put right or the
+//! tablet has been running with it for eight hours. After a restart of the tablet there is nothing to tell that by.
 
 use crate::door::ClockDoor;
 use crate::ledger::{Ledger, LedgerError, LedgerTx, meta};
@@ -32,7 +32,7 @@ use tokio::sync::watch;
 pub const MAX_TIME_OFF: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// A wall clock this little behind the last time seen is drift and no tampering.
 pub const TOLERATED_DRIFT: SignedDuration = SignedDuration::from_mins(2);
-/// How far ahead of the tablet's own reading the server's time may be and be believed at once.
+/// How far ahead of what the boot clock made of its last word the server's time may be and be believed at once.
 pub const MAX_LEAP: SignedDuration = SignedDuration::from_hours(1);
 /// How long the tablet runs with a time that leapt ahead before anything is destroyed by it.
 pub const LEAP_LIVED: Duration = Duration::from_hours(8);
@@ -60,6 +60,8 @@ struct State {
     last_contact: Option<Timestamp>,
     holds_confirmed_at: Option<Timestamp>,
     leap: Option<Leap>,
+    /// Only the boot clock went on from what the server said last.
+    is_servers: bool,
 }
 
 /// The server's time leapt ahead.
@@ -82,6 +84,8 @@ struct Saved {
     holds_confirmed_at: Option<Timestamp>,
     #[serde(default)]
     leap: Option<Leap>,
+    #[serde(default)]
+    is_servers: bool,
 }
 
 impl TrustedClock {
@@ -205,6 +209,7 @@ impl TrustedClock {
             since_boot_ms: u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX),
             at: state.at_reading(since_boot),
             leap: state.leap_at(since_boot),
+            is_servers: state.is_servers,
             doubt: state.doubt,
             last_contact: state.last_contact,
             holds_confirmed_at: state.holds_confirmed_at,
@@ -243,7 +248,8 @@ impl State {
     fn follow(&mut self, signed_for: Timestamp, since_boot: Duration) -> Option<SignedDuration> {
         let reading = self.at_reading(since_boot);
         let ahead = signed_for.duration_since(reading);
-        let leaps = ahead > MAX_LEAP && self.doubt.is_none() && self.last_contact.is_some();
+        let leaps = ahead > MAX_LEAP && self.is_servers;
+        self.is_servers = true;
         self.leap = self.leap_at(since_boot);
         if let Some(leap) = self.leap {
             let is_put_right = signed_for.duration_since(leap.own) <= MAX_LEAP;
@@ -296,6 +302,7 @@ fn taken_up(saved: Option<Saved>, door: &dyn ClockDoor) -> State {
             last_contact: None,
             holds_confirmed_at: None,
             leap: None,
+            is_servers: false,
         };
     };
     let mut state = State {
@@ -305,12 +312,14 @@ fn taken_up(saved: Option<Saved>, door: &dyn ClockDoor) -> State {
         last_contact: saved.last_contact,
         holds_confirmed_at: saved.holds_confirmed_at,
         leap: saved.leap,
+        is_servers: saved.is_servers,
     };
     if saved.boot_id == door.boot_id() && state.since_boot <= since_boot {
         return state;
     }
     let off = wall.duration_since(saved.at);
     state.since_boot = since_boot;
+    state.is_servers = false;
     if off < -TOLERATED_DRIFT {
         state.doubt.get_or_insert_with(|| {
             format!(

@@ -220,3 +220,11 @@ fn a_server_an_hour_ahead_is_no_leap() {
     assert!(hears(&clock, at("2026-03-02T13:00:00Z")));
     assert_eq!(tablet.events(), 0);
 }
+
+#[test]
+fn a_tablet_whose_own_clock_was_slow_while_it_was_off_takes_the_servers_for_no_leap() {
+    let tablet = Tablet::after_contact();
+    tablet.door.restart("2026-03-04T09:00:00Z");
+    let clock = tablet.open();
+    assert!(hears(&clock, at("2026-03-04T12:00:00Z")));
+}
