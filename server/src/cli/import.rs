@@ -4,7 +4,7 @@ use super::consent::state;
 use super::reply::{Reply, row, table};
 use super::session::Session;
 use crate::domain::import::{
-    self, By, ChildChange, Consent, InPart, Kind, MAX_FILE_BYTES, Outcome, Plan, Reading,
+    self, By, ChildChange, Consent, Kind, MAX_FILE_BYTES, Outcome, Plan, Reading,
 };
 use anyhow::{Context as _, bail};
 use serde_json::json;
@@ -239,22 +239,6 @@ fn described(plan: &Plan) -> String {
     for refusal in &plan.refused {
         let _ = writeln!(text, "{refusal}");
     }
-    for part in &plan.in_part {
-        let _ = writeln!(text, "{}", said_in_part(part));
-    }
-    if !plan.in_no_room.is_empty() {
-        let listed = plan.in_no_room.iter().take(MOST_LISTED);
-        let listed: Vec<&str> = listed.map(String::as_str).collect();
-        let more = match plan.in_no_room.len().saturating_sub(MOST_LISTED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let _ = writeln!(
-            text,
-            "In no room, and therefore counted in any, as possibly in every photo that nobody tagged: {}{more}.",
-            listed.join(", ")
-        );
-    }
     for kept in &plan.not_restored {
         let _ = writeln!(
             text,
@@ -285,23 +269,6 @@ fn described(plan: &Plan) -> String {
         let _ = writeln!(text, "{concern}.");
     }
     text
-}
-
-/// What of a refused row counts.
-fn said_in_part(part: &InPart) -> String {
-    let listed = |names: &[&str]| {
-        if names.is_empty() {
-            "nothing".to_owned()
-        } else {
-            names.join(", ")
-        }
-    };
-    format!(
-        "{}: of the refused row, taken: {}; not taken: {}",
-        part.reference,
-        listed(&part.taken),
-        listed(&part.not_taken)
-    )
 }
 
 /// One child in one line.

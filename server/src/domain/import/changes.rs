@@ -94,7 +94,7 @@ pub(super) fn changes(
                 answers: answers(before, after, child.id),
                 kept: listed
                     .get(child.reference.as_str())
-                    .map(|l| &l.facts)
+                    .and_then(|l| l.facts.as_ref())
                     .map_or_else(Vec::new, |facts| {
                         let here = &child.set_here;
                         let leave = child.entry.leaves.map(|l| l.date);

@@ -3,7 +3,7 @@
 use super::Refusal;
 use super::cell::Said;
 use super::changes::{ChildChange, changes};
-use super::rows::{Answered, Facts, File, InPart, Listed};
+use super::rows::{Answered, Facts, File, Listed};
 use crate::domain::fresh;
 use crate::domain::photo::Effect;
 use crate::domain::register::Register;
@@ -36,10 +36,6 @@ pub struct Plan {
     pub returning: Vec<Returning>,
     /// Why rows were refused. They may have taken consent away, and gave none.
     pub refused: Vec<Refusal>,
-    /// What of those rows counts all the same, and what does not.
-    pub in_part: Vec<InPart>,
-    /// References of listed children who are in no room afterwards, and so may be in any photo nobody tagged.
-    pub in_no_room: Vec<String>,
     /// The file says Yes, and the register still does not permit: an earlier No or withdrawal stands.
     pub not_restored: Vec<NotRestored>,
     /// References that were listed before and are not any more.
@@ -233,24 +229,7 @@ pub(super) fn make(register: &Register, calendar: &Calendar, file: File, now: Ti
             c.entry.missing_since.is_none() && c.entry.leaves.is_none_or(|l| l.date >= today)
         })
         .count();
-    let is_anywhere = |child: &&Child| {
-        let entry = &child.entry;
-        let gone = entry.has_died() || entry.leaves.is_some_and(|l| l.date < today);
-        ids.contains_key(&child.reference) && entry.rooms.is_empty() && !gone
-    };
-    let in_no_room: BTreeSet<String> = after
-        .children
-        .iter()
-        .filter(is_anywhere)
-        .map(|child| child.reference.clone())
-        .collect();
     Plan {
-        in_no_room: in_no_room.into_iter().collect(),
-        in_part: file
-            .children
-            .iter()
-            .filter_map(|l| l.in_part.clone())
-            .collect(),
         concerns: concerns(&counts, listed_before),
         not_restored: not_restored(&file, &ids, &after),
         changes: changes(register, &after, &file, &missing),
@@ -324,15 +303,15 @@ fn child(before: Option<&Child>, listed: &Listed) -> Child {
         set_here: SetHere::default(),
     });
     child.entry.missing_since = None;
-    take_over(&mut child, &listed.facts);
+    if let Some(facts) = &listed.facts {
+        child.first_name.clone_from(&listed.first_name);
+        child.last_name.clone_from(&listed.last_name);
+        take_over(&mut child, facts);
+    }
     child
 }
 
 fn take_over(child: &mut Child, facts: &Facts) {
-    if let Some((first, last)) = &facts.name {
-        child.first_name.clone_from(first);
-        child.last_name.clone_from(last);
-    }
     let (now, set_here) = (&mut child.entry, &mut child.set_here);
     let left = |leaving: &Leaving| leaving.reason == LeaveReason::Left;
     let leave_date = settled(

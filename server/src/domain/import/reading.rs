@@ -136,8 +136,8 @@ fn samples(file: &File) -> Vec<Sample> {
             initials: initials(&listed.first_name, &listed.last_name),
             rooms: listed
                 .facts
-                .rooms
                 .as_ref()
+                .and_then(|facts| facts.rooms.as_ref())
                 .map(|rooms| {
                     rooms
                         .iter()
@@ -146,13 +146,16 @@ fn samples(file: &File) -> Vec<Sample> {
                         .join("/")
                 })
                 .unwrap_or_default(),
-            leave: listed.facts.leave.flatten(),
+            leave: listed
+                .facts
+                .as_ref()
+                .and_then(|facts| facts.leave.flatten()),
             answers: listed
                 .answers
                 .iter()
                 .map(|(purpose, answered)| (*purpose, word_of(answered.said)))
                 .collect(),
-            refused: listed.in_part.is_some(),
+            refused: listed.facts.is_none(),
         })
         .collect();
     let mut seen = Vec::new();

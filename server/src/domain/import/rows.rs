@@ -1,8 +1,7 @@
 //! From rows of text to what the file says about each child.
 //!
 //! Where it is not clear which child a row is about, the file is refused. A row with a value that cannot be read is
-//! refused by itself: it may take consent away and gives none. What else of it can be read counts: a child of whom one
-//! answer is unclear is still in her room, and not in any.
+//! refused by itself: it may take consent away and gives none, and everything else about its child stays as it was.
 
 use super::Refusal;
 use super::cell::{self, DAYS_REMEDY, ROOM_REMEDY, Said};
@@ -12,7 +11,6 @@ use jiff::civil::Date;
 use nestwarden_policy_schema::calendar::Day;
 use nestwarden_policy_schema::consent::{Purpose, RoomName};
 use nestwarden_policy_schema::text::{is_unseen, visible};
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 const REFERENCE_CHARS: usize = 80;
@@ -34,49 +32,26 @@ pub(super) struct File {
 pub(super) struct Listed {
     pub row: usize,
     pub reference: String,
-    pub facts: Facts,
-    /// Where the row was refused: what of it counts all the same.
-    pub in_part: Option<InPart>,
-    /// As far as it can be read, for a child nobody knows yet.
+    /// `None`: the row was refused.
+    pub facts: Option<Facts>,
+    /// As written, for a child nobody knows yet.
     pub first_name: String,
     pub last_name: String,
     pub answers: BTreeMap<Purpose, Answered>,
 }
 
-/// What is taken of a refused row, and what is not: columns and purposes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct InPart {
-    pub reference: String,
-    pub taken: Vec<&'static str>,
-    pub not_taken: Vec<&'static str>,
-}
-
-/// Where `None`, the file has no such column, or the cell cannot be read: it says nothing.
+/// Where `None`, the file has no such column and says nothing.
 #[derive(Clone, Debug)]
 #[expect(
     clippy::option_option,
     reason = "a column that is absent and a cell that is empty say different things"
 )]
 pub(super) struct Facts {
-    /// First and last.
-    pub name: Option<(String, String)>,
     pub family: Option<Option<String>>,
     pub rooms: Option<BTreeSet<RoomName>>,
     pub days: Option<BTreeSet<Day>>,
     pub start: Option<Option<Date>>,
     pub leave: Option<Option<Date>>,
-}
-
-/// Whether what a cell says counts.
-enum Counts {
-    Yes,
-    No,
-}
-
-impl Counts {
-    const fn when(read: bool) -> Self {
-        if read { Self::Yes } else { Self::No }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,86 +154,39 @@ impl RowReader<'_> {
             let remedy = "is empty, and so is the last name; write at least one of them";
             self.misread(Field::FirstName, remedy);
         }
-        let name = (first_name.clone(), last_name.clone());
-        let name = self.misread.is_empty().then_some(name);
-        let mut start = self.date(Field::Start);
-        let mut leave = self.date(Field::Leave);
-        if let Some((first, last)) = start.flatten().zip(leave.flatten())
-            && last < first
+        let start = self.date(Field::Start);
+        let leave = self.date(Field::Leave);
+        if let Some((start, leave)) = start.flatten().zip(leave.flatten())
+            && leave < start
         {
-            let remedy = format!("is before the start on {first}; correct one of the two");
+            let remedy = format!("is before the start on {start}; correct one of the two");
             self.misread(Field::Leave, remedy);
-            (start, leave) = (None, None);
         }
-        let family = self.family();
+        let family = self.has(Field::Family).then(|| {
+            let family = self.text(Field::Family, REFERENCE_CHARS);
+            Some(family).filter(|family| !family.is_empty())
+        });
         let rooms = self.parsed(Field::Room, cell::rooms, ROOM_REMEDY);
         let days = self.parsed(Field::Days, cell::days, DAYS_REMEDY);
         let mut answers = self.answers();
-        let facts = Facts {
-            name,
-            family,
-            rooms,
-            days,
-            start,
-            leave,
-        };
         let refused = !self.misread.is_empty() || !self.unclear.is_empty();
-        let in_part = refused.then(|| self.in_part(&facts, &answers));
         if refused {
             answers.retain(|_, answered| answered.said != Said::Given);
         }
         Listed {
             row: self.row.number,
             reference: self.reference.clone(),
-            facts,
-            in_part,
+            facts: (!refused).then_some(Facts {
+                family,
+                rooms,
+                days,
+                start,
+                leave,
+            }),
             first_name,
             last_name,
             answers,
         }
-    }
-
-    /// `None` within: the cell is empty.
-    #[expect(clippy::option_option, reason = "as in the facts")]
-    fn family(&mut self) -> Option<Option<String>> {
-        let before = self.misread.len();
-        let family = self.has(Field::Family).then(|| {
-            let family = self.text(Field::Family, REFERENCE_CHARS);
-            Some(family).filter(|family| !family.is_empty())
-        });
-        family.filter(|_| self.misread.len() == before)
-    }
-
-    fn in_part(&self, facts: &Facts, answers: &BTreeMap<Purpose, Answered>) -> InPart {
-        let mut part = InPart {
-            reference: self.reference.clone(),
-            taken: Vec::new(),
-            not_taken: Vec::new(),
-        };
-        let mut note = |what, counts| match counts {
-            Counts::Yes => part.taken.push(what),
-            Counts::No => part.not_taken.push(what),
-        };
-        note("name", Counts::when(facts.name.is_some()));
-        for (field, read) in [
-            (Field::Family, facts.family.is_some()),
-            (Field::Room, facts.rooms.is_some()),
-            (Field::Days, facts.days.is_some()),
-            (Field::Start, facts.start.is_some()),
-            (Field::Leave, facts.leave.is_some()),
-        ] {
-            if self.has(field) {
-                note(field.as_str(), Counts::when(read));
-            }
-        }
-        for (purpose, answered) in answers {
-            match answered.said {
-                Said::Refused | Said::Withdrawn => note(purpose.as_str(), Counts::Yes),
-                Said::Given | Said::Unclear => note(purpose.as_str(), Counts::No),
-                Said::Nothing => {}
-            }
-        }
-        part
     }
 
     fn answers(&mut self) -> BTreeMap<Purpose, Answered> {
@@ -361,9 +289,7 @@ impl RowReader<'_> {
     #[expect(clippy::option_option, reason = "as in the facts")]
     fn date(&mut self, field: Field) -> Option<Option<Date>> {
         let index = *self.layout.fields.get(&field)?;
-        let before = self.misread.len();
-        let date = self.date_at(index);
-        (self.misread.len() == before).then_some(date)
+        Some(self.date_at(index))
     }
 
     fn date_at(&mut self, index: usize) -> Option<Date> {

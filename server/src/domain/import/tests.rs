@@ -205,6 +205,68 @@ fn a_value_we_do_not_know_is_not_given_and_is_listed() {
 }
 
 #[test]
+fn a_row_that_cannot_be_read_takes_consent_away_and_gives_none() {
+    let header = "reference,first_name,last_name,room,website,press,answered\n";
+    let file = |rows: &str| format!("{header}{rows}\n");
+    let good = "A2,C,D,Owls,Yes,Yes,2026-01-05\nA3,E,F,Owls,Yes,Yes,2026-01-05";
+    let register = after(
+        &Register::default(),
+        &planned(
+            &Register::default(),
+            &file(&format!("A1,A,B,Owls,Yes,No,2026-01-05\n{good}")),
+        )
+        .unwrap(),
+    );
+    for (row, website) in [
+        // Yes still stands as it was; the Yes for the press is not taken over.
+        ("A1,A,B,Wrens,Yes,Yes,2026-03-11", ConsentState::Given),
+        ("A1,A,B,Wrens,Yes,Yes,11/31/2026", ConsentState::Given),
+        ("A1,A,B,Wrens,Yes,maybe,2026-01-05", ConsentState::Given),
+        (
+            "A1,A,B,Wrens,maybe,Yes,2026-01-05",
+            ConsentState::Unanswered,
+        ),
+        ("A1,A,B,Wrens,N/A,Yes,2026-01-05", ConsentState::Unanswered),
+        ("A1,A,B,Wrens,No,Yes,soon", ConsentState::Refused),
+        ("A1,A,B,Wrens,Withdrawn,Yes,soon", ConsentState::Withdrawn),
+    ] {
+        let later = "2026-03-10T13:00:00Z";
+        let plan = planned_at(&register, &file(&format!("{row}\n{good}")), later);
+        assert_eq!(plan.counts.refused_rows, 1, "{row}");
+        let after = after(&register, &plan);
+        let child = after.child("A1").unwrap();
+        assert!(
+            child.entry.rooms.contains(&"Owls".parse().unwrap()),
+            "{row}"
+        );
+        assert_eq!(child.entry.missing_since, None);
+        let standings = after.standings(child.id);
+        assert_eq!(standings[&Purpose::Website].state, website, "{row}");
+        assert_ne!(
+            standings[&Purpose::Press].state,
+            ConsentState::Given,
+            "{row}"
+        );
+        let others = after.child("A2").unwrap();
+        assert_eq!(after.standings(others.id), register.standings(others.id));
+    }
+    // A child nobody knew yet is on the register all the same, and permits nothing.
+    let plan = planned(
+        &register,
+        &file(&format!("A9,G,H,Wrens,Yes,Yes,soon\n{good}")),
+    )
+    .unwrap();
+    let after = after(&register, &plan);
+    let child = after.child("A9").unwrap().id;
+    assert!(
+        !after
+            .permitted(&calendar(), now())
+            .iter()
+            .any(|(id, _)| *id == child)
+    );
+}
+
+#[test]
 fn many_rows_that_cannot_be_read_are_a_wrong_file() {
     let file = |wrong: usize| {
         let rows: Vec<String> = (0..20)
@@ -535,5 +597,3 @@ fn planned_by(
 fn after(register: &Register, plan: &Plan) -> Register {
     register.with(&plan.change)
 }
-
-mod in_part;
