@@ -113,10 +113,8 @@ impl Engine {
     pub fn absorb(
         &mut self,
         moment: &Moment<'_>,
-        mut batch: Batch,
+        batch: Batch,
     ) -> Result<(BTreeSet<PhotoId>, Unread), PhotosError> {
-        // Folders give their names in no order, and what is written in order lies together.
-        batch.sightings.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let mut touched = BTreeSet::new();
         let mut unread = Unread::default();
         let starts = self.ledger.read(pattern_starts)?;
@@ -184,11 +182,9 @@ impl Engine {
     ) -> Result<Vec<PhotoId>, PhotosError> {
         let sql = tx.sql();
         let (bytes, head) = (sighting.bytes, &sighting.head);
-        let mut alike = None;
         let known = match &sighting.content {
             Some(content) => catalogue::photo_by_content(sql, content)?,
             None if sighting.is_long() => {
-                alike = alike::alike(sql, bytes, head)?;
                 alike::photo_by_file(sql, bytes, head, &sighting.stat.identity)?
             }
             // Nothing begins like it.
@@ -207,7 +203,12 @@ impl Engine {
             Some(file) => catalogue::photo(sql, file.photo)?,
             None => None,
         };
-        if let (Some(file), Some(origin), None) = (changed, &origin, &known)
+        let alike = if sighting.is_long() && known.is_none() {
+            alike::alike(sql, bytes, head, origin.as_ref().map(|origin| origin.id))?
+        } else {
+            None
+        };
+        if let (Some(file), Some(origin), None, None) = (changed, &origin, &known, &alike)
             && may_be_rewritten(origin, file)
         {
             rewritten(tx, (origin, self.device), file, sighting, moment.now.at)?;
@@ -235,12 +236,15 @@ impl Engine {
                 let companion = companion
                     .filter(|other| other.found_month.is_none() && other.stage != Stage::Destroyed);
                 // Found beside others that are only counted, it is counted, too.
-                let alike = alike.filter(|alike| new.found_month.is_none() || !alike.found);
+                let mut alike = alike.filter(|alike| new.found_month.is_none() || !alike.found);
+                if let (Some(alike), Some(origin)) = (&mut alike, &origin) {
+                    add(&mut alike.subjects, &origin.subjects);
+                }
                 let origin = match (&origin, &companion, alike) {
-                    (Some(origin), _, _) => Origin::Of(origin),
-                    (None, _, Some(alike)) => Origin::Alike(alike, new),
+                    (_, _, Some(alike)) => Origin::New(new, Some(alike)),
+                    (Some(origin), _, None) => Origin::Of(origin),
                     (None, Some(other), None) => Origin::With(other),
-                    (None, None, None) => Origin::New(new),
+                    (None, None, None) => Origin::New(new, None),
                 };
                 Some(begin((tx, self.device), moment, sighting, origin)?)
             }
@@ -287,9 +291,8 @@ enum Origin<'a> {
     Of(&'a PhotoRow),
     /// Of one moment with another.
     With(&'a PhotoRow),
-    New(New<'a>),
-    /// Too long to be compared with what begins like it: as strict as if it were each of them, until it is sealed.
-    Alike(Alike, New<'a>),
+    /// What is too long to be compared with what begins like it is held to all of it until it is sealed.
+    New(New<'a>, Option<Alike>),
 }
 
 /// What is the same for every photo that comes of no other, seen at one moment.
@@ -409,58 +412,46 @@ fn begin(
             catalogue::photo_insert(tx.sql(), &photo)?;
             other.session
         }
-        Origin::Alike(alike, new) => {
-            let mut subjects = subjects_of_new(tx, moment, new.session)?;
-            let of = alike.subjects;
-            subjects.confirmed.extend(of.confirmed);
-            subjects.possible_when_taken.extend(of.possible_when_taken);
-            subjects.rooms.extend(of.rooms);
-            subjects.unregistered_person |= of.unregistered_person;
-            let photo = NewPhoto {
-                id,
-                hash,
-                head,
-                bytes: sighting.bytes,
-                media,
-                captured_at: alike.captured_at.min(moment.now.at),
-                session: None,
-                subjects: &subjects,
-                care_record: false,
-                found_month: None,
-                uploaded_at: None,
-                companion_of: None,
-                cohort: None,
-            };
-            catalogue::photo_insert(tx.sql(), &photo)?;
-            None
-        }
-        Origin::New(new) => {
-            let (subjects, cohort) = match new.subjects {
-                Some(known) => known,
-                unknown => {
+        Origin::New(new, alike) => {
+            let own;
+            let (subjects, cohort) = match (alike.as_ref(), new.subjects) {
+                (Some(alike), _) => {
+                    let mut subjects = subjects_of_new(tx, moment, new.session)?;
+                    add(&mut subjects, &alike.subjects);
+                    own = subjects;
+                    (&own, None)
+                }
+                (None, Some((subjects, cohort))) => (&*subjects, Some(*cohort)),
+                (None, unknown) => {
                     let subjects = subjects_of_new(tx, moment, new.session)?;
                     let cohort = catalogue::cohort(tx.sql(), &subjects.possible_when_taken)?;
-                    unknown.insert((subjects, cohort))
+                    (&unknown.insert((subjects, cohort)).0, Some(cohort))
                 }
             };
-            let session = new.session.filter(|_| new.found_month.is_none());
+            let session = new
+                .session
+                .filter(|_| new.found_month.is_none() && alike.is_none());
+            let found_month = new.found_month.filter(|_| alike.is_none());
+            let first = alike
+                .as_ref()
+                .map_or(moment.now.at, |alike| alike.captured_at);
             let photo = NewPhoto {
                 id,
                 hash,
                 head,
                 bytes: sighting.bytes,
                 media,
-                captured_at: moment.now.at,
+                captured_at: first.min(moment.now.at),
                 session: session.map(|s| s.id),
                 subjects,
                 care_record: false,
-                found_month: new.found_month.as_deref(),
+                found_month: found_month.as_deref(),
                 uploaded_at: None,
                 companion_of: None,
-                cohort: Some(*cohort),
+                cohort,
             };
             catalogue::photo_insert(tx.sql(), &photo)?;
-            if new.found_month.is_some() {
+            if found_month.is_some() {
                 // Only counted: it is told of once somebody decided that it counts.
                 return Ok(id);
             }
@@ -475,6 +466,14 @@ fn begin(
     tx.record(moment.now.at, &event)?;
     facts::tell(tx, device, id, moment.now.at)?;
     Ok(id)
+}
+
+/// Everybody of both.
+fn add(to: &mut Subjects, of: &Subjects) {
+    to.confirmed.extend(&of.confirmed);
+    to.possible_when_taken.extend(&of.possible_when_taken);
+    to.rooms.extend(of.rooms.iter().cloned());
+    to.unregistered_person |= of.unregistered_person;
 }
 
 fn subjects_of_new(

@@ -8,7 +8,7 @@ use super::scan::Twin;
 use super::tree::Identity;
 use jiff::Timestamp;
 use nestwarden_policy_schema::consent::Subjects;
-use nestwarden_policy_schema::id::ChildId;
+use nestwarden_policy_schema::id::{ChildId, PhotoId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::collections::BTreeSet;
 
@@ -54,14 +54,18 @@ pub(super) struct Alike {
     pub(super) found: bool,
 }
 
-/// The strictest of them in every respect. `None`: there is none.
+/// Everybody whom any of them shows or may show, and when the first was taken. `except` is not among them. `None`: there is
+/// none.
 pub(super) fn alike(
     sql: &Connection,
     bytes: u64,
     head: &Head,
+    except: Option<PhotoId>,
 ) -> Result<Option<Alike>, PhotosError> {
-    const OF_THEM: &str = "FROM photo WHERE bytes = ?1 AND (head = ?2 OR head IS NULL)";
-    let these = params![bytes.cast_signed(), head.0];
+    const OF_THEM: &str =
+        "FROM photo WHERE bytes = ?1 AND (head = ?2 OR head IS NULL) AND id IS NOT ?3";
+    let except = except.map(|id| id.to_string());
+    let these = params![bytes.cast_signed(), head.0, except];
     let summary = format!(
         "SELECT min(captured_at), max(found_month IS NULL), max(unregistered_person) {OF_THEM}"
     );

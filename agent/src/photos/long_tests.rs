@@ -60,6 +60,24 @@ fn a_long_film_is_another_copy_of_whatever_begins_like_it_until_it_is_sealed() {
 }
 
 #[test]
+fn a_long_film_that_is_written_over_a_sorted_one_is_not_let_off_by_its_names() {
+    let mut tablet = Tablet::new();
+    tagged(&mut tablet, "a.mp4", 1);
+    film(&tablet, "b.mp4", 2, LONG_BYTES + 1);
+    tablet.look();
+    let b = tablet.list().into_iter().find(|l| l.confirmed.is_empty());
+    tablet.tag(b.unwrap().id, &[2]);
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    assert!(!tablet.path("a.mp4").exists() && tablet.path("b.mp4").exists());
+    // The same file, and what the other one held.
+    film(&tablet, "b.mp4", 1, LONG_BYTES);
+    tablet.look();
+    assert!(!tablet.path("b.mp4").exists());
+    tablet.assert_sound();
+}
+
+#[test]
 fn a_long_film_that_was_moved_while_nobody_looked_is_still_the_one_that_was_sorted() {
     let mut tablet = Tablet::new();
     let film = tagged(&mut tablet, "a.mp4", 2);

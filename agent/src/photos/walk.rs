@@ -9,6 +9,10 @@ use std::io;
 
 /// Folders deeper than this are not looked into: nobody makes them but to hide something.
 const MAX_DEPTH: usize = 1_000;
+/// Nor those whose path is longer, in bytes.
+const MAX_PATH: usize = 16 * 1024;
+/// Paths of folders yet to be looked into that are held at once, in bytes.
+const MAX_WAITING: usize = 64 * 1024 * 1024;
 
 /// What could not be looked at, and why.
 #[derive(Debug, Default)]
@@ -34,12 +38,15 @@ pub(super) fn walk(
     let mut unreadable = Vec::new();
     let mut too_deep = Vec::new();
     let mut waiting = vec![top.clone()];
+    let mut held = top.as_bytes().len();
     let mut device = None;
     while let Some(at) = waiting.pop() {
+        held -= at.as_bytes().len();
         let depth = at.as_path().components().count();
-        if depth > top.as_path().components().count() + MAX_DEPTH {
+        if at.as_bytes().len() > MAX_PATH || depth > top.as_path().components().count() + MAX_DEPTH
+        {
             if too_deep.len() < MAX_TOO_DEEP {
-                let problem = format!("lies more than {MAX_DEPTH} folders deep; remove it");
+                let problem = "lies too deep to be looked into; remove it".to_owned();
                 too_deep.push((at, problem));
             }
             continue;
@@ -79,7 +86,18 @@ pub(super) fn walk(
             };
             let Some(path) = at.join(&name) else { continue };
             match tree::stat(&dir, &name) {
-                Ok(stat) if stat.kind == Kind::Dir => waiting.push(path),
+                Ok(stat) if stat.kind == Kind::Dir => {
+                    if held + path.as_bytes().len() > MAX_WAITING {
+                        // Told once; the files in it are still looked at.
+                        if too_deep.last().is_none_or(|(told, _)| *told != at) {
+                            let problem = "there are more folders in it than can be looked into";
+                            too_deep.push((at.clone(), problem.to_owned()));
+                        }
+                        continue;
+                    }
+                    held += path.as_bytes().len();
+                    waiting.push(path);
+                }
                 Ok(stat) => visit(&dir, &path, &stat)?,
                 Err(error) if is_absence(&error) => {}
                 Err(error) => unreadable.push((path, error.to_string())),
