@@ -184,11 +184,6 @@ impl HandClock {
         self.since_boot.send_modify(|since| *since += duration);
     }
 
-    /// How many wait for time to pass.
-    pub(crate) fn sleepers(&self) -> usize {
-        self.since_boot.receiver_count()
-    }
-
     pub(crate) fn set_wall(&self, wall: &str) {
         self.state.lock().unwrap().0 = wall.parse().unwrap();
     }

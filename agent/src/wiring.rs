@@ -115,7 +115,6 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         connection,
         inventory_source(shared.clone()),
         board.watch(),
-        photos.withholding(),
     );
     let api = LocalApi::bind(
         &paths,

@@ -34,10 +34,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// What it does not keep is in the kernel's memory as long as there is room. Whoever writes needs more of it: what does not
-/// fit is written twice.
-const WRITER_CACHE_KIB: i64 = 2048;
-const READER_CACHE_KIB: i64 = 512;
+/// Of each connection. What it does not keep is in the kernel's memory as long as there is room.
+const CACHE_KIB: i64 = 1024;
 
 /// Statements kept ready.
 const STATEMENTS: usize = 64;
@@ -265,6 +263,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // The log keeps its length for the next run, which may find the disk full.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -272,9 +271,6 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "secure_delete", true)?;
-        connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    } else {
-        connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
     }
     Ok(connection)
 }

@@ -71,8 +71,6 @@ pub struct Passed {
     pub retry_at: Option<Duration>,
     /// Paths that were not what the catalogue says.
     pub relook: BTreeSet<RelPath>,
-    /// Photos went out of use, and others may have to.
-    pub withholding: bool,
 }
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);

@@ -43,7 +43,6 @@ pub struct PhotosHandle {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) ledger: Ledger,
     pub(super) open: watch::Receiver<Option<SessionId>>,
-    pub(super) withholding: watch::Receiver<bool>,
     /// Somebody finished a review, and there is something to send.
     pub(super) finished: Arc<Notify>,
 }
@@ -61,11 +60,6 @@ impl PhotosHandle {
 
     pub fn open_session(&self) -> watch::Receiver<Option<SessionId>> {
         self.open.clone()
-    }
-
-    /// Whether many photos are on their way out of use at this moment.
-    pub fn withholding(&self) -> watch::Receiver<bool> {
-        self.withholding.clone()
     }
 
     /// By capture; the destroyed, and those somebody removed, are not listed.

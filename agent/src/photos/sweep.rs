@@ -140,7 +140,6 @@ impl Engine {
                 self.settle(moment, burst)?;
                 let (next, left) = tightened?;
                 let more = more || left;
-                passed.withholding &= next.is_some();
                 self.sweep = match next {
                     Some(after) => Sweep::Withholding { after, more },
                     None if more && policy.mode == Mode::Enforce => {
@@ -238,7 +237,6 @@ impl Engine {
         if due.is_empty() {
             return Ok(more);
         }
-        passed.withholding = true;
         let unclear = self.withhold(moment, &due, burst, passed)?;
         for (row, judged) in &due {
             // The photo itself is out of sight; whether more has to become of it is known.

@@ -123,24 +123,3 @@ fn what_is_said_late_of_one_photo_is_not_forgotten_while_many_others_wait() {
     assert!(tablet.list().iter().all(|l| l.stage == Stage::Sealed));
     tablet.assert_sound();
 }
-
-#[test]
-fn while_more_than_a_page_goes_out_of_use_it_is_said_to_be_pressing() {
-    let mut tablet = many_of_one();
-    tablet.set_consent(1, ConsentState::Withdrawn);
-    tablet.with(super::engine::Engine::sweep_begin).unwrap();
-    let mut pressing = Vec::new();
-    loop {
-        let left = tablet.pictures().len();
-        let step = tablet.with(super::engine::Engine::sweep_on);
-        let (passed, progress) = step.unwrap();
-        pressing.push((left, passed.withholding));
-        if progress == Progress::Rests {
-            break;
-        }
-    }
-    let is_pressing = |(left, _): &&(usize, bool)| *left > MOST;
-    assert!(pressing.iter().take_while(is_pressing).all(|(_, is)| *is));
-    assert!(pressing.iter().skip_while(is_pressing).all(|(_, is)| !is));
-    assert!(pressing.iter().any(|(_, is)| *is));
-}

@@ -69,7 +69,6 @@ pub struct PhotosTask {
     engine: Arc<Mutex<Engine>>,
     requests: mpsc::Receiver<Request>,
     pub(super) open: watch::Sender<Option<SessionId>>,
-    withholding: watch::Sender<bool>,
     pub(super) arrivals: (mpsc::Sender<Arrived>, mpsc::Receiver<Arrived>),
     pub(super) watch: Watch,
     pub(super) scanner: Option<Scanner>,
@@ -108,12 +107,10 @@ impl PhotosTask {
         let open = context.ledger.read(session::session_open)?;
         let (sender, requests) = mpsc::channel(QUEUE);
         let open = watch::Sender::new(open.map(|session| session.id));
-        let withholding = watch::Sender::new(false);
         let handle = PhotosHandle {
             requests: sender,
             ledger: context.ledger.clone(),
             open: open.subscribe(),
-            withholding: withholding.subscribe(),
             finished: Arc::default(),
         };
         let task = Self {
@@ -122,7 +119,6 @@ impl PhotosTask {
             context,
             requests,
             open,
-            withholding,
             arrivals: mpsc::channel(QUEUE),
             scanner: Some(Scanner::default()),
             scan_stop: Arc::default(),
@@ -258,18 +254,9 @@ impl PhotosTask {
     /// Passes over everything, page by page. What is asked meanwhile is answered, and a newer bundle ends it: a hold that
     /// arrives in the middle is heard at once.
     async fn sweep(&mut self, bundle: &Arc<VerifiedBundle>) -> Result<(), PhotosError> {
-        let swept = self.sweep_pages(bundle).await;
-        self.withholding.send_replace(false);
-        swept
-    }
-
-    async fn sweep_pages(&mut self, bundle: &Arc<VerifiedBundle>) -> Result<(), PhotosError> {
         self.with_engine(bundle, Engine::sweep_begin).await?;
         loop {
             let (passed, progress) = self.with_engine(bundle, Engine::sweep_on).await?;
-            self.withholding.send_if_modified(|withholding| {
-                std::mem::replace(withholding, passed.withholding) != passed.withholding
-            });
             self.keep(passed);
             self.work();
             if progress == Progress::Rests {

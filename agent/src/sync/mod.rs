@@ -45,8 +45,6 @@ pub struct SyncContext {
     pub inventory: InventorySource,
     /// Changes when the inventory is worth sending again.
     pub inventory_changed: watch::Receiver<u64>,
-    /// While it is true something is being done that must not wait for what was done before to be told.
-    pub pressing: watch::Receiver<bool>,
     state: watch::Sender<SyncState>,
     /// The server answered after it had not.
     back: Arc<Notify>,
@@ -121,7 +119,6 @@ impl SyncContext {
         connection: Arc<Connection>,
         inventory: InventorySource,
         inventory_changed: watch::Receiver<u64>,
-        pressing: watch::Receiver<bool>,
     ) -> Self {
         Self {
             ledger,
@@ -129,7 +126,6 @@ impl SyncContext {
             connection,
             inventory,
             inventory_changed,
-            pressing,
             state: watch::Sender::default(),
             back: Arc::default(),
             told: Arc::default(),

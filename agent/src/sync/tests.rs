@@ -23,7 +23,6 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::time::Duration;
 
 const NOON: &str = "2026-03-02T12:00:00Z";
 
@@ -68,7 +67,6 @@ impl Tablet {
             Arc::new(Connection::new(store, ledger)),
             Arc::new(|| Box::pin(async { Ok(inventory()) })),
             watch::Sender::new(0).subscribe(),
-            watch::Sender::new(false).subscribe(),
         );
         Self {
             _dir: dir,
@@ -328,46 +326,6 @@ async fn events_go_out_signed_and_in_order_and_again_when_the_server_lost_them()
         .await
         .unwrap();
     assert_eq!(ledger.acked_through().unwrap(), 10);
-}
-
-#[tokio::test]
-async fn telling_gives_way_to_what_is_pressing_and_not_for_ever() {
-    let signer = Signer::new();
-    let (key, lost) = (Arc::default(), Arc::default());
-    let answers = takes_events(Arc::clone(&key), signer.device, 100, lost);
-    let server = TestServer::start(answers).await;
-    let mut tablet = Tablet::new(&signer, &server.address, server.pin, 180);
-    key.lock().unwrap().clone_from(&tablet.key);
-    let pressing = watch::Sender::new(true);
-    tablet.context.pressing = pressing.subscribe();
-    tablet.context.alarm("x");
-    let begin = |context: &SyncContext| {
-        let mut uploader = Uploader::new(context.clone());
-        tokio::spawn(async move { uploader.round(true).await.unwrap() })
-    };
-    let (door, ledger) = (&tablet.door, &tablet.context.ledger);
-    let until_it_waits = async |round: &tokio::task::JoinHandle<bool>| {
-        while door.sleepers() == 0 {
-            assert!(!round.is_finished(), "it went at once");
-            tokio::task::yield_now().await;
-        }
-    };
-    let round = begin(&tablet.context);
-    until_it_waits(&round).await;
-    assert_eq!(ledger.events_waiting().unwrap(), 1);
-    pressing.send_replace(false);
-    round.await.unwrap();
-    assert_eq!(ledger.events_waiting().unwrap(), 0);
-
-    pressing.send_replace(true);
-    tablet.context.alarm("y");
-    let round = begin(&tablet.context);
-    while !round.is_finished() {
-        // As often as it waits: before each of its requests.
-        door.pass(Duration::from_secs(5));
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(ledger.events_waiting().unwrap(), 0);
 }
 
 #[tokio::test]

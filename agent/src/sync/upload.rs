@@ -12,8 +12,6 @@ use std::time::Duration;
 
 /// Events that come close together go out together.
 const GATHER: Duration = Duration::from_millis(250);
-/// How long telling gives way to doing.
-const GIVES_WAY: Duration = Duration::from_secs(5);
 /// An inventory goes out this often also when nothing changed: silence is never green.
 const INVENTORY_EVERY: Duration = Duration::from_mins(5);
 /// How often a record may go on from the server's.
@@ -112,7 +110,6 @@ impl Uploader {
 
     async fn send_events(&mut self) -> Result<(), SyncError> {
         loop {
-            self.give_way().await;
             let on_disk = match self.on_disk {
                 Some(on_disk) => on_disk,
                 None => self.send(Vec::new()).await?,
@@ -130,14 +127,6 @@ impl Uploader {
                 return Ok(());
             }
             self.send(batch).await?;
-        }
-    }
-
-    async fn give_way(&mut self) {
-        let door = self.context.clock.door();
-        tokio::select! {
-            _ = self.context.pressing.wait_for(|pressing| !pressing) => {}
-            () = door.sleep(GIVES_WAY) => {}
         }
     }
 
