@@ -100,7 +100,6 @@ pub fn people_routes() -> Vec<Route> {
         get ("/people/{operator}",           Person(People),       persons::show),
         post("/people/{operator}/invite",    Person(People),       persons::invite),
         post("/people/{operator}/roles",     Person(People),       persons::roles),
-        post("/people/{operator}/lead",      Person(People),       persons::lead),
         post("/people/{operator}/cover",     Person(People),       persons::cover),
         post("/people/{operator}/remove",    Person(People),       persons::remove),
     ]

@@ -1,4 +1,7 @@
 //! Who may come in, and as what; and who the DSL is today.
+//!
+//! Those on whom an act of two people rests are added, invited, changed and removed with the command: whoever makes a link
+//! here could open it, and would be two people.
 
 use super::form::{Form, no_such_page, parsed, refused};
 use super::gate::Visitor;
@@ -19,13 +22,8 @@ use maud::{Markup, html};
 use nestwarden_policy_schema::id::OperatorId;
 use std::collections::BTreeSet;
 
-/// Those that are ticked. The lead is handed over.
-const ROLES: [(Role, &str); 4] = [
-    (Role::Manager, "manager"),
-    (Role::Deputy, "deputy"),
-    (Role::ItAdmin, "it_admin"),
-    (Role::Auditor, "auditor"),
-];
+/// Those that are ticked here.
+const ROLES: [(Role, &str); 2] = [(Role::ItAdmin, "it_admin"), (Role::Auditor, "auditor")];
 
 /// Who the DSL is today, by name.
 pub(super) async fn dsl(app: &App, when: &When) -> Result<Option<people::Lead>, ApiError> {
@@ -80,6 +78,7 @@ async fn listed(app: &App, visitor: &Visitor, first: &Markup) -> Result<Page, Ap
         (table("Everybody who runs this setting.", &["Name", "Signs in as", "Covers for the DSL"], &rows))
         section.card {
             h2 { "Add somebody" }
+            p { "Managers and deputies are added by whoever runs the server: " code { "nestwarden-server operator add" } "." }
             form method="post" action="/people" {
                 (token(visitor))
                 (field("Name", "As colleagues know them. It stays theirs in the record.", &html! {
@@ -131,6 +130,21 @@ async fn found(app: &App, id: &str) -> Result<Operator, ApiError> {
         .ok_or_else(no_such_page)
 }
 
+/// Somebody who may be changed here.
+async fn found_alone(app: &App, id: &str) -> Result<Operator, ApiError> {
+    let person = found(app, id).await?;
+    if people::can_approve(&person) {
+        return Err(refused(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!(
+                "{} is one of those who act together with a second person. Whoever runs the server does this: nestwarden-server operator. Nothing was changed.",
+                person.name
+            ),
+        ));
+    }
+    Ok(person)
+}
+
 pub(in crate::http) async fn show(
     State(app): State<App>,
     Extension(visitor): Extension<Visitor>,
@@ -142,20 +156,16 @@ pub(in crate::http) async fn show(
     let post = |act: &str, inside: &Markup| {
         html! { form method="post" action={ "/people/" (person.id) "/" (act) } { (token(&visitor)) (inside) } }
     };
-    let is_lead = person.roles.contains(&Role::Dsl);
+    let is_alone = !people::can_approve(&person);
     let content = html! {
         p { "Signs in as: " (named(&person.roles)) "." }
-        section.card {
-            h2 { "What they may do" }
-            @if is_lead { p { "The lead for safeguarding stays so until somebody else is made the lead." } }
-            (post("roles", &html! { (ticks(&person.roles)) button { "Save" } }))
-        }
-        @if !is_lead {
+        @if is_alone {
             section.card {
-                h2 { "Lead for safeguarding" }
-                p { "A setting has exactly one. The lead until now becomes a deputy." }
-                (post("lead", &html! { button { "Make " (person.name) " the lead" } }))
+                h2 { "What they may do" }
+                (post("roles", &html! { (ticks(&person.roles)) button { "Save" } }))
             }
+        } @else {
+            p { "Managers, the DSL and deputies act together with a second person. So that nobody can be both, they are invited, changed and removed, and the lead is handed over, by whoever runs the server: " code { "nestwarden-server operator" } "." }
         }
         @if person.roles.contains(&Role::Deputy) {
             section.card {
@@ -168,12 +178,12 @@ pub(in crate::http) async fn show(
                 }))
             }
         }
-        section.card {
-            h2 { "Their link" }
-            p { "For a first account, or a new password, authenticator and recovery codes. An account they have goes on until the link is used." }
-            (post("invite", &html! { button { "Make a link" } }))
-        }
-        @if person.id != visitor.operator.id {
+        @if is_alone {
+            section.card {
+                h2 { "Their link" }
+                p { "For a first account, or a new password, authenticator and recovery codes. An account they have goes on until the link is used." }
+                (post("invite", &html! { button { "Make a link" } }))
+            }
             section.card {
                 h2 { "Remove" }
                 p { "Their account and everything they are signed in to end at once. What they did stays in the record under their name." }
@@ -218,7 +228,7 @@ pub(in crate::http) async fn invite(
     Path(id): Path<String>,
     Extension(_): Extension<Form>,
 ) -> Result<Response, ApiError> {
-    let person = found(&app, &id).await?;
+    let person = found_alone(&app, &id).await?;
     link(&app, &visitor, &person).await
 }
 
@@ -250,25 +260,9 @@ pub(in crate::http) async fn roles(
     Path(id): Path<String>,
     Extension(form): Extension<Form>,
 ) -> Result<Response, ApiError> {
-    let person = found(&app, &id).await?;
-    let mut roles = ticked(&form);
-    roles.extend(person.roles.get(&Role::Dsl));
+    let person = found_alone(&app, &id).await?;
     let who = &visitor.operator.name;
-    people::set_roles(&app.storage, &person.name, roles, who, app.now())
-        .await
-        .map_err(failed)?;
-    Ok(see("/people"))
-}
-
-pub(in crate::http) async fn lead(
-    State(app): State<App>,
-    Extension(visitor): Extension<Visitor>,
-    Path(id): Path<String>,
-    Extension(_): Extension<Form>,
-) -> Result<Response, ApiError> {
-    let person = found(&app, &id).await?;
-    let who = &visitor.operator.name;
-    people::hand_over(&app.storage, &person.name, who, app.now())
+    people::set_roles(&app.storage, &person.name, ticked(&form), who, app.now())
         .await
         .map_err(failed)?;
     Ok(see("/people"))
@@ -308,7 +302,7 @@ pub(in crate::http) async fn remove(
     Path(id): Path<String>,
     Extension(form): Extension<Form>,
 ) -> Result<Response, ApiError> {
-    let person = found(&app, &id).await?;
+    let person = found_alone(&app, &id).await?;
     if !form.has("sure") {
         return Err(refused(
             StatusCode::UNPROCESSABLE_ENTITY,

@@ -8,8 +8,8 @@ use nestwarden_server::storage::Role;
 async fn somebody_is_added_gets_a_link_another_role_and_is_removed_with_their_session() {
     let nursery = Nursery::open().await;
     let max = Person::of(&nursery, "Max", &[Role::Manager]).await;
-    let kim = Person::of(&nursery, "Kim", &[Role::Deputy]).await;
-    let added = [("name", "Ivy"), ("role", "auditor"), ("role", "manager")];
+    let kim = Person::of(&nursery, "Kim", &[Role::ItAdmin]).await;
+    let added = [("name", "Ivy"), ("role", "auditor"), ("role", "it_admin")];
     let added = max.post("/people", &added).await;
     assert_eq!(added.status(), 200);
     assert!(added.text().await.unwrap().contains("/set-up?token="));
@@ -19,7 +19,7 @@ async fn somebody_is_added_gets_a_link_another_role_and_is_removed_with_their_se
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(ivy.roles, [Role::Manager, Role::Auditor].into());
+    assert_eq!(ivy.roles, [Role::ItAdmin, Role::Auditor].into());
     for name in ["ivy", "MAX", ""] {
         let again = max
             .post("/people", &[("name", name), ("role", "auditor")])
@@ -34,12 +34,12 @@ async fn somebody_is_added_gets_a_link_another_role_and_is_removed_with_their_se
         .unwrap()
         .unwrap()
         .id;
-    assert_eq!(kim.get("/holds").await.status(), 200);
+    assert_eq!(kim.get("/enrol").await.status(), 200);
     let changed = max
         .post(&format!("/people/{id}/roles"), &[("role", "auditor")])
         .await;
     assert_eq!(changed.status(), 303, "{}", changed.text().await.unwrap());
-    assert_eq!(kim.get("/holds").await.status(), 403);
+    assert_eq!(kim.get("/enrol").await.status(), 403);
     assert_eq!(kim.get("/").await.status(), 200);
     let unsure = max.post(&format!("/people/{id}/remove"), &[]).await;
     assert_eq!(unsure.status(), 422);
@@ -61,7 +61,7 @@ async fn somebody_is_added_gets_a_link_another_role_and_is_removed_with_their_se
 }
 
 #[tokio::test]
-async fn the_lead_is_handed_over_and_who_covers_is_the_dsl_of_the_day() {
+async fn who_covers_is_the_dsl_of_the_day() {
     let nursery = Nursery::open().await;
     let dana = Person::of(&nursery, "Dana", &[Role::Dsl]).await;
     let eve = operator(&nursery, "Eve", &[Role::Deputy]).await;
@@ -91,16 +91,33 @@ async fn the_lead_is_handed_over_and_who_covers_is_the_dsl_of_the_day() {
         422
     );
     assert_eq!(dana.post(&cover, &[]).await.status(), 303);
-    let lead = format!("/people/{}/lead", eve.id);
-    assert_eq!(dana.post(&lead, &[]).await.status(), 303);
-    let people = nursery.storage.operator_list().await.unwrap();
-    let leads: Vec<&str> = people
-        .iter()
-        .filter(|p| p.roles.contains(&Role::Dsl))
-        .map(|p| p.name.as_str())
-        .collect();
-    assert_eq!(leads, ["Eve"]);
-    // Who is a deputy now manages nobody.
-    assert_eq!(dana.get("/people").await.status(), 403);
+    nursery.close().await;
+}
+
+#[tokio::test]
+async fn nobody_makes_a_second_person_of_themselves() {
+    let nursery = Nursery::open().await;
+    let max = Person::of(&nursery, "Max", &[Role::Manager]).await;
+    let dana = operator(&nursery, "Dana", &[Role::Dsl]).await;
+    let eve = operator(&nursery, "Eve", &[Role::Deputy]).await;
+    let kim = operator(&nursery, "Kim", &[Role::Manager]).await;
+    let before = nursery.storage.operator_list().await.unwrap();
+    for person in [&dana, &eve, &kim] {
+        for (act, form) in [
+            ("invite", [("sure", "yes")]),
+            ("remove", [("sure", "yes")]),
+            ("roles", [("role", "auditor")]),
+        ] {
+            let path = format!("/people/{}/{act}", person.id);
+            let answer = max.post(&path, &form).await;
+            assert_eq!(answer.status(), 422, "{act} of {}", person.name);
+            assert!(!answer.text().await.unwrap().contains("/set-up?token="));
+        }
+    }
+    for role in ["manager", "deputy", "dsl"] {
+        let form = [("name", "Second"), ("role", role)];
+        assert_eq!(max.post("/people", &form).await.status(), 422, "{role}");
+    }
+    assert_eq!(nursery.storage.operator_list().await.unwrap(), before);
     nursery.close().await;
 }

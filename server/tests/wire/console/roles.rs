@@ -85,7 +85,6 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     GET  /people/{operator}               manager dsl
     POST /people/{operator}/invite        manager dsl
     POST /people/{operator}/roles         manager dsl
-    POST /people/{operator}/lead          manager dsl
     POST /people/{operator}/cover         manager dsl
     POST /people/{operator}/remove        manager dsl
     ");
