@@ -1,8 +1,8 @@
 //! A real browser, driven over the WebDriver protocol (W3C WebDriver 2): Debian's chromium, by its chromedriver. The few
 //! commands a test needs are plain HTTP with JSON to a port of this machine.
 
-use crate::fleet::free_address;
 use crate::patience::until;
+use crate::ports::Port;
 use crate::process::{Running, is_installed};
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
@@ -23,7 +23,7 @@ const LONGEST: Duration = Duration::from_mins(1);
 /// A browser with one window, as a tablet of this size shows it. Ends when dropped.
 #[derive(Debug)]
 pub struct Browser {
-    address: SocketAddr,
+    port: Port,
     session: String,
     /// Presses so far.
     pub clicks: usize,
@@ -61,7 +61,8 @@ impl Browser {
         let profile = tempfile::Builder::new()
             .prefix("nestwarden-browser-")
             .tempdir()?;
-        let address = free_address()?;
+        let port = Port::claim()?;
+        let address = port.address();
         let mut command = Command::new(DRIVER);
         command
             .arg(format!("--port={}", address.port()))
@@ -101,7 +102,7 @@ impl Browser {
         let session = begun["sessionId"].as_str().context("no session")?;
         Ok(Self {
             session: session.to_owned(),
-            address,
+            port,
             clicks: 0,
             _driver: driver,
             _profile: profile,
@@ -170,7 +171,7 @@ impl Browser {
     /// What the person sees, as a PNG.
     pub fn picture(&self, path: &Path) -> Result<()> {
         let path_of = format!("/session/{}/screenshot", self.session);
-        let taken = call(self.address, "GET", &path_of, &Value::Null)?;
+        let taken = call(self.port.address(), "GET", &path_of, &Value::Null)?;
         let taken = taken.as_str().context("no picture")?;
         let bytes = base64::engine::general_purpose::STANDARD.decode(taken)?;
         if let Some(dir) = path.parent() {
@@ -181,7 +182,7 @@ impl Browser {
 
     fn command(&self, what: &str, body: &Value) -> Result<Value> {
         let path = format!("/session/{}/{what}", self.session);
-        call(self.address, "POST", &path, body)
+        call(self.port.address(), "POST", &path, body)
     }
 }
 
@@ -189,7 +190,7 @@ impl Drop for Browser {
     fn drop(&mut self) {
         // Ends the browser; the driver goes after it.
         let path = format!("/session/{}", self.session);
-        let _ = call(self.address, "DELETE", &path, &Value::Null);
+        let _ = call(self.port.address(), "DELETE", &path, &Value::Null);
     }
 }
 

@@ -11,6 +11,7 @@ pub mod fleet;
 pub mod jpeg;
 pub mod machine;
 pub mod patience;
+pub mod ports;
 pub mod process;
 pub mod profile;
 pub mod proxy;

@@ -14,7 +14,6 @@ use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use jiff::civil::Weekday;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -104,12 +103,6 @@ impl Fleet {
         ensure!(alarming.is_empty(), "{}", alarming.join("\n"));
         Ok(())
     }
-}
-
-/// A port that nobody listens on now.
-pub fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?)
 }
 
 /// When every setting begins.

@@ -1,9 +1,10 @@
 //! The setting's server: `serve` and `signer` as processes, and the commands an operator gives.
 
-use super::{free_address, make_dir};
+use super::make_dir;
 use crate::clock::ClockHand;
 use crate::database::Database;
 use crate::patience::until;
+use crate::ports::Port;
 use crate::process::{Answer, Programs, Running, ask, told};
 use crate::register::Register;
 use anyhow::{Context as _, Result};
@@ -25,8 +26,8 @@ pub struct Server {
     log_dir: PathBuf,
     programs: Programs,
     clock: Arc<ClockHand>,
-    tablets_address: SocketAddr,
-    console_address: SocketAddr,
+    tablets_port: Port,
+    console_port: Port,
     set_up_link: String,
     serve: Option<Running>,
     signer: Option<Running>,
@@ -41,14 +42,14 @@ impl Server {
             log_dir,
             programs: programs.clone(),
             clock,
-            tablets_address: free_address()?,
-            console_address: free_address()?,
+            tablets_port: Port::claim()?,
+            console_port: Port::claim()?,
             set_up_link: String::new(),
             serve: None,
             signer: None,
         };
-        let tablets = server.tablets_address.to_string();
-        let console = server.console_address.to_string();
+        let tablets = server.tablets_address().to_string();
+        let console = server.console_address().to_string();
         let sheet = dir.join("recovery-sheet.txt");
         let made = told(server.command([
             "init",
@@ -77,7 +78,7 @@ impl Server {
     }
 
     pub fn console_address(&self) -> SocketAddr {
-        self.console_address
+        self.console_port.address()
     }
 
     /// With which the first operator makes their account for the console.
@@ -86,7 +87,7 @@ impl Server {
     }
 
     pub fn tablets_address(&self) -> SocketAddr {
-        self.tablets_address
+        self.tablets_port.address()
     }
 
     pub fn database(&self) -> Database {
@@ -97,7 +98,7 @@ impl Server {
     pub fn be_reached_at(&self, address: SocketAddr) -> Result<()> {
         let path = self.data_dir.join("server.toml");
         let settings = fs::read_to_string(&path)?;
-        let ours = format!("address = \"{}\"", self.tablets_address);
+        let ours = format!("address = \"{}\"", self.tablets_address());
         anyhow::ensure!(settings.contains(&ours), "{settings}");
         Ok(fs::write(
             &path,
@@ -138,7 +139,7 @@ impl Server {
     }
 
     pub fn wait_until_listening(&mut self) -> Result<()> {
-        let address = self.tablets_address;
+        let address = self.tablets_address();
         self.wait_for("the tablets' listener", |_| {
             TcpStream::connect(address).is_ok()
         })

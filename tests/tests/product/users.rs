@@ -8,8 +8,8 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use system_tests::clock::{CLOCK_VARIABLE, ClockHand};
-use system_tests::fleet::free_address;
 use system_tests::patience::until;
+use system_tests::ports::Port;
 use system_tests::process::{Running, ask, done, is_root, skip, told};
 use system_tests::profile;
 use system_tests::register::Register;
@@ -77,8 +77,9 @@ fn the_server_gets_signatures_from_another_user_and_cannot_read_the_key() {
     }
     let kept = tempfile::tempdir().unwrap();
     let place = place(kept.path());
-    let address = free_address().unwrap().to_string();
-    let console = free_address().unwrap().to_string();
+    let (tablets_port, console_port) = (Port::claim().unwrap(), Port::claim().unwrap());
+    let address = tablets_port.address().to_string();
+    let console = console_port.address().to_string();
     let sheet = place.text("sheet.txt");
     let init = [
         "init",

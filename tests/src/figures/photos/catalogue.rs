@@ -17,6 +17,8 @@ const AGENT_MIB: f64 = 30.0;
 /// No slower than this many times the peer.
 const TIMES: f64 = 2.0;
 const PATIENCE: Duration = Duration::from_mins(5);
+/// Whoever looks more often takes the processor from what is measured.
+const LOOKS_EVERY: Duration = Duration::from_millis(10);
 
 /// What is in memory before a round, for us and for the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +120,7 @@ pub(super) fn wait(mut until: impl FnMut() -> bool) -> Result<()> {
         if Instant::now() > end {
             bail!("it took longer than {PATIENCE:?}");
         }
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(LOOKS_EVERY);
     }
     Ok(())
 }
