@@ -286,7 +286,9 @@ async fn run_withdraw(
 ) -> anyhow::Result<Reply> {
     let (storage, now) = (&session.storage, session.now());
     let who = session.who();
-    // Asked before it is done: afterwards nothing is new.
+    // What is asked of photos is asked against the register from before, and after it is done: a count of every photo must
+    // not keep a withdrawal waiting, nor undo it by failing.
+    let before = photo::Judge::load(storage, now).await?;
     let change = consent::withdrawal_of(
         &Register::load(storage).await?,
         reference,
@@ -296,9 +298,9 @@ async fn run_withdraw(
         now,
     )?;
     let after = Register::load(storage).await?.with(&change);
-    let effect = photo::effect(storage, &after, now).await?;
     let done = consent::withdraw(storage, reference, purposes, said, reach, &who, now).await?;
     let delivery = delivery::after_change(session).await?;
+    let effect = before.effect(storage, &after, now).await;
     let siblings: Vec<&str> = done.siblings.iter().map(|s| s.reference.as_str()).collect();
     let mut text = String::new();
     for (child, purposes) in &done.purposes {
@@ -313,7 +315,17 @@ async fn run_withdraw(
             let _ = writeln!(text, "Withdrawn for {reference}: {}.", names.join(", "));
         }
     }
-    let _ = writeln!(text, "{}", goes(&effect));
+    match &effect {
+        Ok(effect) => {
+            let _ = writeln!(text, "{}", goes(effect));
+        }
+        Err(error) => {
+            let _ = writeln!(
+                text,
+                "It is recorded. How many photos go because of it could not be counted ({error}); `photo list` shows them."
+            );
+        }
+    }
     if !siblings.is_empty() {
         let _ = writeln!(
             text,
@@ -333,12 +345,13 @@ async fn run_withdraw(
         "purposes": done.purposes.first().map(|(_, purposes)| purposes),
         "also": also,
         "siblings": siblings,
-        "photos": {
+        // `null`: it could not be counted.
+        "photos": effect.ok().map(|effect| json!({
             "withheld": effect.withheld,
             "sealed": effect.sealed,
             "observed_only": effect.observed_only,
             "tablets": effect.devices.len(),
-        },
+        })),
     });
     Ok(Reply::new(json, text).delivered(&delivery))
 }

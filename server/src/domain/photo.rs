@@ -120,6 +120,30 @@ impl Judge {
         self.due_by(facts, &self.register)
     }
 
+    /// How many photos are due to be withheld or sealed by `register` and were not by the one that was live when this was
+    /// loaded. Reads every photo, so whoever is in a hurry to change the register asks afterwards.
+    pub async fn effect(
+        &self,
+        storage: &Storage,
+        register: &Register,
+        now: Timestamp,
+    ) -> Result<Effect, StorageError> {
+        let then = register.snapshot(now);
+        let changed = changed(&self.register, &then);
+        let mut effect = Effect::default();
+        if changed.is_empty() {
+            return Ok(effect);
+        }
+        each(storage, |row| {
+            let may_go = row.stage != Stage::Destroyed && !self.revoked.contains(&row.device);
+            if let Some(facts) = self.facts(&row).filter(|_| may_go) {
+                effect.count(self, &facts, &then, &changed);
+            }
+        })
+        .await?;
+        Ok(effect)
+    }
+
     fn verdict_by(&self, facts: &PhotoFacts, register: &RegisterSnapshot) -> Option<Verdict> {
         let setup = self.setups.get(&facts.device)?;
         let (policy, calendar) = (&setup.policy, &setup.calendar);
@@ -161,20 +185,7 @@ pub async fn effect(
     now: Timestamp,
 ) -> Result<Effect, StorageError> {
     let judge = Judge::load(storage, now).await?;
-    let then = register.snapshot(now);
-    let changed = changed(&judge.register, &then);
-    let mut effect = Effect::default();
-    if changed.is_empty() {
-        return Ok(effect);
-    }
-    each(storage, |row| {
-        let may_go = row.stage != Stage::Destroyed && !judge.revoked.contains(&row.device);
-        if let Some(facts) = judge.facts(&row).filter(|_| may_go) {
-            effect.count(&judge, &facts, &then, &changed);
-        }
-    })
-    .await?;
-    Ok(effect)
+    judge.effect(storage, register, now).await
 }
 
 /// Children of whom the two registers say something else.

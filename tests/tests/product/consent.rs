@@ -25,6 +25,25 @@ fn a_withdrawn_consent_seals_the_photos_of_that_child_and_no_others() {
 }
 
 #[test]
+fn a_withdrawal_waits_for_no_count_and_stands_where_photos_cannot_be_counted() {
+    let mut fleet = setting_with_tablet();
+    let of_ava = photo_of(&fleet, 1, &[AVA]);
+    let of_ben = photo_of(&fleet, 2, &[BEN]);
+    fleet.tablets[0].wait_until_reported().unwrap();
+    fleet.server.stop().unwrap();
+    let unreadable = format!(
+        "UPDATE photos SET facts = 'nothing' WHERE photo_id = '{}'",
+        of_ava.id
+    );
+    fleet.server.database().change(&unreadable).unwrap();
+    fleet.server.start().unwrap();
+    let told = fleet.server.withdraw(BEN).unwrap();
+    assert!(told["photos"].is_null(), "{told}");
+    until_sealed(&mut fleet, &of_ben);
+    assert!(of_ava.is_in_use());
+}
+
+#[test]
 fn a_file_opened_before_the_withdrawal_reads_nothing_after_the_seal() {
     let mut fleet = setting_with_tablet();
     let photo = photo_of(&fleet, 1, &[BEN]);

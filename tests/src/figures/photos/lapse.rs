@@ -157,6 +157,9 @@ fn round(
     ))?;
     tablet.start()?;
     tablet.tell(["photos", "rescan"])?;
+    // A tablet has told of its photos long before; here it would still be telling of all of them.
+    let untold = "SELECT count(*) FROM events WHERE acknowledged_at IS NULL";
+    catalogue::wait(|| ledger.number(untold).is_ok_and(|left| left == 0))?;
     let before = meter::memory(tablet, Memory::Resident)?;
     meter::forget_peak(tablet)?;
     let tablet = &fleet.tablets[at];
