@@ -344,3 +344,44 @@ fn a_photo_in_the_trash_of_a_card_goes_with_its_information() {
     assert!(!trash.join("files/a.jpg").exists());
     assert!(!trash.join("info/a.jpg.trashinfo").exists());
 }
+
+/// Where desktops keep the thumbnail of `a.jpg`: the digest is that of `file:///home/anna/Pictures/a.jpg`.
+fn thumbnail_of_a(tablet: &Tablet) -> std::path::PathBuf {
+    let cache = tablet
+        .temp
+        .path()
+        .join("home/anna/.cache/thumbnails/normal");
+    std::fs::create_dir_all(&cache).unwrap();
+    cache.join("258e8bb6397be05749d6de10f9fa87af.png")
+}
+
+#[test]
+fn thumbnails_go_whenever_their_photo_goes_a_stage_further() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    let thumbnail = thumbnail_of_a(&tablet);
+    let other = thumbnail.with_file_name("of-another.png");
+    std::fs::write(&other, b"of another").unwrap();
+    // A program that has the photo open may make another at any time.
+    let make = || std::fs::write(&thumbnail, b"small").unwrap();
+    make();
+    tablet.now.doubtful = true;
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Withheld);
+    assert!(!thumbnail.exists());
+    make();
+    tablet.now.doubtful = false;
+    withdraw(&mut tablet);
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+    assert!(!thumbnail.exists());
+    make();
+    tablet.pass_hours(96);
+    tablet.settle();
+    let artefacts = &tablet.receipts()[0].artefacts;
+    let thumbnails = artefacts
+        .iter()
+        .filter(|a| a.kind == ArtefactKind::Thumbnail);
+    assert_eq!(thumbnails.count(), 1);
+    assert!(!thumbnail.exists());
+    assert!(other.exists());
+}

@@ -501,3 +501,24 @@ fn hard_links_outside_the_roots_are_told_and_read_nothing_once_sealed() {
     assert!(told);
     assert!(std::fs::read(outside).unwrap().is_empty());
 }
+
+#[test]
+fn names_outside_the_roots_are_told_once_and_those_within_are_no_such_names() {
+    for outside in [0, 1] {
+        let mut tablet = Tablet::new();
+        tablet.photo_of_one("a.jpg");
+        std::fs::hard_link(tablet.path("a.jpg"), tablet.path("b.jpg")).unwrap();
+        for _ in 0..outside {
+            let elsewhere = tablet.temp.path().join("elsewhere.jpg");
+            std::fs::hard_link(tablet.path("a.jpg"), elsewhere).unwrap();
+        }
+        tablet.look();
+        tablet.now.doubtful = true;
+        tablet.settle();
+        assert!(tablet.pictures().is_empty());
+        let told = tablet.events().into_iter().filter(|event| {
+            matches!(event, EventBody::PhotoIncomplete { problem, .. } if problem.starts_with("1 more names"))
+        });
+        assert_eq!(told.count(), outside);
+    }
+}

@@ -97,6 +97,9 @@ mod plan_tests;
 mod replay_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod restore_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod review_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
