@@ -1,4 +1,5 @@
-//! Accepting the browser's connections: few, short, and each from staff.
+//! Accepting the browser's connections: few, short, and each from staff. Where there are too many, the oldest of those that
+//! have not shown the cookie gives way, so that a program which says nothing keeps nobody from the page.
 
 use super::Desk;
 use super::answer::{self, Answer, Refusal};
@@ -12,15 +13,17 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// A browser opens six to one place.
-const MAX_CONNECTIONS: usize = 16;
+pub(super) const MAX_CONNECTIONS: usize = 16;
 const MAX_HEADERS: usize = 48;
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -30,15 +33,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LONGEST: Duration = Duration::from_mins(15);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// One connection, in the order in which they came.
+struct Place {
+    task: AbortHandle,
+    /// It showed the cookie.
+    known: Arc<AtomicBool>,
+}
+
 /// Serves until dropped.
 pub(super) async fn run(listener: TcpListener, gate: Gate, desk: Arc<Desk>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = tokio::task::JoinSet::new();
+    let mut places: VecDeque<Place> = VecDeque::new();
+    let mut connections = JoinSet::new();
     loop {
-        while connections.try_join_next().is_some() {}
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -47,23 +53,46 @@ pub(super) async fn run(listener: TcpListener, gate: Gate, desk: Arc<Desk>) {
                 continue;
             }
         };
-        let (gate, desk) = (gate.clone(), Arc::clone(&desk));
-        connections.spawn(async move {
-            if let SocketAddr::V4(peer) = peer
-                && gate.admits_peer(peer)
-            {
-                serve(stream, gate, desk).await;
+        while connections.try_join_next().is_some() {}
+        places.retain(|place| !place.task.is_finished());
+        if places.len() >= MAX_CONNECTIONS {
+            let stranger = places
+                .iter()
+                .position(|place| !place.known.load(Ordering::Relaxed));
+            if let Some(place) = places.remove(stranger.unwrap_or(0)) {
+                place.task.abort();
             }
-            drop(place);
+        }
+        let known = Arc::new(AtomicBool::new(false));
+        let visit = Visit {
+            gate: gate.clone(),
+            desk: Arc::clone(&desk),
+            known: Arc::clone(&known),
+        };
+        let task = connections.spawn(async move {
+            if let SocketAddr::V4(peer) = peer
+                && visit.gate.admits_peer(peer)
+            {
+                serve(stream, visit).await;
+            }
         });
+        places.push_back(Place { task, known });
     }
 }
 
-async fn serve(stream: TcpStream, gate: Gate, desk: Arc<Desk>) {
+/// What a connection's requests are answered with.
+#[derive(Clone)]
+struct Visit {
+    gate: Gate,
+    desk: Arc<Desk>,
+    known: Arc<AtomicBool>,
+}
+
+async fn serve(stream: TcpStream, visit: Visit) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
-        let (gate, desk) = (gate.clone(), Arc::clone(&desk));
-        async move { Ok::<_, Infallible>(respond(request, &gate, desk).await) }
+        let visit = visit.clone();
+        async move { Ok::<_, Infallible>(respond(request, visit).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -76,7 +105,8 @@ async fn serve(stream: TcpStream, gate: Gate, desk: Arc<Desk>) {
     }
 }
 
-async fn respond(request: Request<Incoming>, gate: &Gate, desk: Arc<Desk>) -> Answer {
+async fn respond(request: Request<Incoming>, visit: Visit) -> Answer {
+    let Visit { gate, desk, known } = visit;
     if let Err(refusal) = gate.check_source(&request) {
         return answer::refusal(refusal);
     }
@@ -89,6 +119,7 @@ async fn respond(request: Request<Incoming>, gate: &Gate, desk: Arc<Desk>) -> An
     if let Err(refusal) = gate.check_cookie(request.headers()) {
         return answer::refusal(refusal);
     }
+    known.store(true, Ordering::Relaxed);
     let route = match route {
         Ok(route) => route,
         Err(refusal) => return answer::refusal(refusal),

@@ -1,4 +1,5 @@
-//! Another user of the tablet, who runs programs of their own and may have learned the page's secrets.
+//! Others on the tablet: another user, who runs programs of their own and may have learned the page's secrets; and a
+//! program of staff that opens connections and says nothing.
 
 use super::testing::{Headers, Nursery};
 use crate::settings::StaffGroup;
@@ -62,4 +63,22 @@ async fn another_user_of_the_tablet_gets_nothing_whatever_they_know() {
     assert!(shown.starts_with("HTTP/1.1 200"), "{shown}");
     let stranger = asked_by(STRANGER, &nursery, "/", &nursery.stranger()).await;
     assert!(stranger.starts_with("HTTP/1.1 403"), "{stranger}");
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_keep_nobody_from_the_page() {
+    let nursery = Nursery::open().await;
+    let browser = nursery.browser().await;
+    let mut silent = Vec::new();
+    for _ in 0..4 * super::listener::MAX_CONNECTIONS {
+        silent.push(tokio::net::TcpStream::connect(&nursery.host).await.unwrap());
+    }
+    assert_eq!(nursery.get("/", &browser).await.status, 200);
+    // It was not answered because those before it had been given up by then.
+    let newest = silent.pop().unwrap();
+    let said = newest.try_read(&mut [0; 1]);
+    assert!(said.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock));
+    let oldest = &silent[0];
+    oldest.readable().await.unwrap();
+    assert_eq!(oldest.try_read(&mut [0; 1]).unwrap(), 0);
 }
