@@ -1,0 +1,66 @@
+//! What turns up while its photo is being destroyed.
+
+use super::engine::Scope;
+use super::testing::{Tablet, jpeg};
+use nestwarden_policy_schema::consent::{ConsentState, Stage};
+
+fn due_for_destruction() -> Tablet {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    tablet.pass_hours(96);
+    tablet
+}
+
+/// Destroyed, as far as the vault goes, when the power went; and a copy of it turned up while the tablet was off.
+fn half_destroyed_with_a_copy() -> (Tablet, std::fs::File) {
+    let mut tablet = due_for_destruction();
+    let passed = tablet.with(|engine, moment| engine.pass(moment, &Scope::All).unwrap());
+    let vaults = tablet.engine.as_ref().unwrap().vaults();
+    for job in passed.jobs {
+        job.run(&vaults);
+    }
+    tablet.write("later.jpg", &jpeg(1));
+    let later = std::fs::File::options()
+        .write(true)
+        .open(tablet.path("later.jpg"));
+    tablet.restart();
+    tablet.try_absorb().unwrap();
+    (tablet, later.unwrap())
+}
+
+#[test]
+fn a_copy_that_turns_up_in_the_middle_of_destruction_is_destroyed_with_its_photo() {
+    let (mut tablet, _) = half_destroyed_with_a_copy();
+    tablet.settle();
+    tablet.pass_hours(1);
+    tablet.look();
+    assert_eq!(tablet.receipts().len(), 1);
+    assert!(tablet.vault().is_empty() && tablet.pictures().is_empty());
+    tablet.assert_sound();
+}
+
+#[test]
+fn a_copy_that_was_written_to_in_the_middle_of_destruction_is_another_photo_and_stays() {
+    let (mut tablet, later) = half_destroyed_with_a_copy();
+    let passed = tablet.with(|engine, moment| engine.pass(moment, &Scope::All).unwrap());
+    let other = jpeg(9);
+    std::os::unix::fs::FileExt::write_all_at(&later, &other, 0).unwrap();
+    later.set_len(other.len() as u64).unwrap();
+    let vaults = tablet.engine.as_ref().unwrap().vaults();
+    for job in passed.jobs {
+        let done = job.run(&vaults);
+        tablet
+            .with(|engine, moment| engine.finish(moment, done))
+            .unwrap();
+    }
+    tablet.settle();
+    tablet.pass_hours(1);
+    tablet.look();
+    assert_eq!(tablet.receipts().len(), 1);
+    // Of the same child, so it is sealed; its own days to object begin.
+    let stages = tablet.stages();
+    assert_eq!(stages.get(&Stage::Sealed), Some(&1), "{stages:?}");
+    tablet.assert_sound();
+}
