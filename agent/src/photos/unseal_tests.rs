@@ -5,10 +5,12 @@ use super::testing::{Server, Tablet, child, jpeg};
 use super::unseal::UnsealRefusal;
 use nestwarden_policy_schema::bytes::Secret;
 use nestwarden_policy_schema::consent::{ConsentState, Stage};
+use nestwarden_policy_schema::device_api::MAX_STANZAS;
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::generation::Generation;
 use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
 use std::fs::Permissions;
+use std::io::{Seek as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 
 fn sealed_and_given_again() -> Tablet {
@@ -185,4 +187,82 @@ fn a_consent_withdrawn_again_wherever_unsealing_had_got_to_seals_it_again() {
         assert!(tablet.pictures().is_empty());
         tablet.assert_sound();
     }
+}
+
+#[test]
+fn what_was_refused_is_asked_again_once_somebody_said_something_of_the_photo() {
+    let mut tablet = sealed_and_given_again();
+    tablet.server = Server::Refuses(UnsealRefusal::NotAuthorised);
+    tablet.settle();
+    tablet.pass_hours(1);
+    tablet.settle();
+    assert_eq!(tablet.asked, 1);
+    let photo = tablet.only().id;
+    tablet.tag(photo, &[1, 2]);
+    tablet.settle();
+    assert_eq!(tablet.asked, 2);
+}
+
+#[test]
+fn a_server_that_cannot_say_is_left_alone_for_longer_each_time() {
+    let mut tablet = sealed_and_given_again();
+    tablet.server = Server::Refuses(UnsealRefusal::NotNow("no network".to_owned()));
+    let mut asked_at = Vec::new();
+    for second in 0..40 {
+        let before = tablet.asked;
+        tablet.settle();
+        if tablet.asked > before {
+            asked_at.push(second);
+        }
+        tablet.now.at += jiff::SignedDuration::from_secs(1);
+        tablet.now.holds_confirmed_at = Some(tablet.now.at);
+        tablet.now.last_contact = Some(tablet.now.at);
+    }
+    assert_eq!(asked_at, [0, 2, 6, 14, 30]);
+}
+
+#[test]
+fn what_comes_back_comes_back_where_it_was_not_thrown_away() {
+    let mut tablet = Tablet::new();
+    let trash = tablet
+        .temp
+        .path()
+        .join("home/anna/.local/share/Trash/files");
+    std::fs::create_dir_all(&trash).unwrap();
+    let photo = tablet.photo_of_one("a.jpg");
+    std::fs::rename(tablet.path("a.jpg"), trash.join("a.jpg")).unwrap();
+    tablet.look();
+    tablet.write("b.jpg", &jpeg(1));
+    tablet.look();
+    assert_eq!(tablet.only().id, photo);
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    tablet.set_consent(1, ConsentState::Given);
+    tablet.server = Server::Authorises;
+    tablet.settle();
+    assert_eq!(tablet.pictures().into_keys().collect::<Vec<_>>(), ["b.jpg"]);
+    assert!(!trash.join("a.jpg").exists());
+    tablet.assert_sound();
+}
+
+#[test]
+fn a_file_for_more_people_than_we_ever_seal_for_is_not_asked_about() {
+    let of = |people: usize| {
+        let recipients: Vec<_> = std::iter::repeat_with(age::x25519::Identity::generate)
+            .take(people)
+            .map(|identity| identity.to_public())
+            .collect();
+        let all = recipients.iter().map(|to| to as &dyn age::Recipient);
+        let mut sealed = tempfile::tempfile().unwrap();
+        let mut writer = age::Encryptor::with_recipients(all)
+            .unwrap()
+            .wrap_output(&mut sealed)
+            .unwrap();
+        writer.write_all(b"content").unwrap();
+        writer.finish().unwrap();
+        sealed.rewind().unwrap();
+        super::unseal::stanzas(sealed)
+    };
+    assert!(of(MAX_STANZAS - 1).unwrap().len() >= MAX_STANZAS - 1);
+    assert!(of(MAX_STANZAS + 1).is_err());
 }
