@@ -1,6 +1,6 @@
 //! Waiting for something that can be seen from outside. Bounded, and what was seen instead is part of the failure.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,22 @@ pub fn until<T>(what: &str, mut see: impl FnMut() -> Result<Option<T>>) -> Resul
     }
 }
 
+/// Looks until nothing is `left`, for as long as it becomes less.
+pub fn until_empty<T: Debug>(what: &str, mut left: impl FnMut() -> Result<Vec<T>>) -> Result<()> {
+    let mut least = usize::MAX;
+    loop {
+        let fewer = until(what, || {
+            let left = left()?;
+            ensure!(left.len() < least, "{} are left: {left:?}", left.len());
+            Ok(Some(left.len()))
+        })?;
+        if fewer == 0 {
+            return Ok(());
+        }
+        least = fewer;
+    }
+}
+
 /// Looks until `see` gives what is `wanted`.
 pub fn until_equal<T: PartialEq + Debug>(
     what: &str,
@@ -39,4 +55,17 @@ pub fn until_equal<T: PartialEq + Debug>(
         Ok(same.then_some(()))
     });
     outcome.map_err(|problem| problem.context(format!("wanted {wanted:?}, last saw {last:?}")))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_becomes_less_is_waited_for_until_nothing_is_left() {
+        let mut counts = [3, 3, 2, 3, 1, 0].into_iter();
+        until_empty("nothing", || Ok(vec!["left"; counts.next().unwrap()])).unwrap();
+        assert_eq!(counts.next(), None);
+    }
 }

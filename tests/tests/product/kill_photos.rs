@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use system_tests::evidence;
 use system_tests::fleet::{DSL, Fleet, content};
-use system_tests::patience::until;
+use system_tests::patience::until_empty;
 use system_tests::profile;
 use system_tests::register::Register;
 
@@ -232,25 +232,26 @@ fn settle(fleet: &mut Fleet, deeds: &Deeds) {
         .map(|reference| fleet.server.child_id(reference).unwrap())
         .collect();
     let mut looks = 0;
-    until("every photo where it has to be", || {
-        fleet.tablets[0].check()?;
-        looks += 1;
-        if looks % 50 == 0 {
-            // Past every pause between attempts, and far from the end of any grace.
-            fleet.clock().advance(SignedDuration::from_secs(30))?;
-        }
-        let ledger = fleet.tablets[0].ledger();
-        if ledger.number(OPEN_ACTS)? > 0 {
-            return Ok(None);
-        }
-        let kept = kept(fleet)?;
-        let stray: Vec<&Kept> = kept
-            .values()
-            .filter(|kept| !kept.is_settled(&withdrawn))
-            .collect();
-        anyhow::ensure!(stray.is_empty(), "{withdrawn:?} withdrew, and {stray:?}");
-        Ok((kept.len() == deeds.taken.len()).then_some(()))
-    })
+    until_empty(
+        &format!("every photo where it has to be ({withdrawn:?} withdrew)"),
+        || {
+            fleet.tablets[0].check()?;
+            looks += 1;
+            if looks % 50 == 0 {
+                // Past every pause between attempts, and far from the end of any grace.
+                fleet.clock().advance(SignedDuration::from_secs(30))?;
+            }
+            let acts = fleet.tablets[0].ledger().number(OPEN_ACTS)?;
+            let kept = kept(fleet)?;
+            let unknown = deeds.taken.len().abs_diff(kept.len());
+            let stray = kept.values().filter(|kept| !kept.is_settled(&withdrawn));
+            Ok(stray
+                .map(|kept| format!("{kept:?}"))
+                .chain((acts > 0).then(|| format!("{acts} acts under way")))
+                .chain((0..unknown).map(|_| "a photo that is not in the catalogue".to_owned()))
+                .collect())
+        },
+    )
     .unwrap();
     fleet.tablets[0].stop().unwrap();
     fleet.tablets[0].start().unwrap();
