@@ -1,6 +1,7 @@
 //! What turns up while its photo is being destroyed.
 
 use super::engine::Scope;
+use super::fault::{Write, armed};
 use super::testing::{Tablet, jpeg};
 use nestwarden_policy_schema::consent::{ConsentState, Stage};
 
@@ -63,4 +64,23 @@ fn a_copy_that_was_written_to_in_the_middle_of_destruction_is_another_photo_and_
     let stages = tablet.stages();
     assert_eq!(stages.get(&Stage::Sealed), Some(&1), "{stages:?}");
     tablet.assert_sound();
+}
+
+#[test]
+fn what_was_written_over_a_copy_the_moment_it_was_caught_is_kept() {
+    let mut tablet = due_for_destruction();
+    tablet.write("late.jpg", &jpeg(1));
+    let late = std::fs::File::options()
+        .write(true)
+        .open(tablet.path("late.jpg"));
+    let (late, other) = (late.unwrap(), jpeg(9));
+    let written = other.clone();
+    armed::at(Write::Rename, move || {
+        std::os::unix::fs::FileExt::write_all_at(&late, &written, 0).unwrap();
+    });
+    tablet.settle();
+    tablet.pass_hours(1);
+    tablet.settle();
+    assert_eq!(tablet.receipts().len(), 1);
+    assert_eq!(tablet.pictures()["late.jpg"], other);
 }

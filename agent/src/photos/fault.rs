@@ -103,11 +103,16 @@ pub(super) mod armed {
         static SEEN: RefCell<BTreeSet<Write>> = const { RefCell::new(BTreeSet::new()) };
         static CUT_AT: RefCell<BTreeSet<Write>> = const { RefCell::new(BTreeSet::new()) };
         static KILL: Cell<bool> = const { Cell::new(false) };
+        static THEN: RefCell<Option<(Write, Box<dyn FnOnce()>)>> = const { RefCell::new(None) };
     }
 
     pub(in crate::photos) fn reach(write: Write) -> io::Result<()> {
         PASSED.set(PASSED.get() + 1);
         SEEN.with_borrow_mut(|seen| seen.insert(write));
+        let then = THEN.with_borrow_mut(|then| then.take_if(|(at, _)| *at == write));
+        if let Some((_, act)) = then {
+            act();
+        }
         match LEFT.get() {
             None => Ok(()),
             Some(0) => {
@@ -124,6 +129,11 @@ pub(super) mod armed {
                 Ok(())
             }
         }
+    }
+
+    /// What somebody else does the next time this thread is about to `write`.
+    pub(in crate::photos) fn at(write: Write, act: impl FnOnce() + 'static) {
+        THEN.set(Some((write, Box::new(act))));
     }
 
     /// Cuts the power after `instants` more.

@@ -1,5 +1,6 @@
 //! Sealing to keys that the tests hold.
 
+use super::fault::{Write, armed};
 use super::hash::{ContentKey, Stop};
 use super::seal::{Plain, Recipients, SealError, Sealed, SealedFile, is_whole, seal};
 use super::tree::{RelPath, Tree};
@@ -97,6 +98,33 @@ fn a_damaged_sealed_file_is_not_whole() {
     *ciphertext.last_mut().unwrap() ^= 1;
     std::fs::write(&path, ciphertext).unwrap();
     assert!(!whole());
+}
+
+#[test]
+fn a_sealed_file_that_the_disk_has_otherwise_than_it_was_written_does_not_count() {
+    let content = vec![7; 100_000];
+    for at in [3, 90_000] {
+        let place = place(&content);
+        let path = place.temp.path().join("sealed");
+        armed::at(Write::SyncDir, move || {
+            let mut ciphertext = std::fs::read(&path).unwrap();
+            ciphertext[at] ^= 1;
+            std::fs::write(&path, ciphertext).unwrap();
+        });
+        assert!(place.seal(None).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn a_sealed_file_that_is_missing_is_not_whole() {
+    let place = place(b"\xff\xd8\xff a photo");
+    let missing = SealedFile {
+        vault: RelPath::root(),
+        name: "sealed".into(),
+        bytes: 1,
+        sha256: Digest::sha256(b""),
+    };
+    assert!(!is_whole(&place.tree, &missing, &Stop::default()).unwrap());
 }
 
 #[test]
