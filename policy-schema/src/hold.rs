@@ -1,4 +1,7 @@
-//! Legal holds: opened by the DSL, outranking withdrawal, retention, leaving and wipe.
+//! Legal holds: opened by the DSL, outranking whatever would destroy.
+//!
+//! A hold keeps evidence, and a vault keeps it as well as a gallery does. So all but a freeze only pause destruction: what
+//! may not be in use goes out of use and is sealed as ever, and comes back when consent does.
 
 use crate::bytes::Digest;
 use crate::id::{ChildId, DeviceId, HoldId, PhotoId, StaffId};
@@ -41,11 +44,6 @@ pub enum HoldCategory {
 impl HoldCategory {
     pub const fn freezes(self) -> bool {
         matches!(self, Self::IllegalContent)
-    }
-
-    /// A request for what is known of a child keeps photos from being destroyed, and nothing of them in use.
-    pub const fn only_pauses_destruction(self) -> bool {
-        matches!(self, Self::SubjectAccess)
     }
 }
 

@@ -40,8 +40,8 @@ pub(super) fn photos(answer: &Value) -> String {
     for photo in photos {
         let due = &photo["deadline"];
         let count = |of: &Value| of.as_array().map_or(0, Vec::len);
-        let next = if photo["held"] == true {
-            "held".to_owned()
+        let next = if photo["frozen"] == true {
+            "frozen: nothing may touch it".to_owned()
         } else if due.is_null() {
             "nothing is due".to_owned()
         } else {

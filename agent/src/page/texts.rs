@@ -214,7 +214,9 @@ fn moment(at: DateTime) -> String {
 /// Where a photo is, why, and what comes next.
 pub(super) fn standing(photo: &Listing) -> String {
     let now = match photo.stage {
-        _ if photo.held => return "Kept as it is until the safeguarding lead decides.".to_owned(),
+        _ if photo.frozen => {
+            return "Kept as it is until the safeguarding lead decides.".to_owned();
+        }
         Stage::Live => "In use".to_owned(),
         Stage::Withheld => because("Out of sight", photo.why),
         Stage::Sealed => because("Locked away", photo.why),

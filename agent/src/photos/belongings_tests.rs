@@ -191,7 +191,7 @@ fn the_film_of_a_live_picture_goes_wherever_the_picture_goes() {
     assert!(tablet.list().iter().all(|l| l.confirmed.len() == 3));
     tablet.hold(
         HoldScope::Photo { photo: picture },
-        HoldCategory::Safeguarding,
+        HoldCategory::IllegalContent,
     );
     tablet.set_consent(3, ConsentState::Withdrawn);
     tablet.settle();
@@ -199,7 +199,7 @@ fn the_film_of_a_live_picture_goes_wherever_the_picture_goes() {
         tablet
             .list()
             .iter()
-            .all(|l| l.held && l.stage == Stage::Live)
+            .all(|l| l.frozen && l.stage == Stage::Live)
     );
     tablet.release_holds();
     tablet.settle();

@@ -83,7 +83,7 @@ pub struct Engine {
     pub(super) device: DeviceId,
     /// Photos that were not where they have to be when they were judged last.
     pub(super) unsettled: BTreeSet<PhotoId>,
-    /// Photos that a hold keeps everybody from touching, as of then.
+    /// Photos that a freeze keeps everybody from touching, as of then.
     pub(super) frozen: BTreeSet<PhotoId>,
     /// When time alone changes an answer. Never too late; after a pass over everything, exact.
     pub(super) next_change: Option<Timestamp>,
@@ -197,7 +197,7 @@ impl Engine {
             let judged = row.map(|row| self.verdict_on(moment, policy, &row));
             let holds = judged.is_some_and(|j| match stage {
                 Stage::Live => j.waits_for_unseal(),
-                Stage::Withheld | Stage::Sealed | Stage::Destroyed => !j.held && j.due >= *stage,
+                Stage::Withheld | Stage::Sealed | Stage::Destroyed => !j.frozen && j.due >= *stage,
             });
             if !holds {
                 stop.ask();

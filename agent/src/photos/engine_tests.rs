@@ -182,21 +182,35 @@ fn a_consent_that_comes_back_while_sealed_waits_for_its_unsealing_and_is_not_fin
 }
 
 #[test]
-fn a_hold_stops_everything_and_its_release_goes_on() {
+fn a_freeze_stops_everything_and_its_release_goes_on() {
     let mut tablet = Tablet::new();
     let photo = tablet.photo_of_one("a.jpg");
-    tablet.hold(HoldScope::Photo { photo }, HoldCategory::Safeguarding);
+    tablet.hold(HoldScope::Photo { photo }, HoldCategory::IllegalContent);
     tablet.set_consent(1, ConsentState::Withdrawn);
     tablet.settle();
     assert_eq!(tablet.pictures().len(), 1);
     tablet.release_holds();
     tablet.settle();
     assert_eq!(tablet.only().stage, Stage::Sealed);
-    tablet.pass_hours(96);
-    tablet.hold(
-        HoldScope::Child { child: child(1) },
-        HoldCategory::Complaint,
+    tablet.assert_sound();
+}
+
+#[test]
+fn under_a_hold_a_photo_in_use_is_sealed_as_ever_and_destroyed_once_it_is_released() {
+    let mut tablet = Tablet::new();
+    let photo = tablet.photo_of_one("a.jpg");
+    tablet.hold(HoldScope::Photo { photo }, HoldCategory::Safeguarding);
+    tablet.settle();
+    assert_eq!(
+        tablet.only().stage,
+        Stage::Live,
+        "a hold takes nothing away"
     );
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    assert!(tablet.pictures().is_empty());
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+    tablet.pass_hours(96);
     tablet.settle();
     assert_eq!(
         tablet.only().stage,

@@ -108,8 +108,8 @@ impl Engine {
             (Some(row), Some(policy)) => Some(self.verdict_on(moment, policy, row)),
             _ => None,
         };
-        let Some(judged) = judged.filter(|j| !j.held && j.due >= Stage::Sealed) else {
-            // A hold arrived, or a consent came back, while it was being sealed.
+        let Some(judged) = judged.filter(|j| !j.frozen && j.due >= Stage::Sealed) else {
+            // A freeze arrived, or a consent came back, while it was being sealed.
             return self.replay().map(|()| None);
         };
         if row.is_some_and(|row| row.hash.is_none()) {

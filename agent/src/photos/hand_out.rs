@@ -40,7 +40,7 @@ impl Engine {
         judged: &Judged,
         slow: &mut Slow,
     ) {
-        if judged.held || !self.may_act(moment, row.id) || self.unfinished.contains_key(&row.id) {
+        if judged.frozen || !self.may_act(moment, row.id) || self.unfinished.contains_key(&row.id) {
             return;
         }
         let seal_due = judged.due >= Stage::Sealed

@@ -18,7 +18,6 @@ pub(super) struct Judged {
     pub(super) due: Stage,
     pub(super) why: Option<Due>,
     pub(super) schedule: Schedule,
-    pub(super) held: bool,
     pub(super) frozen: bool,
     pub(super) next_change: Option<Timestamp>,
     /// Files that are not where the due stage wants them.
@@ -28,13 +27,13 @@ pub(super) struct Judged {
 impl Judged {
     /// Whether the photo is where it has to be.
     pub(super) fn is_settled(&self) -> bool {
-        self.held || (!self.misplaced && self.stage == self.due)
+        self.frozen || (!self.misplaced && self.stage == self.due)
             // Further than it has to be is where a stricter reason brought it, and nothing brings a sealed one back here.
             || (!self.misplaced && self.due != Stage::Live && self.stage == Stage::Sealed && self.due == Stage::Withheld)
     }
 
     pub(super) fn waits_for_unseal(&self) -> bool {
-        !self.held && self.stage == Stage::Sealed && self.due == Stage::Live
+        !self.frozen && self.stage == Stage::Sealed && self.due == Stage::Live
     }
 }
 
@@ -122,13 +121,13 @@ impl Engine {
             let verdict = verdict(&facts, register, holds, policy, calendar, &moment.now);
             (facts, verdict)
         });
-        // A held photo stays where it is.
+        // A frozen photo stays where it is.
         let (due, why) = verdict
             .due(calendar, &moment.now)
             .unwrap_or((row.stage, None));
-        let (held, frozen, schedule) = match &verdict.standing {
-            Standing::Held { frozen, .. } => (true, *frozen, Schedule::default()),
-            Standing::Scheduled(schedule) => (false, false, *schedule),
+        let (frozen, schedule) = match &verdict.standing {
+            Standing::Frozen => (true, Schedule::default()),
+            Standing::Scheduled(schedule) => (false, *schedule),
         };
         let next_change = verdict.next_change;
         precedent.0 = Some((facts, verdict));
@@ -137,7 +136,6 @@ impl Engine {
             due,
             why,
             schedule,
-            held,
             frozen,
             next_change,
             misplaced: is_misplaced(row, due),

@@ -33,7 +33,7 @@ pub struct Listing {
     pub captured_at: Timestamp,
     /// `captured_at` on the setting's clocks.
     pub captured_local: DateTime,
-    /// The next stage, as far as is known now; `None` while nothing is due or a hold covers it.
+    /// The next stage, as far as is known now; `None` while nothing is due, or a hold keeps what is sealed from being destroyed.
     pub deadline: Option<Deadline>,
     pub tagging: Tagging,
     pub confirmed: BTreeSet<ChildId>,
@@ -42,7 +42,8 @@ pub struct Listing {
     pub unregistered_person: bool,
     pub care_record: bool,
     pub found_at_enrolment: bool,
-    pub held: bool,
+    /// Nothing touches it, and the police take the tablet.
+    pub frozen: bool,
     /// What keeps it from being where it has to be: a problem, or what it waits for.
     pub note: Option<String>,
     /// Names it has in the roots and vaults.
@@ -156,7 +157,7 @@ impl Engine {
             unregistered_person: row.subjects.unregistered_person,
             care_record: row.care_record,
             found_at_enrolment: row.found_month.is_some(),
-            held: judged.is_some_and(|j| j.held),
+            frozen: judged.is_some_and(|j| j.frozen),
             note: self.note(row.id, judged),
             files: paths.len(),
             paths,

@@ -18,7 +18,7 @@ enum Step {
     Tag { photo: u8, children: Vec<u8> },
     Consent { child: u8, given: bool },
     Doubt(bool),
-    Hold { child: u8 },
+    Hold { child: u8, freezes: bool },
     Release,
     Hours(u8),
     Cut { instants: u8, look: bool },
@@ -37,7 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(photo, children)| Step::Tag { photo, children }),
         3 => (1..4u8, any::<bool>()).prop_map(|(child, given)| Step::Consent { child, given }),
         1 => any::<bool>().prop_map(Step::Doubt),
-        1 => (1..4u8).prop_map(|child| Step::Hold { child }),
+        1 => (1..4u8, any::<bool>()).prop_map(|(child, freezes)| Step::Hold { child, freezes }),
         1 => Just(Step::Release),
         2 => prop_oneof![Just(1u8), Just(24), Just(96), Just(200)].prop_map(Step::Hours),
         3 => (0..60u8, any::<bool>()).prop_map(|(instants, look)| Step::Cut { instants, look }),
@@ -92,11 +92,19 @@ fn take(tablet: &mut Tablet, step: &Step) {
             tablet.set_consent(u128::from(*child), state);
         }
         Step::Doubt(doubtful) => tablet.now.doubtful = *doubtful,
-        Step::Hold { child: number } => {
+        Step::Hold {
+            child: number,
+            freezes,
+        } => {
             let scope = HoldScope::Child {
                 child: child(u128::from(*number)),
             };
-            tablet.hold(scope, HoldCategory::Safeguarding);
+            let category = if *freezes {
+                HoldCategory::IllegalContent
+            } else {
+                HoldCategory::Safeguarding
+            };
+            tablet.hold(scope, category);
         }
         Step::Release => tablet.release_holds(),
         Step::Hours(hours) => tablet.pass_hours(i64::from(*hours)),

@@ -19,7 +19,7 @@ impl Tablet {
         let hash = |bytes: &[u8]| key.hash(&mut &*bytes, &Stop::default()).unwrap().0;
         for row in rows.iter().filter(|row| !row.is_gone()) {
             let judged = engine.verdict_on(&moment, moment.policy().unwrap(), row);
-            if judged.held {
+            if judged.frozen {
                 continue;
             }
             if judged.due >= Stage::Withheld {

@@ -291,7 +291,7 @@ impl Engine {
         slow: &mut Slow,
         passed: &mut Passed,
     ) -> Result<(), PhotosError> {
-        if !judged.held && self.may_act(moment, row.id) && self.quick(moment, row, judged)? {
+        if !judged.frozen && self.may_act(moment, row.id) && self.quick(moment, row, judged)? {
             let again = self.reread(row.id)?;
             let judged = again.as_ref().and_then(|row| {
                 let judged = self.judge(moment, policy, row, &mut Precedent::default())?;
@@ -422,7 +422,7 @@ impl Engine {
         judged: &Judged,
     ) -> Result<(), PhotosError> {
         let told = row.observed.unwrap_or(row.stage);
-        if judged.held || judged.due == told {
+        if judged.frozen || judged.due == told {
             return Ok(());
         }
         self.commit(Write::Observed, |tx| {
@@ -443,7 +443,7 @@ impl Engine {
     }
 
     fn must_withhold(&self, moment: &Moment<'_>, row: &PhotoRow, judged: &Judged) -> bool {
-        !judged.held
+        !judged.frozen
             && judged.due >= Stage::Withheld
             && row.has(FileState::Present)
             && self.may_act(moment, row.id)
@@ -466,6 +466,6 @@ fn must_come_back(row: &PhotoRow, judged: &Judged) -> bool {
 
 /// A settled photo that something is still to be done with.
 fn needs_tidying(row: &PhotoRow, judged: &Judged) -> bool {
-    !judged.held
+    !judged.frozen
         && (row.has(FileState::Dropping) || was_removed(row, judged) || must_come_back(row, judged))
 }

@@ -22,8 +22,8 @@ fn many_of_one() -> Tablet {
     tablet
 }
 
-#[test]
-fn a_hold_that_arrives_in_the_middle_of_a_batch_stops_the_rest() {
+/// What a sweep does of a batch of withdrawn photos before a hold of `category` on the child arrives, and after.
+fn held_in_the_middle(category: HoldCategory) -> Tablet {
     let mut tablet = many_of_one();
     tablet.set_consent(1, ConsentState::Withdrawn);
     let step = |tablet: &mut Tablet| {
@@ -33,20 +33,69 @@ fn a_hold_that_arrives_in_the_middle_of_a_batch_stops_the_rest() {
     assert_eq!(step(&mut tablet).unwrap(), Progress::GoesOn);
     assert_eq!(tablet.pictures().len(), usize::from(MANY) - MOST);
     let scope = HoldScope::Child { child: child(1) };
-    tablet.hold(scope, HoldCategory::Safeguarding);
+    tablet.hold(scope, category);
     tablet.settle();
+    tablet
+}
+
+#[test]
+fn a_freeze_that_arrives_in_the_middle_of_a_batch_stops_the_rest() {
+    let mut tablet = held_in_the_middle(HoldCategory::IllegalContent);
     // What was withheld stays, and nothing goes further.
     assert_eq!(tablet.pictures().len(), usize::from(MANY) - MOST);
     assert!(
         tablet
             .list()
             .iter()
-            .all(|l| l.held && l.stage <= Stage::Withheld)
+            .all(|l| l.frozen && l.stage <= Stage::Withheld)
     );
     tablet.release_holds();
     tablet.settle();
     assert!(tablet.list().iter().all(|l| l.stage == Stage::Sealed));
     tablet.assert_sound();
+}
+
+#[test]
+fn any_other_hold_in_the_middle_of_a_batch_lets_the_rest_be_sealed_and_keeps_all() {
+    let mut tablet = held_in_the_middle(HoldCategory::Safeguarding);
+    assert!(tablet.list().iter().all(|l| l.stage == Stage::Sealed));
+    assert!(tablet.pictures().is_empty());
+    tablet.pass_hours(96);
+    tablet.settle();
+    assert_eq!(tablet.stages()[&Stage::Sealed], u64::from(MANY));
+    assert!(tablet.receipts().is_empty());
+    tablet.assert_sound();
+}
+
+#[test]
+fn a_hold_in_the_middle_of_destruction_stops_it_and_receipts_show_what_went() {
+    let mut tablet = many_of_one();
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    tablet.pass_hours(96);
+    let passed = tablet
+        .with(|engine, moment| engine.pass(moment, &Scope::All))
+        .unwrap();
+    let vaults = tablet.engine.as_ref().unwrap().vaults();
+    let mut jobs = passed.jobs.into_iter().filter(|job| job.photo().is_some());
+    let (first, second) = (jobs.next().unwrap(), jobs.next().unwrap());
+    drop(jobs);
+    let done = first.run(&vaults);
+    tablet
+        .with(|engine, moment| engine.finish(moment, done))
+        .unwrap();
+    let scope = HoldScope::Child { child: child(1) };
+    tablet.hold(scope, HoldCategory::Complaint);
+    tablet.with(super::engine::Engine::sweep_begin).unwrap();
+    let done = second.run(&vaults);
+    tablet
+        .with(|engine, moment| engine.finish(moment, done))
+        .unwrap();
+    tablet.restart();
+    tablet.settle();
+    assert_eq!(tablet.stages()[&Stage::Destroyed], 1);
+    assert_eq!(tablet.receipts().len(), 1);
+    assert_eq!(tablet.stages()[&Stage::Sealed], u64::from(MANY) - 1);
 }
 
 #[test]

@@ -155,12 +155,12 @@ fn a_damaged_sealed_file_does_not_come_back_as_something_else() {
 }
 
 #[test]
-fn nothing_is_unsealed_under_a_hold_or_while_the_clock_is_in_doubt() {
+fn nothing_is_unsealed_under_a_freeze_or_while_the_clock_is_in_doubt() {
     let mut tablet = sealed_and_given_again();
     tablet.server = Server::Authorises;
     tablet.hold(
         HoldScope::Child { child: child(1) },
-        HoldCategory::Safeguarding,
+        HoldCategory::IllegalContent,
     );
     tablet.settle();
     tablet.release_holds();
@@ -168,6 +168,16 @@ fn nothing_is_unsealed_under_a_hold_or_while_the_clock_is_in_doubt() {
     tablet.settle();
     assert_eq!((tablet.asked, tablet.only().stage), (0, Stage::Sealed));
     tablet.now.doubtful = false;
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Live);
+}
+
+#[test]
+fn under_any_other_hold_what_consent_permits_again_comes_back() {
+    let mut tablet = sealed_and_given_again();
+    tablet.server = Server::Authorises;
+    let scope = HoldScope::Child { child: child(1) };
+    tablet.hold(scope, HoldCategory::Safeguarding);
     tablet.settle();
     assert_eq!(tablet.only().stage, Stage::Live);
 }

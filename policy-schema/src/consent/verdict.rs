@@ -126,12 +126,9 @@ pub struct Schedule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "standing", rename_all = "snake_case")]
 pub enum Standing {
-    /// A legal hold covers it: nothing moves it forward. Frozen: nothing touches it at all. One for a subject access
-    /// request is none of these: it only keeps the photo from being destroyed.
-    Held {
-        holds: Vec<HoldId>,
-        frozen: bool,
-    },
+    /// A hold for illegal content covers it: nothing touches it at all.
+    Frozen,
+    /// Under any other hold nothing destroys it.
     Scheduled(Schedule),
 }
 
@@ -139,6 +136,8 @@ pub enum Standing {
 pub struct Verdict {
     #[serde(flatten)]
     pub standing: Standing,
+    /// Open holds that cover it.
+    pub holds: Vec<HoldId>,
     /// Purposes of the setting that every subject permits.
     pub usable: BTreeSet<Purpose>,
     /// Purposes of the setting that somebody's answer blocks.
@@ -158,8 +157,8 @@ pub enum Stage {
 }
 
 impl Verdict {
-    /// The stage a photo has to be in at `now`, with what asks for it; `Live` without one. `None` while it is held: it
-    /// stays where it is, neither further nor back.
+    /// The stage a photo has to be in at `now`, with what asks for it; `Live` without one. `None` while it is frozen:
+    /// it stays where it is, neither further nor back.
     ///
     /// Destruction waits while the clock is in doubt, on a closed day, and without a hold list of the last 24 hours.
     pub fn due(&self, calendar: &Calendar, now: &TrustedNow) -> Option<(Stage, Option<Due>)> {
@@ -230,25 +229,19 @@ pub fn verdict(
         .filter(|hold| inquiry.is_covered_by(hold))
         .collect();
     let grounds = grounds::all(&inquiry);
-    let may_move = covering
-        .iter()
-        .all(|hold| hold.category.only_pauses_destruction());
-    let standing = if may_move {
+    let standing = if covering.iter().any(|hold| hold.category.freezes()) {
+        Standing::Frozen
+    } else {
         let schedule = inquiry.schedule(&grounds);
         Standing::Scheduled(Schedule {
             destroy: schedule.destroy.filter(|_| covering.is_empty()),
             ..schedule
         })
-    } else {
-        let frozen = covering.iter().any(|hold| hold.category.freezes());
-        Standing::Held {
-            holds: covering.iter().map(|hold| hold.id).collect(),
-            frozen,
-        }
     };
     let next_change = inquiry.next_change(&grounds, &standing);
     Verdict {
         standing,
+        holds: covering.iter().map(|hold| hold.id).collect(),
         usable,
         blocked,
         next_change,

@@ -242,7 +242,7 @@ impl Example {
         )
     }
 
-    /// Where the photo has to be; `None` while held.
+    /// Where the photo has to be; `None` while frozen.
     pub(crate) fn stage(&self) -> Option<Stage> {
         Some(self.verdict().due(&self.calendar, &self.now)?.0)
     }

@@ -8,7 +8,7 @@ use nestwarden_policy_schema::consent::{
     BeforeDeath, Cause, ChildEntry, ConsentStanding, ConsentState, LeaveReason, Leaving, Purpose,
     Restriction, Stage, Standing, Tagging, TrustedNow,
 };
-use nestwarden_policy_schema::hold::HoldScope;
+use nestwarden_policy_schema::hold::{Hold, HoldCategory, HoldScope};
 use nestwarden_policy_schema::id::ChildId;
 use proptest::option::{of, weighted};
 use proptest::prelude::*;
@@ -194,11 +194,19 @@ proptest! {
     }
 
     #[test]
-    fn a_held_photo_has_no_stage(mut question in question()) {
-        question.holds = vec![hold(HoldScope::Photo { photo: question.photo.photo })];
+    fn a_frozen_photo_has_no_stage(mut question in question()) {
+        let freeze = hold(HoldScope::Photo { photo: question.photo.photo });
+        question.holds = vec![Hold { category: HoldCategory::IllegalContent, ..freeze }];
         prop_assert_eq!(question.stage(), None);
-        let is_held = matches!(question.verdict().standing, Standing::Held { .. });
-        prop_assert!(is_held);
+        prop_assert_eq!(question.verdict().standing, Standing::Frozen);
+    }
+
+    #[test]
+    fn a_hold_that_does_not_freeze_changes_nothing_but_that_nothing_is_destroyed(mut question in question()) {
+        question.holds.clear();
+        let before = question.stage();
+        question.holds = vec![hold(HoldScope::Photo { photo: question.photo.photo })];
+        prop_assert_eq!(question.stage(), before.map(|stage| stage.min(Stage::Sealed)));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! What makes photos wait: people not on the register, the lease, a clock in doubt, holds and closed days.
 
-use crate::nursery::{Example, answers, at, child, example, given, hold, leaves, until, withdrawn};
+use crate::nursery::{answers, at, child, example, given, hold, leaves, until, withdrawn};
 use nestwarden_policy_schema::consent::{
     Cause, LeaveReason, Purpose, Stage, Standing, may_destroy,
 };
-use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
+use nestwarden_policy_schema::hold::{Hold, HoldCategory, HoldScope};
 
 const LIVE: (Stage, Option<Cause>) = (Stage::Live, None);
 
@@ -124,7 +124,7 @@ fn a_care_record_outlives_withdrawal_but_not_leaving() {
 }
 
 #[test]
-fn a_hold_keeps_a_photo_where_it_is() {
+fn a_hold_keeps_what_it_covers_from_being_destroyed() {
     let photo = example(answers(&withdrawn("2026-03-02T11:00:00Z"))).sealed("2026-03-02T11:30:00Z");
     let staff = serde_json::from_str("\"00000000-0000-0000-0000-00000000b000\"").unwrap();
     for (scope, covers) in [
@@ -161,8 +161,14 @@ fn a_hold_keeps_a_photo_where_it_is() {
         let mut held = photo.at("2026-04-01T12:00:00Z");
         held.photo.staff = Some(staff);
         held.holds = vec![hold(scope.clone())];
-        let wanted = (!covers).then_some(Stage::Destroyed);
-        assert_eq!(held.stage(), wanted, "{scope:?}");
+        let wanted = if covers {
+            Stage::Sealed
+        } else {
+            Stage::Destroyed
+        };
+        assert_eq!(held.stage(), Some(wanted), "{scope:?}");
+        let covering = held.verdict().holds.len();
+        assert_eq!(covering, usize::from(covers), "{scope:?}");
     }
     let mut nobodys = photo.at("2026-04-01T12:00:00Z");
     nobodys.holds = vec![hold(HoldScope::Staff { staff })];
@@ -173,52 +179,69 @@ fn a_hold_keeps_a_photo_where_it_is() {
 fn a_hold_on_a_child_covers_photos_the_child_may_be_in() {
     let mut photo = example(answers(&given()))
         .untagged()
-        .with(2, answers(&given()));
+        .with(2, answers(&given()))
+        .sealed("2026-03-12T12:00:00Z")
+        .at("2026-09-01T12:00:00Z");
+    assert_eq!(photo.stage(), Some(Stage::Destroyed));
     photo.holds = vec![hold(HoldScope::Child { child: child(2) })];
-    assert_eq!(photo.at("2026-09-01T12:00:00Z").stage(), None);
+    assert_eq!(photo.stage(), Some(Stage::Sealed));
+}
+
+/// Of each category that does not freeze.
+fn on_the_child() -> [Hold; 4] {
+    [
+        HoldCategory::Safeguarding,
+        HoldCategory::Complaint,
+        HoldCategory::SubjectAccess,
+        HoldCategory::Police,
+    ]
+    .map(|category| Hold {
+        category,
+        ..hold(HoldScope::Child { child: child(1) })
+    })
 }
 
 #[test]
-fn a_subject_access_request_only_keeps_a_photo_from_being_destroyed() {
-    let asked = || {
-        let mut asked = hold(HoldScope::Child { child: child(1) });
-        asked.category = HoldCategory::SubjectAccess;
-        asked
-    };
+fn under_a_hold_that_does_not_freeze_a_photo_goes_out_of_use_is_sealed_and_never_destroyed() {
+    for held in on_the_child() {
+        let category = held.category;
+        let mut photo = example(answers(&withdrawn("2026-03-02T11:00:00Z")));
+        photo.holds = vec![held];
+        assert_eq!(
+            photo.at("2026-03-02T12:00:00Z").due(),
+            sealed(Cause::Withdrawn),
+            "{category:?}"
+        );
+        let mut later = photo
+            .sealed("2026-03-02T11:30:00Z")
+            .at("2026-03-06T12:00:00Z");
+        assert_eq!(later.stage(), Some(Stage::Sealed), "{category:?}");
+        assert_eq!(later.times()[2], None, "{category:?}");
+        later.holds.clear();
+        assert_eq!(later.stage(), Some(Stage::Destroyed), "{category:?}");
+    }
+}
+
+#[test]
+fn under_a_hold_that_does_not_freeze_what_is_in_use_stays_and_what_was_sealed_comes_back() {
+    for held in on_the_child() {
+        let mut photo = example(answers(&given()));
+        photo.holds = vec![held];
+        assert_eq!(photo.due(), LIVE);
+        assert_eq!(photo.sealed("2026-03-02T11:30:00Z").due(), LIVE);
+    }
+}
+
+#[test]
+fn illegal_content_freezes_whatever_else_is_held() {
     let mut photo = example(answers(&withdrawn("2026-03-02T11:00:00Z")));
-    photo.holds = vec![asked()];
-    assert_eq!(
-        photo.at("2026-03-02T12:00:00Z").due(),
-        sealed(Cause::Withdrawn)
-    );
-    let mut later = photo
-        .sealed("2026-03-02T11:30:00Z")
-        .at("2026-03-06T12:00:00Z");
-    assert_eq!(later.stage(), Some(Stage::Sealed));
-    // Beside another hold it counts as one.
-    later.holds.push(hold(HoldScope::Child { child: child(1) }));
-    assert_eq!(later.stage(), None);
-    later.holds.clear();
-    assert_eq!(later.stage(), Some(Stage::Destroyed));
-    // And it keeps nothing from coming back.
-    let mut back = example(answers(&given())).sealed("2026-03-02T11:30:00Z");
-    back.holds = vec![asked()];
-    assert_eq!(back.due(), LIVE);
-}
-
-#[test]
-fn illegal_content_freezes() {
-    let mut photo = example(answers(&given()));
-    photo.holds = vec![hold(HoldScope::Device {
-        device: photo.photo.device,
-    })];
-    let frozen = |photo: &Example| match photo.verdict().standing {
-        Standing::Held { frozen, .. } => frozen,
-        Standing::Scheduled(_) => panic!("not held"),
-    };
-    assert!(!frozen(&photo));
-    photo.holds[0].category = HoldCategory::IllegalContent;
-    assert!(frozen(&photo));
+    photo.holds = on_the_child().to_vec();
+    assert_ne!(photo.verdict().standing, Standing::Frozen);
+    photo.holds[1].category = HoldCategory::IllegalContent;
+    let verdict = photo.verdict();
+    assert_eq!(verdict.standing, Standing::Frozen);
+    assert_eq!(verdict.holds.len(), 4);
+    assert_eq!(photo.stage(), None);
 }
 
 #[test]

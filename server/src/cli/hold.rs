@@ -3,7 +3,7 @@
 use super::delivery;
 use super::reply::{Reply, row, table};
 use super::session::Session;
-use crate::domain::hold::{self, Release};
+use crate::domain::hold::{self, Release, coverage};
 use crate::storage::HoldRow;
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use serde_json::json;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Action {
-    /// Stop every deletion of what it covers
+    /// Let nothing it covers be destroyed; illegal content freezes it as it is
     Open(OpenArgs),
     /// Every hold
     List {
@@ -165,11 +165,16 @@ async fn open(args: OpenArgs, session: &Session) -> anyhow::Result<Reply> {
     )
     .await?;
     let delivery = delivery::after_change(session).await?;
+    let covers = coverage::of(&session.storage, &opened, session.now()).await?;
     let text = format!(
-        "Hold {} is open; review it by {}. A tablet that does not have it yet goes on as before.",
-        opened.id, opened.review_by
+        "Hold {} is open; review it by {}. {} A tablet that does not have it yet goes on as before.",
+        opened.id,
+        opened.review_by,
+        covers.says(&opened)
     );
-    Ok(Reply::new(json!(opened), text).delivered(&delivery))
+    let mut answer = json!(opened);
+    answer["covers"] = json!(covers);
+    Ok(Reply::new(answer, text).delivered(&delivery))
 }
 
 fn state(row: &HoldRow) -> String {

@@ -190,12 +190,13 @@ fn entry(judge: &Judge, row: &PhotoRow, tablet: &str) -> Value {
     let facts = judge.facts(row);
     let verdict = facts.as_ref().and_then(|facts| judge.verdict(facts));
     let gone = row.stage == Stage::Destroyed;
-    let standing = verdict.map(|verdict| verdict.standing).filter(|_| !gone);
-    let (held, schedule) = match standing {
-        Some(Standing::Held { holds, frozen }) => (Some((holds, frozen)), None),
-        Some(Standing::Scheduled(schedule)) => (None, Some(schedule)),
-        None => (None, None),
+    let verdict = verdict.filter(|_| !gone);
+    let (frozen, schedule) = match verdict.as_ref().map(|verdict| &verdict.standing) {
+        Some(Standing::Frozen) => (true, None),
+        Some(Standing::Scheduled(schedule)) => (false, Some(*schedule)),
+        None => (false, None),
     };
+    let holds = verdict.map(|verdict| verdict.holds);
     json!({
         "photo": row.photo,
         "device": row.device,
@@ -211,8 +212,8 @@ fn entry(judge: &Judge, row: &PhotoRow, tablet: &str) -> Value {
         "withhold": schedule.and_then(|s| s.withhold),
         "seal": schedule.and_then(|s| s.seal),
         "destroy": schedule.and_then(|s| s.destroy),
-        "holds": held.as_ref().map(|(holds, _)| holds),
-        "frozen": held.is_some_and(|(_, frozen)| frozen),
+        "holds": holds.filter(|holds| !holds.is_empty()),
+        "frozen": frozen,
         "incomplete": row.incomplete.as_ref().map(|i| json!({ "since": i.since, "problem": i.problem })),
         "receipt": row.receipt.as_ref().map(|receipt| receipt.id),
     })
@@ -237,7 +238,7 @@ fn line(entry: &Value) -> Vec<String> {
     if entry["frozen"] == json!(true) {
         notes.push("FROZEN".to_owned());
     } else if !entry["holds"].is_null() {
-        notes.push("held".to_owned());
+        notes.push("held: not destroyed".to_owned());
     }
     if entry["unregistered_person"] == json!(true) {
         notes.push("someone not on the register".to_owned());

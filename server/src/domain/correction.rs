@@ -135,7 +135,7 @@ impl Judge {
     pub fn is_frozen(&self, row: &PhotoRow) -> bool {
         let verdict = self.facts(row).and_then(|facts| self.verdict(&facts));
         match verdict.map(|verdict| verdict.standing) {
-            Some(Standing::Held { frozen, .. }) => frozen,
+            Some(Standing::Frozen) => true,
             Some(Standing::Scheduled(_)) => false,
             // Whom a freeze covers cannot be told of a photo nobody told about.
             None => self.is_any_frozen(),

@@ -1,5 +1,7 @@
 //! Legal holds: the DSL opens them, and two people release them.
 
+pub mod coverage;
+
 use super::fresh;
 use crate::storage::hold::HoldAct;
 use crate::storage::{AuditEntry, Changed, HoldRow, Operator, Role, Storage, StorageError};

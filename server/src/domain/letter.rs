@@ -85,7 +85,7 @@ pub enum Word<'a> {
 
 /// Gathers it; that a child's record was looked at is in the access log.
 ///
-/// "Kept, because we are obliged to" would tell a family of an inquiry. So while a hold they must not hear of covers a
+/// "Kept because we are obliged to" would tell a family of an inquiry. So while a hold they must not hear of covers a
 /// photo of the child, whatever the letter would say of it, only the DSL's word makes one.
 pub async fn write(
     storage: &Storage,
@@ -182,9 +182,8 @@ const fn is_covert(category: HoldCategory) -> bool {
 fn is_covertly_held(judge: &Judge, row: &PhotoRow) -> bool {
     let verdict = judge.facts(row).and_then(|facts| judge.verdict(&facts));
     let mut covert = judge.holds.holds.iter().filter(|h| is_covert(h.category));
-    match verdict.map(|verdict| verdict.standing) {
-        Some(Standing::Held { holds, .. }) => covert.any(|hold| holds.contains(&hold.id)),
-        Some(Standing::Scheduled(_)) => false,
+    match verdict {
+        Some(verdict) => covert.any(|hold| verdict.holds.contains(&hold.id)),
         // Whom a hold covers cannot be told of a photo nobody told about.
         None => covert.next().is_some(),
     }
@@ -219,10 +218,16 @@ impl Found {
             return;
         };
         self.is_covert |= is_covertly_held(judge, row);
-        let is_held = judge.verdict(&facts).is_some() && judge.due(&facts).is_none();
+        let verdict = judge.verdict(&facts);
+        let is_frozen = verdict
+            .as_ref()
+            .is_some_and(|verdict| verdict.standing == Standing::Frozen);
+        let is_held = verdict.is_some_and(|verdict| !verdict.holds.is_empty());
         match row.stage {
             Stage::Destroyed => {}
-            _ if is_held => self.held += 1,
+            // Where it is frozen nobody uses the tablet either.
+            _ if is_frozen => self.held += 1,
+            Stage::Withheld | Stage::Sealed if is_held => self.held += 1,
             Stage::Withheld | Stage::Sealed => self.waiting += 1,
             // Nobody said that the child is in it: nothing to tell of.
             Stage::Live => self.in_use += usize::from(confirmed),
@@ -306,7 +311,10 @@ impl Letter {
                 self.waiting,
                 "out of use: staff cannot open them any more. They are deleted after the days in which a mistake can still be put right.",
             ),
-            (self.held, "kept for now, because we are obliged to."),
+            (
+                self.held,
+                "out of use, and kept for now because we are obliged to.",
+            ),
             (self.in_use, "on our tablets, used only as you agreed."),
         ] {
             if photos > 0 {

@@ -115,7 +115,7 @@ impl Judge {
         self.verdict_by(facts, &self.register)
     }
 
-    /// The stage the photo should have reached by now; `None` as above, and while it is held.
+    /// The stage the photo should have reached by now; `None` as above, and while it is frozen.
     pub fn due(&self, facts: &PhotoFacts) -> Option<Stage> {
         self.due_by(facts, &self.register)
     }

@@ -49,7 +49,7 @@ pub enum Refusal {
     )]
     Frozen,
     #[error(
-        "a hold covers this photo; it opens when the hold is released, or when the DSL and a second person run `photo unseal`"
+        "a hold covers this photo; it opens when consent permits it again, or when the DSL and a second person run `photo unseal`"
     )]
     Held,
     #[error(
@@ -146,18 +146,19 @@ async fn authorised(
         .await?
         .filter(|decision| now < decision.asked.at + STANDS_FOR);
     let verdict = judge.facts(row).and_then(|facts| judge.verdict(&facts));
+    let is_held = verdict.as_ref().is_some_and(|v| !v.holds.is_empty());
     Ok(match verdict.as_ref().map(|verdict| &verdict.standing) {
-        Some(Standing::Held { frozen: true, .. }) => Err(Refusal::Frozen),
+        Some(Standing::Frozen) => Err(Refusal::Frozen),
         // Whom a freeze covers cannot be told of a photo nobody told about.
         None if judge.is_any_frozen() => Err(Refusal::Frozen),
-        Some(Standing::Held { .. }) => decision
-            .and_then(|decision| decision.confirmed)
-            .map(|_| Word::Person)
-            .ok_or(Refusal::Held),
         Some(Standing::Scheduled(_)) => {
             let stage = judge.facts(row).and_then(|facts| judge.due(&facts));
             match stage {
                 Some(Stage::Live | Stage::Withheld) => Ok(Word::Register),
+                Some(Stage::Sealed | Stage::Destroyed) | None if is_held => decision
+                    .and_then(|decision| decision.confirmed)
+                    .map(|_| Word::Person)
+                    .ok_or(Refusal::Held),
                 Some(Stage::Sealed | Stage::Destroyed) | None => {
                     decision.map(|_| Word::Person).ok_or(Refusal::StaysSealed)
                 }

@@ -130,7 +130,7 @@ const CAUSES: [Row; 14] = [
         "the DSL is told of each withdrawal; an open subject access request pauses destruction",
         &[
             "the_dsl_hears_of_a_withdrawal_once",
-            "a_subject_access_request_only_keeps_a_photo_from_being_destroyed",
+            "under_a_hold_that_does_not_freeze_a_photo_goes_out_of_use_is_sealed_and_never_destroyed",
         ],
     ),
 ];
@@ -187,9 +187,10 @@ const INCIDENTS: [Row; 15] = [
     (
         "a hold arrives in the middle of a batch: stop",
         &[
-            "a_hold_that_arrives_in_the_middle_of_a_batch_stops_the_rest",
+            "a_hold_in_the_middle_of_destruction_stops_it_and_receipts_show_what_went",
+            "a_freeze_that_arrives_in_the_middle_of_a_batch_stops_the_rest",
             "a_hold_that_arrives_while_the_power_is_off_saves_what_is_still_whole",
-            "a_hold_stops_everything_and_its_release_goes_on",
+            "under_a_hold_a_photo_in_use_is_sealed_as_ever_and_destroyed_once_it_is_released",
         ],
     ),
     (
@@ -258,7 +259,7 @@ const INCIDENTS: [Row; 15] = [
     (
         "illegal content: nothing is sealed, scanned, touched or opened",
         &[
-            "illegal_content_freezes",
+            "illegal_content_freezes_whatever_else_is_held",
             "a_freezing_hold_on_the_tablet_leaves_even_new_files_unread",
             "a_frozen_file_is_not_opened",
             "a_freeze_is_opened_by_nobody",
@@ -299,7 +300,7 @@ const TRUSTED_TIME: [Row; 7] = [
         &[
             "a_clock_in_doubt_destroys_nothing_and_seals_nothing_by_time",
             "a_photo_taken_while_the_clock_ran_ahead_is_withheld_once_it_is_right_again",
-            "nothing_is_unsealed_under_a_hold_or_while_the_clock_is_in_doubt",
+            "nothing_is_unsealed_under_a_freeze_or_while_the_clock_is_in_doubt",
         ],
     ),
     (

@@ -24,7 +24,7 @@ pub(in super::super) async fn show(desk: Arc<Desk>) -> Result<Answer, Trouble> {
                     p.count { (texts::taken(photo.captured_local)) }
                     p { (who(photo, &sheet)) }
                     p { (texts::standing(photo)) }
-                    @if roll.session.is_some() && photo.stage <= Stage::Withheld && !photo.held {
+                    @if roll.session.is_some() && photo.stage <= Stage::Withheld && !photo.frozen {
                         a.button.quiet href=(format!("/sort?photo={}", photo.id)) {
                             @if is_sorted(photo) { (texts::ADD_NAME) } @else { (texts::SORT_THIS) }
                         }

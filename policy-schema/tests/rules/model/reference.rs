@@ -20,9 +20,7 @@ pub(super) struct Clock {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    Held {
-        frozen: bool,
-    },
+    Frozen,
     /// Where it has to be, and everything that may be given as the reason.
     Due(Stage, BTreeSet<Cause>),
 }
@@ -102,9 +100,8 @@ impl<'a> Reference<'a> {
 
     fn place(&self) -> Place {
         let holds = self.holds();
-        if holds.contains(&"hold") || holds.contains(&"freeze") {
-            let frozen = holds.contains(&"freeze");
-            return Place::Held { frozen };
+        if holds.contains(&"freeze") {
+            return Place::Frozen;
         }
         if self.told.is_found() {
             return Place::Due(Stage::Live, BTreeSet::new());
@@ -490,10 +487,10 @@ impl<'a> Reference<'a> {
             .filter(|(on, _)| self.covers(on))
             .map(|(_, category)| match category {
                 HoldCategory::IllegalContent => "freeze",
-                HoldCategory::SubjectAccess => "not gone",
-                HoldCategory::Safeguarding | HoldCategory::Complaint | HoldCategory::Police => {
-                    "hold"
-                }
+                HoldCategory::Safeguarding
+                | HoldCategory::Complaint
+                | HoldCategory::SubjectAccess
+                | HoldCategory::Police => "not gone",
             })
             .collect()
     }

@@ -327,7 +327,7 @@ impl Tablet {
             (Some((stage, due)), Standing::Scheduled(_)) => {
                 Place::Due(stage, due.into_iter().map(|due| due.cause).collect())
             }
-            (None, Standing::Held { frozen, .. }) => Place::Held { frozen: *frozen },
+            (None, Standing::Frozen) => Place::Frozen,
             (due, standing) => panic!("{due:?} does not go with {standing:?}"),
         };
         Expected {
@@ -394,7 +394,7 @@ impl Tablet {
 fn stage(answer: &Expected) -> Option<Stage> {
     match answer.place {
         Place::Due(stage, _) => Some(stage),
-        Place::Held { .. } => None,
+        Place::Frozen => None,
     }
 }
 

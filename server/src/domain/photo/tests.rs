@@ -105,14 +105,32 @@ async fn a_photo_nobody_tagged_would_only_be_withheld() {
 }
 
 #[tokio::test]
-async fn what_is_held_destroyed_or_on_a_revoked_tablet_would_not_go() {
+async fn what_any_other_hold_covers_would_go_out_of_use_as_ever() {
+    let (test, _tablet) = world(&[(1, &[1])]).await;
+    let register = without(&test.storage, 1).await;
+    let scope = HoldScope::Child { child: child(1).id };
+    let dsl = crate::storage::Operator {
+        id: nestwarden_policy_schema::id::OperatorId::from_uuid(Uuid::from_u128(2)),
+        name: "D".to_owned(),
+        roles: [crate::storage::Role::Dsl].into(),
+        created_at: now(),
+    };
+    crate::domain::hold::open(&test.storage, scope, HoldCategory::Police, 7, &dsl, now())
+        .await
+        .unwrap();
+    let found = effect(&test.storage, &register, then()).await.unwrap();
+    assert_eq!(found.sealed, 1);
+}
+
+#[tokio::test]
+async fn what_is_frozen_destroyed_or_on_a_revoked_tablet_would_not_go() {
     let (test, mut tablet) = world(&[(1, &[1]), (2, &[1])]).await;
     let register = without(&test.storage, 1).await;
     let hold = crate::storage::HoldRow {
         hold: Hold {
             id: HoldId::from_uuid(Uuid::from_u128(1)),
             scope: HoldScope::Photo { photo: photo_id(1) },
-            category: HoldCategory::Complaint,
+            category: HoldCategory::IllegalContent,
             opened_at: now(),
             review_by: then(),
         },

@@ -307,9 +307,22 @@ async fn the_dsl_may_decide_that_a_photo_is_opened() {
 }
 
 #[tokio::test]
-async fn under_a_hold_two_people_decide_and_consent_alone_opens_nothing() {
+async fn under_a_hold_what_consent_permits_again_opens_as_ever() {
     let world = World::new().await;
+    world.holds(HoldCategory::Police).await;
+    let header = world.header([7; 16]);
+    assert_eq!(world.asks(1, &header).await, Err("Held".to_owned()));
     world.answer_of_parent(ConsentState::Given, 5).await;
+    assert_eq!(world.asks(1, &header).await, Ok(vec![7; 16]));
+    assert_eq!(
+        world.log().await[0],
+        r#"photo.key_given {"why":"Register"}"#
+    );
+}
+
+#[tokio::test]
+async fn under_a_hold_two_people_decide_against_the_register() {
+    let world = World::new().await;
     world.holds(HoldCategory::Police).await;
     let header = world.header([7; 16]);
     assert_eq!(world.asks(1, &header).await, Err("Held".to_owned()));

@@ -8,6 +8,7 @@ use super::page::{Page, see};
 use super::when::{When, day};
 use super::{holds, words};
 use crate::domain::consent::{ConsentError, Reach, Said, withdraw, withdrawal_of};
+use crate::domain::hold::coverage;
 use crate::domain::photo::{self, Effect};
 use crate::domain::register::Register;
 use crate::http::app::App;
@@ -91,7 +92,7 @@ pub(in crate::http) async fn show(
                 p { strong { "Recorded, and no tablet has been told. " (obstacle) } " Tell whoever runs the server now; the photos stay in use until then." }
             } @else { p { strong { "Withdrawn." } " Tablets that are switched on put the photos out of use now, the others as soon as they hear of it. Each destruction leaves a receipt." } }
         })) }
-        @if asked.done == "held" && !held.is_empty() { (notice(&html! { p { strong { "Held." } " Nothing that covers this child is destroyed while the hold is open." } })) }
+        @if asked.done == "held" && !held.is_empty() { (notice(&html! { p { strong { "Held." } " " (says_holds(&app, &held).await?) } })) }
         p { span.soft { "Reference " (child.reference) } " " (notes(&register, &child)) }
         div.actions {
             @if any_left { a.button.stop href={ "/children/" (child.id) "/withdraw?purpose=all" } { "Withdraw every consent…" } }
@@ -116,6 +117,15 @@ async fn holds_of(app: &App, child: ChildId) -> Result<Vec<HoldRow>, ApiError> {
     let mut rows = app.storage.hold_list().await.map_err(ApiError::internal)?;
     rows.retain(|row| row.released.is_none() && row.hold.scope == HoldScope::Child { child });
     Ok(rows)
+}
+
+/// What the newest hold on a child covers, and what becomes of it.
+async fn says_holds(app: &App, held: &[HoldRow]) -> Result<String, ApiError> {
+    let Some(row) = held.iter().max_by_key(|row| row.hold.opened_at) else {
+        return Ok(String::new());
+    };
+    let covers = coverage::of(&app.storage, &row.hold, app.now()).await;
+    Ok(covers.map_err(ApiError::internal)?.says(&row.hold))
 }
 
 /// Numbers only; no image is here to show.
@@ -211,7 +221,7 @@ pub(in crate::http) async fn ask(
         }
         section.card {
             h2 { "Must any be kept as evidence?" }
-            p { "A hold stops every destruction of photos of this child. Open it first: photos go out of use either way." }
+            p { "Under a hold no photo of this child is destroyed. Open it first: photos go out of use, and are sealed, either way." }
             (holds::open_form(&visitor, child.id))
         }
     };

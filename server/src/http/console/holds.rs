@@ -89,7 +89,7 @@ pub(in crate::http) async fn list(
     let rows = app.storage.hold_list().await.map_err(ApiError::internal)?;
     let (released, open): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.released.is_some());
     let content = html! {
-        p { "A hold stops every destruction of what it covers. It outranks withdrawals, leaving and retention, and two people release it." }
+        p { "Nothing a hold covers is destroyed: it outranks withdrawals, leaving and retention, until two people release it. What consent permits stays in use; what it does not goes out of use and is sealed, as without a hold. Only a hold for illegal content freezes photos as they are." }
         (people::says_dsl(people::dsl(&app, &when).await?.as_ref()))
         @if open.is_empty() {
             (empty(&html! { p { "No hold is open. The DSL or a deputy opens one on a child's page." } }))
