@@ -13,6 +13,10 @@
 //! was off for longer has its photos withheld for want of the server anyway. A wall clock set ahead can therefore never
 //! destroy anything that was not due within a fortnight, and one set back never revives a consent. While in doubt, time
 //! is good for withholding and for nothing that cannot be undone.
+//!
+//! The server's own clock may be wrong, too. Where its time leaps more than an hour ahead of what the boot clock made of its
+//! last word, it is followed, but no hold list counts as current, so that nothing is destroyed, until it was put right or the
+//! tablet has been running with it for eight hours. After a restart of the tablet there is nothing to tell that by.
 
 use crate::door::ClockDoor;
 use crate::ledger::{Ledger, LedgerError, LedgerTx, meta};
@@ -28,6 +32,10 @@ use tokio::sync::watch;
 pub const MAX_TIME_OFF: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// A wall clock this little behind the last time seen is drift and no tampering.
 pub const TOLERATED_DRIFT: SignedDuration = SignedDuration::from_mins(2);
+/// How far ahead of what the boot clock made of its last word the server's time may be and be believed at once.
+pub const MAX_LEAP: SignedDuration = SignedDuration::from_hours(1);
+/// How long the tablet runs with a time that leapt ahead before anything is destroyed by it.
+pub const LEAP_LIVED: Duration = Duration::from_hours(8);
 const KEY: &str = "clock";
 
 /// The trusted clock; clones share it.
@@ -51,6 +59,18 @@ struct State {
     doubt: Option<String>,
     last_contact: Option<Timestamp>,
     holds_confirmed_at: Option<Timestamp>,
+    leap: Option<Leap>,
+    /// Only the boot clock went on from what the server said last.
+    is_servers: bool,
+}
+
+/// The server's time leapt ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Leap {
+    /// What the tablet's own clock would say, as of the last reading.
+    own: Timestamp,
+    /// How long the tablet has been running since.
+    lived: Duration,
 }
 
 /// What outlives the process.
@@ -62,6 +82,10 @@ struct Saved {
     doubt: Option<String>,
     last_contact: Option<Timestamp>,
     holds_confirmed_at: Option<Timestamp>,
+    #[serde(default)]
+    leap: Option<Leap>,
+    #[serde(default)]
+    is_servers: bool,
 }
 
 impl TrustedClock {
@@ -108,16 +132,29 @@ impl TrustedClock {
             .saturating_add(round_trip)
             .unwrap_or(Timestamp::MAX);
         let since_boot = self.shared.door.since_boot();
-        let (is_first, doubt_ended) = {
+        let (is_first, doubt_ended, leapt) = {
             let mut state = self.state();
             let is_first = state.last_contact.is_none();
+            let leapt = state.follow(signed_for, since_boot);
             state.at = state.at_reading(since_boot).clamp(signed_for, latest);
             state.since_boot = since_boot;
             state.last_contact = Some(signed_for);
-            (is_first, state.doubt.take().is_some())
+            (is_first, state.doubt.take().is_some(), leapt)
         };
-        if doubt_ended {
+        if doubt_ended || leapt.is_some() {
             self.checkpoint()?;
+        }
+        if let Some(ahead) = leapt {
+            let what = format!(
+                "the server's time leapt {} minutes ahead of the tablet's: set the server's clock right; no photo is destroyed until it is, or the tablet has been on with it for eight hours",
+                ahead.as_mins()
+            );
+            tracing::error!(what);
+            let alarm = EventBody::Alarm { what };
+            match self.shared.ledger.record(self.now().at, &alarm) {
+                Ok(_) | Err(LedgerError::NotEnrolled) => {}
+                Err(error) => return Err(error),
+            }
         }
         if doubt_ended && !is_first {
             self.record_doubt(false, "the server confirmed the time".to_owned())?;
@@ -131,7 +168,7 @@ impl TrustedClock {
     pub fn confirm_holds(&self, signed_for: Timestamp) {
         let doubtful = {
             let mut state = self.state();
-            state.holds_confirmed_at = Some(signed_for);
+            state.holds_confirmed_at = state.leap.is_none().then_some(signed_for);
             state.doubt.is_some()
         };
         self.shared.doubt.send_replace(doubtful);
@@ -171,6 +208,8 @@ impl TrustedClock {
             boot_id: self.shared.door.boot_id(),
             since_boot_ms: u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX),
             at: state.at_reading(since_boot),
+            leap: state.leap_at(since_boot),
+            is_servers: state.is_servers,
             doubt: state.doubt,
             last_contact: state.last_contact,
             holds_confirmed_at: state.holds_confirmed_at,
@@ -196,6 +235,40 @@ impl TrustedClock {
 }
 
 impl State {
+    fn leap_at(&self, since_boot: Duration) -> Option<Leap> {
+        let passed = since_boot.saturating_sub(self.since_boot);
+        let own = SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX);
+        self.leap.map(|leap| Leap {
+            own: leap.own.saturating_add(own).unwrap_or(Timestamp::MAX),
+            lived: leap.lived + passed,
+        })
+    }
+
+    /// What the server's time says of a leap; by how much it leapt, if it just did.
+    fn follow(&mut self, signed_for: Timestamp, since_boot: Duration) -> Option<SignedDuration> {
+        let reading = self.at_reading(since_boot);
+        let ahead = signed_for.duration_since(reading);
+        let leaps = ahead > MAX_LEAP && self.is_servers;
+        self.is_servers = true;
+        self.leap = self.leap_at(since_boot);
+        if let Some(leap) = self.leap {
+            let is_put_right = signed_for.duration_since(leap.own) <= MAX_LEAP;
+            if is_put_right || leap.lived >= LEAP_LIVED {
+                self.leap = None;
+            }
+        }
+        if !leaps {
+            return None;
+        }
+        let own = self.leap.map_or(reading, |leap| leap.own);
+        self.leap = Some(Leap {
+            own,
+            lived: Duration::ZERO,
+        });
+        self.holds_confirmed_at = None;
+        Some(ahead)
+    }
+
     fn at_reading(&self, since_boot: Duration) -> Timestamp {
         let passed = SignedDuration::try_from(since_boot.saturating_sub(self.since_boot))
             .unwrap_or(SignedDuration::ZERO);
@@ -228,6 +301,8 @@ fn taken_up(saved: Option<Saved>, door: &dyn ClockDoor) -> State {
             doubt: Some("no server has confirmed the time yet".to_owned()),
             last_contact: None,
             holds_confirmed_at: None,
+            leap: None,
+            is_servers: false,
         };
     };
     let mut state = State {
@@ -236,12 +311,15 @@ fn taken_up(saved: Option<Saved>, door: &dyn ClockDoor) -> State {
         doubt: saved.doubt,
         last_contact: saved.last_contact,
         holds_confirmed_at: saved.holds_confirmed_at,
+        leap: saved.leap,
+        is_servers: saved.is_servers,
     };
     if saved.boot_id == door.boot_id() && state.since_boot <= since_boot {
         return state;
     }
     let off = wall.duration_since(saved.at);
     state.since_boot = since_boot;
+    state.is_servers = false;
     if off < -TOLERATED_DRIFT {
         state.doubt.get_or_insert_with(|| {
             format!(

@@ -154,3 +154,77 @@ fn an_answer_that_hung_does_not_push_a_good_clock_ahead() {
     clock.confirm(signed_for, Duration::from_mins(20)).unwrap();
     assert_eq!(clock.now().at, at("2026-03-02T12:20:00Z"));
 }
+
+/// What the server says of time and holds, and whether anything may be destroyed by it.
+fn hears(clock: &TrustedClock, server: Timestamp) -> bool {
+    clock.confirm(server, Duration::ZERO).unwrap();
+    clock.confirm_holds(server);
+    let now = clock.now();
+    assert_eq!(now.at, server, "it is followed");
+    assert!(!now.doubtful);
+    now.holds_confirmed_at.is_some()
+}
+
+#[test]
+fn a_server_whose_time_leaps_ahead_is_followed_and_destroys_nothing_for_eight_hours() {
+    let tablet = Tablet::after_contact();
+    let clock = tablet.open();
+    let ahead = SignedDuration::from_hours(4 * 24);
+    let mut server = at(MONDAY) + ahead;
+    assert!(!hears(&clock, server));
+    assert_eq!(tablet.events(), 1, "it is told");
+    let mut hours = 0;
+    while hours < 8 {
+        assert!(!hears(&clock, server), "after {hours} hours");
+        tablet.door.pass(Duration::from_hours(1));
+        server += SignedDuration::from_hours(1);
+        hours += 1;
+    }
+    assert!(hears(&clock, server));
+    assert_eq!(tablet.events(), 1, "once");
+}
+
+#[test]
+fn a_server_that_was_put_right_is_believed_again() {
+    let tablet = Tablet::after_contact();
+    let clock = tablet.open();
+    assert!(!hears(&clock, at("2026-04-01T12:00:00Z")));
+    tablet.door.pass(Duration::from_mins(30));
+    assert!(hears(&clock, at("2026-03-02T12:30:00Z")));
+}
+
+#[test]
+fn a_leap_outlives_a_start_of_the_agent_and_of_the_tablet() {
+    let tablet = Tablet::after_contact();
+    let clock = tablet.open();
+    assert!(!hears(&clock, at("2026-03-09T12:00:00Z")));
+    tablet.door.pass(Duration::from_hours(2));
+    clock.checkpoint().unwrap();
+    drop(clock);
+    let clock = tablet.open();
+    assert!(!hears(&clock, at("2026-03-09T14:00:00Z")));
+    clock.checkpoint().unwrap();
+    drop(clock);
+    tablet.door.restart("2026-03-09T20:00:00Z");
+    let clock = tablet.open();
+    // Off for six hours, and not running.
+    assert!(!hears(&clock, at("2026-03-09T20:00:00Z")));
+    tablet.door.pass(Duration::from_hours(6));
+    assert!(hears(&clock, at("2026-03-10T02:00:00Z")));
+}
+
+#[test]
+fn a_server_an_hour_ahead_is_no_leap() {
+    let tablet = Tablet::after_contact();
+    let clock = tablet.open();
+    assert!(hears(&clock, at("2026-03-02T13:00:00Z")));
+    assert_eq!(tablet.events(), 0);
+}
+
+#[test]
+fn a_tablet_whose_own_clock_was_slow_while_it_was_off_takes_the_servers_for_no_leap() {
+    let tablet = Tablet::after_contact();
+    tablet.door.restart("2026-03-04T09:00:00Z");
+    let clock = tablet.open();
+    assert!(hears(&clock, at("2026-03-04T12:00:00Z")));
+}
