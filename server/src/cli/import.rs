@@ -137,11 +137,7 @@ fn reply(outcome: &Outcome, dry_run: bool) -> Reply {
     let text = if outcome.imported {
         "Imported."
     } else if outcome.stopped && !dry_run {
-        let _ = writeln!(
-            narration,
-            "If this is right, run it again with {}.",
-            next.join(" ")
-        );
+        let _ = writeln!(narration, "{}", again(&next));
         "Stopped: the register stays as it was."
     } else {
         "Nothing was changed."
@@ -152,6 +148,14 @@ fn reply(outcome: &Outcome, dry_run: bool) -> Reply {
     } else {
         reply
     }
+}
+
+/// Which of the guards a person lets pass. It is a person's act, and goes on record as theirs.
+fn again(next: &[&str]) -> String {
+    format!(
+        "If this is right, a manager runs it again: `nestwarden-server --as NAME consent import FILE {}`, with whatever else was said.",
+        next.join(" ")
+    )
 }
 
 /// What the words mean, and three children.
@@ -338,6 +342,15 @@ fn line(change: &ChildChange) -> String {
 #[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_lets_a_stopped_import_pass_is_asked_for_their_name() {
+        let says = again(&["--accept-mapping", "--confirm"]);
+        assert!(
+            says.contains("--as NAME consent import FILE --accept-mapping --confirm"),
+            "{says}"
+        );
+    }
 
     #[test]
     fn only_a_file_of_a_registers_size_is_read() {
