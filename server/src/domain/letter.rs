@@ -47,8 +47,12 @@ pub struct Letter {
     pub removed: Vec<Removed>,
     /// Photos whose second look still found a copy, or where a file of theirs could not be deleted.
     pub unproven: usize,
-    /// Out of use on a tablet, not yet deleted.
-    pub waiting: usize,
+    /// Out of use on a tablet, and not sealed yet.
+    pub withheld: usize,
+    /// Sealed, not yet deleted.
+    pub sealed: usize,
+    /// Out of use on a tablet; nobody said whether the child is in them.
+    pub possible: usize,
     /// Kept because somebody has to be able to look at them.
     pub held: usize,
     /// Still in use, as consent permits.
@@ -148,7 +152,9 @@ pub async fn write(
         date: calendar.local_date(now),
         removed,
         unproven: found.unproven,
-        waiting: found.waiting,
+        withheld: found.withheld,
+        sealed: found.sealed,
+        possible: found.possible,
         held: found.held,
         in_use: found.in_use,
         beyond_reach: tasks
@@ -163,7 +169,9 @@ pub async fn write(
 struct Found {
     removed: BTreeMap<DeviceId, (usize, Timestamp)>,
     unproven: usize,
-    waiting: usize,
+    withheld: usize,
+    sealed: usize,
+    possible: usize,
     held: usize,
     in_use: usize,
     /// A hold the family must not hear of covers one of them.
@@ -225,12 +233,15 @@ impl Found {
         let is_held = verdict.is_some_and(|verdict| !verdict.holds.is_empty());
         match row.stage {
             Stage::Destroyed => {}
+            Stage::Withheld | Stage::Sealed if !confirmed => self.possible += 1,
+            // In use, and nobody said that the child is in it: nothing to tell of.
+            Stage::Live if !confirmed => {}
             // Where it is frozen nobody uses the tablet either.
             _ if is_frozen => self.held += 1,
             Stage::Withheld | Stage::Sealed if is_held => self.held += 1,
-            Stage::Withheld | Stage::Sealed => self.waiting += 1,
-            // Nobody said that the child is in it: nothing to tell of.
-            Stage::Live => self.in_use += usize::from(confirmed),
+            Stage::Withheld => self.withheld += 1,
+            Stage::Sealed => self.sealed += 1,
+            Stage::Live => self.in_use += 1,
         }
     }
 }
@@ -308,8 +319,12 @@ impl Letter {
                 "deleted, but a copy was found again or could not be deleted by us. We are looking into it.",
             ),
             (
-                self.waiting,
-                "out of use: staff cannot open them any more. They are deleted after the days in which a mistake can still be put right.",
+                self.withheld,
+                "out of use, and looked into before anything else becomes of them.",
+            ),
+            (
+                self.sealed,
+                "locked away: staff cannot open them any more. They are deleted after the days in which a mistake can still be put right, unless a person has to decide.",
             ),
             (
                 self.held,
@@ -320,6 +335,12 @@ impl Letter {
             if photos > 0 {
                 page.push(format!("{}: {says}", count(photos)));
             }
+        }
+        if self.possible > 0 {
+            page.push(format!(
+                "{} may show {name} or not: nobody has said yet who is in them, and they are out of use.",
+                count(self.possible)
+            ));
         }
         if self.beyond_reach.is_empty() {
             page.push("We know of no use outside our tablets that had to end.".to_owned());

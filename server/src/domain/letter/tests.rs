@@ -9,6 +9,7 @@ use crate::storage::testing::{
 };
 use jiff::SignedDuration;
 use nestwarden_policy_schema::consent::{ConsentState, Tagging};
+use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::id::OperatorId;
 use nestwarden_policy_schema::profile::EARLY_YEARS;
 use uuid::Uuid;
@@ -29,6 +30,10 @@ fn dsl() -> Operator {
 /// Photos 1 (of both children) and 2 (of the first) on a tablet; the first child's website consent went, and photo 2
 /// with it.
 async fn world() -> TestStorage {
+    world_and_tablet().await.0
+}
+
+async fn world_and_tablet() -> (TestStorage, TestTablet) {
     let test = TestStorage::create().await;
     let storage = &test.storage;
     let act = audit("p");
@@ -71,7 +76,7 @@ async fn world() -> TestStorage {
     let batch = tablet.batch_of(&[gone]);
     storage.event_append(batch).await.unwrap();
     task::round(storage, later()).await.unwrap();
-    test
+    (test, tablet)
 }
 
 async fn letter(test: &TestStorage, reference: &str) -> Letter {
@@ -106,6 +111,39 @@ async fn parents_read_what_went_from_where_and_what_we_cannot_reach() {
 
     Prints and copies that others made, and photos changed by another program, we cannot find. Please tell us if you see one. You may ask for everything we hold about your child, and withdraw consent at any time.
     ");
+}
+
+#[tokio::test]
+async fn a_letter_tells_what_is_locked_away_from_what_is_out_of_use_and_from_what_only_may_show_the_child()
+ {
+    let (test, mut tablet) = world_and_tablet().await;
+    let stage = |photo, to| EventBody::PhotoStage {
+        photo: photo_id(photo),
+        from: Stage::Live,
+        to,
+        cause: None,
+        observed_only: false,
+    };
+    let told = [
+        known(tablet.id, 4, &[1], Tagging::Complete),
+        known(tablet.id, 5, &[1], Tagging::Complete),
+        known(tablet.id, 6, &[2], Tagging::Partial),
+        known(tablet.id, 7, &[], Tagging::Untagged),
+        known(tablet.id, 8, &[], Tagging::Untagged),
+        stage(4, Stage::Withheld),
+        stage(5, Stage::Sealed),
+        stage(6, Stage::Withheld),
+        stage(7, Stage::Sealed),
+    ];
+    let batch = tablet.batch_of(&told);
+    test.storage.event_append(batch).await.unwrap();
+    let found = letter(&test, "A1").await;
+    assert_eq!((found.withheld, found.sealed), (1, 1));
+    assert_eq!((found.possible, found.in_use), (2, 1));
+    let says = found.to_text();
+    assert!(says.contains("1 photo: out of use"), "{says}");
+    assert!(says.contains("1 photo: locked away"), "{says}");
+    assert!(says.contains("2 photos may show First1 or not"), "{says}");
 }
 
 #[tokio::test]
