@@ -97,13 +97,15 @@ pub(super) mod armed {
     use std::cell::{Cell, RefCell};
     use std::collections::BTreeSet;
 
+    type Act = Box<dyn FnOnce()>;
+
     thread_local! {
         static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
         static PASSED: Cell<u64> = const { Cell::new(0) };
         static SEEN: RefCell<BTreeSet<Write>> = const { RefCell::new(BTreeSet::new()) };
         static CUT_AT: RefCell<BTreeSet<Write>> = const { RefCell::new(BTreeSet::new()) };
         static KILL: Cell<bool> = const { Cell::new(false) };
-        static THEN: RefCell<Option<(Write, Box<dyn FnOnce()>)>> = const { RefCell::new(None) };
+        static THEN: RefCell<Option<(Write, Act)>> = const { RefCell::new(None) };
     }
 
     pub(in crate::photos) fn reach(write: Write) -> io::Result<()> {

@@ -23,7 +23,7 @@ fn three_alike() -> (Tablet, Vec<PhotoId>) {
 }
 
 #[test]
-fn a_hold_on_one_photo_says_nothing_of_those_that_are_like_it() {
+fn a_freeze_of_one_photo_says_nothing_of_those_that_are_like_it() {
     for at in 0..3 {
         let (mut tablet, ids) = three_alike();
         let photo = ids[at];
@@ -36,7 +36,7 @@ fn a_hold_on_one_photo_says_nothing_of_those_that_are_like_it() {
             } else {
                 Stage::Sealed
             };
-            assert_eq!((listed.stage, listed.held), (stage, listed.id == photo));
+            assert_eq!((listed.stage, listed.frozen), (stage, listed.id == photo));
         }
     }
 }

@@ -15,14 +15,17 @@ fn what_comes_back_into_use_is_told_once() {
     tablet.now.doubtful = false;
     tablet.settle();
     tablet.look();
-    let steps = |event| match event {
-        EventBody::PhotoStage {
+    let steps = |event| {
+        let EventBody::PhotoStage {
             from,
             to,
             photo: of,
             ..
-        } if of == photo => Some((from, to)),
-        _ => None,
+        } = event
+        else {
+            return None;
+        };
+        (of == photo).then_some((from, to))
     };
     let steps: Vec<(Stage, Stage)> = tablet.events().into_iter().filter_map(steps).collect();
     assert_eq!(
