@@ -1,6 +1,7 @@
 //! How a request fails: status, stable code, a message for the person who reads it, and a cause for the log.
 
-use super::console::layout as console;
+use super::console::{layout as console, page};
+use crate::storage::{Trouble, trouble};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -14,6 +15,11 @@ use uuid::Uuid;
 
 /// Codes that only people's listener uses; tablets' are in the device API.
 pub(super) const OPERATOR_REQUIRED: &str = "operator_required";
+/// On both listeners: the database cannot be used now. Tablets act by the status.
+const STORAGE_UNAVAILABLE: &str = "storage_unavailable";
+const REFUSED: &str = "refused";
+/// For whoever tries by itself.
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("60");
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -46,15 +52,32 @@ impl ApiError {
         }
     }
 
-    /// Somebody must act; the client learns nothing but that.
+    /// Somebody must act; the client learns nothing but that, and what to do where the database cannot be used now.
     pub(super) fn internal(cause: impl Error + Send + Sync + 'static) -> Self {
+        let says = match trouble(&cause) {
+            Some(Trouble::Busy) => {
+                "nothing was changed: the server's database is busy; try again in a minute"
+            }
+            Some(Trouble::Full) => {
+                "nothing was changed: the disk of the server is full; whoever runs it has to make room there first"
+            }
+            Some(Trouble::Unusable) => {
+                "the server cannot write to its disk; tell whoever runs it, and look whether this was kept before you do it again"
+            }
+            None => {
+                return Self {
+                    cause: Some(Arc::new(cause)),
+                    ..Self::new(
+                        StatusCode::INTERNAL_SERVER_ERROR,
+                        code::INTERNAL,
+                        "the server failed; whoever runs it finds the cause in its log under this request's id",
+                    )
+                };
+            }
+        };
         Self {
             cause: Some(Arc::new(cause)),
-            ..Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                code::INTERNAL,
-                "the server failed; whoever runs it finds the cause in its log under this request's id",
-            )
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, STORAGE_UNAVAILABLE, says)
         }
     }
 
@@ -67,6 +90,10 @@ impl ApiError {
                 "the signer cannot be used now; what is in force stays in force, try again later",
             )
         }
+    }
+
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
     }
 
     pub(super) fn is_too_large(&self) -> bool {
@@ -97,11 +124,12 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let reads_pages = wants_page(request.headers());
     let mut response = next.run(request).await;
-    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+    let error = response.extensions_mut().remove::<ApiError>();
+    if let Some(error) = error.or_else(|| of_framework(&response)) {
         log(&error, id, method.as_str(), &path);
         if reads_pages {
             response = console::problem(error.status, &error.message, id).into_response();
-            return finish(response, id);
+            return finish(response, id, error.status);
         }
         let body = ErrorBody {
             request_id: id,
@@ -122,7 +150,32 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
                 .insert(header::WWW_AUTHENTICATE, bearer);
         }
     }
-    finish(response, id)
+    let status = response.status();
+    finish(response, id, status)
+}
+
+/// What was refused before a handler saw it: an address or a form that cannot be read. The framework's own words are for
+/// programmers.
+fn of_framework(response: &Response) -> Option<ApiError> {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_plain = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !is_plain || !(status.is_client_error() || status.is_server_error()) {
+        return None;
+    }
+    let message = match status {
+        StatusCode::NOT_FOUND => return Some(nothing_here()),
+        StatusCode::BAD_REQUEST => {
+            "nothing was changed: this address cannot be read; check it, or start from the overview"
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            "nothing was changed: this is more than is taken here at once; send less"
+        }
+        _ => {
+            "nothing was changed: this could not be read; go back, open the page again, and send it again"
+        }
+    };
+    Some(ApiError::new(status, REFUSED, message))
 }
 
 /// A browser that was sent somewhere by a person; programs get JSON.
@@ -133,8 +186,13 @@ fn wants_page(headers: &HeaderMap) -> bool {
         .is_some_and(|accept| accept.contains("text/html"))
 }
 
-fn finish(mut response: Response, id: RequestId) -> Response {
+/// Every answer leaves with this, whoever made it.
+fn finish(mut response: Response, id: RequestId, status: StatusCode) -> Response {
+    page::protect(&mut response);
     let headers = response.headers_mut();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, RETRY_AFTER_S);
+    }
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
@@ -149,10 +207,14 @@ fn finish(mut response: Response, id: RequestId) -> Response {
 }
 
 pub(super) async fn no_such_path() -> ApiError {
+    nothing_here()
+}
+
+fn nothing_here() -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         code::NOT_FOUND,
-        "there is nothing at this path",
+        "there is nothing at this address; check it, or start from the overview",
     )
 }
 
@@ -160,7 +222,7 @@ pub(super) async fn no_such_method() -> ApiError {
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
         code::NOT_FOUND,
-        "this path is not called by this method",
+        "nothing at this address is called by this method; open it from the page it belongs to",
     )
 }
 

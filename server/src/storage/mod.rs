@@ -28,6 +28,7 @@ pub mod task;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod token;
+mod trouble;
 
 pub use access::{AccessRow, AccessStore};
 pub use account::{Account, AccountStore, Invitation, LockAfter, Made, NewAccount};
@@ -52,6 +53,7 @@ pub use task::{
     WithClosed,
 };
 pub use token::{EnrolOutcome, EnrolToken, TokenStore};
+pub use trouble::{Trouble, trouble};
 
 use nestwarden_policy_schema::id::SettingId;
 use std::future::Future;

@@ -127,13 +127,13 @@ async fn an_unknown_path_or_method_is_told_in_the_same_form() {
     for who in [nursery.stranger(), nursery.visitor()] {
         answers.insert(told(who.get("/nowhere").await).await);
     }
-    insta::assert_snapshot!(only(answers), @"404 not_found: there is nothing at this path");
+    insta::assert_snapshot!(only(answers), @"404 not_found: there is nothing at this address; check it, or start from the overview");
     let (stranger, mut answers) = (nursery.stranger(), BTreeSet::new());
     for route in tablet_routes() {
         let request = stranger.request(reqwest::Method::DELETE, route.path);
         answers.insert(told(request.send().await.unwrap()).await);
     }
-    insta::assert_snapshot!(only(answers), @"405 not_found: this path is not called by this method");
+    insta::assert_snapshot!(only(answers), @"405 not_found: nothing at this address is called by this method; open it from the page it belongs to");
     nursery.close().await;
 }
 

@@ -48,7 +48,7 @@ impl IntoResponse for Page {
     }
 }
 
-pub(super) fn protect(response: &mut Response) {
+pub(in crate::http) fn protect(response: &mut Response) {
     for (name, value) in HEADERS {
         let value = HeaderValue::from_static(value);
         response.headers_mut().insert(name, value);
