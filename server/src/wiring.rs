@@ -2,7 +2,7 @@
 
 use crate::domain::bundle::SettingSecrets;
 use crate::door::Doors;
-use crate::http::{self, ConsoleSetup, Limits, ServeContext, ServeError};
+use crate::http::{self, ConsoleSetup, KnownHosts, Limits, ServeContext, ServeError};
 use crate::jobs::bundles::BundleJob;
 use crate::jobs::import_folder::{ImportFolderJob, Keep};
 use crate::jobs::received::ReceivedJob;
@@ -126,6 +126,7 @@ pub(crate) async fn serve(
             setting_name: settings.name.clone(),
             origin: settings.console.origin(),
             tablets_address: settings.tablets.address.clone(),
+            hosts: known_hosts(settings),
             proxy: settings.console.proxy,
         },
         console_tls: settings.console.tls_files(),
@@ -147,6 +148,13 @@ pub(crate) async fn serve(
     // A socket that is left over is replaced at the next start.
     let _ = std::fs::remove_file(data.wake_socket_path());
     Ok(served?)
+}
+
+fn known_hosts(settings: &Settings) -> KnownHosts {
+    let console = settings.console.address.as_deref().into_iter();
+    // Tablets' name for this machine is its name, too.
+    let all = console.chain([settings.tablets.address.as_str()]);
+    KnownHosts::new(settings.console.listen, all)
 }
 
 async fn listen(

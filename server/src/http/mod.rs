@@ -7,6 +7,7 @@ mod body;
 mod console;
 mod device_api;
 mod error;
+mod host;
 mod listener;
 mod people;
 pub mod router;
@@ -20,6 +21,7 @@ use crate::storage::received::ReceivedFiles;
 use crate::tls::{self, TlsError, TlsFiles};
 use app::App;
 pub use console::ConsoleSetup;
+pub use host::KnownHosts;
 use nestwarden_policy_schema::device_api::MAX_EXPORT_BYTES;
 use std::future::Future;
 use std::io;
@@ -140,14 +142,14 @@ pub async fn serve(
     let tablets = listener::run(
         context.tablets,
         tablets_tls,
-        router::router(router::tablet_routes(), &app),
+        router::tablets(&app),
         limits,
         closing.clone(),
     );
     let people = listener::run(
         context.people,
         people_tls,
-        router::router(router::people_routes(), &app),
+        router::people(&app),
         limits,
         closing,
     );

@@ -1,7 +1,7 @@
 //! Every route there is, in a table that says what each requires. Tests walk the same table.
 
 use super::app::App;
-use super::{admin_api, auth, console, device_api, error, people};
+use super::{admin_api, auth, console, device_api, error, host, people as open};
 use crate::domain::role::Area;
 use axum::Router;
 use axum::handler::Handler;
@@ -56,7 +56,7 @@ pub fn people_routes() -> Vec<Route> {
     use Requires::{Nothing, Operator, Person};
     use console::{account, assets, child, consents, dashboard, enrol, holds, import, people as persons, receipts, set_up, sign_in, tablets, tasks};
     vec![
-        get ("/healthz",                     Nothing,              people::health),
+        get ("/healthz",                     Nothing,              open::health),
         get ("/admin/v1/devices",            Operator,             admin_api::device::list),
         post("/admin/v1/imports",            Operator,             admin_api::import::create),
 
@@ -105,7 +105,19 @@ pub fn people_routes() -> Vec<Route> {
     ]
 }
 
-pub(super) fn router(routes: Vec<Route>, app: &App) -> Router {
+pub(super) fn tablets(app: &App) -> Router {
+    around(table(tablet_routes(), app), app)
+}
+
+pub(super) fn people(app: &App) -> Router {
+    let table = table(people_routes(), app);
+    around(
+        table.layer(from_fn_with_state(app.clone(), host::require_known)),
+        app,
+    )
+}
+
+fn table(routes: Vec<Route>, app: &App) -> Router<App> {
     let mut whole = Router::new();
     for route in routes {
         let handler = match route.requires {
@@ -126,6 +138,10 @@ pub(super) fn router(routes: Vec<Route>, app: &App) -> Router {
     whole
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
+}
+
+fn around(table: Router<App>, app: &App) -> Router {
+    table
         .layer(from_fn_with_state(app.clone(), auth::know_client))
         .layer(from_fn(error::observe))
         .with_state(app.clone())

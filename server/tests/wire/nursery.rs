@@ -12,7 +12,7 @@ use nestwarden_policy_schema::envelope::verify_ed25519;
 use nestwarden_policy_schema::id::DeviceId;
 use nestwarden_policy_schema::put_back::PutBack;
 use nestwarden_policy_schema::trust::{Anchors, SpkiPin};
-use nestwarden_server::http::{self, ConsoleSetup, Limits, ServeContext, ServeError};
+use nestwarden_server::http::{self, ConsoleSetup, KnownHosts, Limits, ServeContext, ServeError};
 use nestwarden_server::jobs::wake::{BundleWakes, Nudge};
 use nestwarden_server::signing::signer::{self, SOCKET_NAME};
 use nestwarden_server::signing::{SignerClient, SignerLimits, SignerSettings, keys};
@@ -96,6 +96,7 @@ impl Nursery {
                 setting_name: "Little Acorns".to_owned(),
                 origin: format!("https://{}", addresses.1),
                 tablets_address: addresses.0.to_string(),
+                hosts: KnownHosts::new(addresses.1, []),
                 proxy,
             },
             console_tls: None,

@@ -26,6 +26,7 @@ mod when;
 mod words;
 
 use std::net::IpAddr;
+use super::KnownHosts;
 
 /// What pages need to know of this installation.
 #[derive(Clone, Debug)]
@@ -37,5 +38,7 @@ pub struct ConsoleSetup {
     /// Host and port by which tablets reach this machine.
     pub tablets_address: String,
     /// The one machine whose word is taken on where a request comes from.
+    /// By which names and addresses people may ask for it.
+    pub hosts: KnownHosts,
     pub proxy: Option<IpAddr>,
 }
