@@ -219,8 +219,9 @@ pub async fn set_cover(
             last,
         }),
     };
+    let covers = storage.cover_list().await?;
     if let Some(cover) = cover {
-        for other in storage.cover_list().await? {
+        for other in &covers {
             let deputy = people.iter().find(|person| person.id == other.operator);
             if let Some(deputy) = deputy.filter(|deputy| is(deputy, Role::Deputy))
                 && other.operator != cover.operator
@@ -232,7 +233,11 @@ pub async fn set_cover(
         }
     }
     let audit = audit("operator.cover", person.id, json!(cover), who, now);
-    Ok(storage.cover_put(person.id, cover, &audit).await?)
+    let seen = (people.as_slice(), covers.as_slice());
+    match storage.cover_put(seen, person.id, cover, &audit).await? {
+        PeoplePut::Done => Ok(()),
+        PeoplePut::ChangedMeanwhile | PeoplePut::NameTaken => Err(PeopleError::ChangedMeanwhile),
+    }
 }
 
 fn is(person: &Operator, role: Role) -> bool {

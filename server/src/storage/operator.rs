@@ -87,13 +87,15 @@ pub trait OperatorStore: Send + Sync {
     /// By first day. Also of people who are no deputies any more.
     fn cover_list(&self) -> Answer<'_, Vec<Cover>>;
 
-    /// Replaces the cover of this operator; `None`: they cover no more.
+    /// Replaces the cover of this operator (`None`: they cover no more), where people and covers are still those that
+    /// were `seen`.
     fn cover_put<'a>(
         &'a self,
+        seen: (&'a [Operator], &'a [Cover]),
         operator: OperatorId,
         cover: Option<Cover>,
         audit: &'a AuditEntry,
-    ) -> Answer<'a, ()>;
+    ) -> Answer<'a, PeoplePut>;
 
     /// Replaces the token of an operator, if there was one. `Missing`: no such operator.
     fn operator_token_set<'a>(

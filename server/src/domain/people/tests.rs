@@ -206,3 +206,15 @@ async fn what_was_thought_out_for_other_people_is_not_done() {
     assert_eq!(put, PeoplePut::ChangedMeanwhile);
     assert_eq!(storage.operator_list().await.unwrap().len(), 4);
 }
+
+#[tokio::test]
+async fn two_covers_of_the_same_day_set_at_once_are_one() {
+    let house = House::new().await;
+    house.add("Kim", Role::Deputy).await.unwrap();
+    let set = tokio::join!(house.cover("Eve", 9, 13), house.cover("Kim", 12, 20));
+    assert!(
+        matches!(set, (Ok(()), Err(_)) | (Err(_), Ok(()))),
+        "{set:?}"
+    );
+    assert_eq!(house.0.storage.cover_list().await.unwrap().len(), 1);
+}

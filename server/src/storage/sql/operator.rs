@@ -57,6 +57,20 @@ async fn list(
     .collect()
 }
 
+async fn covers(
+    on: impl sqlx::Executor<'_, Database = sqlx::Sqlite>,
+    setting: &str,
+) -> Result<Vec<Cover>, StorageError> {
+    sqlx::query("SELECT * FROM dsl_covers WHERE setting_id = $1 ORDER BY first_day, operator_id")
+        .bind(setting)
+        .fetch_all(on)
+        .await
+        .map_err(failed("list who covers for the DSL"))?
+        .iter()
+        .map(cover)
+        .collect()
+}
+
 /// Names that differ in capitals only are one person's to the eye. SQLite folds ASCII only, so it is done here.
 pub(super) async fn is_taken(
     tx: &mut SqliteConnection,
@@ -209,26 +223,24 @@ impl OperatorStore for SqlStorage {
     }
 
     fn cover_list(&self) -> Answer<'_, Vec<Cover>> {
-        Box::pin(async move {
-            sqlx::query("SELECT * FROM dsl_covers WHERE setting_id = $1 ORDER BY first_day")
-                .bind(&self.setting_text)
-                .fetch_all(&self.readers)
-                .await
-                .map_err(failed("list who covers for the DSL"))?
-                .iter()
-                .map(cover)
-                .collect()
-        })
+        Box::pin(covers(&self.readers, &self.setting_text))
     }
 
     fn cover_put<'a>(
         &'a self,
+        seen: (&'a [Operator], &'a [Cover]),
         operator: OperatorId,
         cover: Option<Cover>,
         audit: &'a AuditEntry,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, PeoplePut> {
         Box::pin(async move {
+            let setting = &self.setting_text;
             let mut tx = self.write().await?;
+            if list(&mut *tx, setting).await? != seen.0
+                || covers(&mut *tx, setting).await? != seen.1
+            {
+                return Ok(PeoplePut::ChangedMeanwhile);
+            }
             sqlx::query("DELETE FROM dsl_covers WHERE setting_id = $1 AND operator_id = $2")
                 .bind(&self.setting_text)
                 .bind(operator.to_string())
@@ -249,7 +261,8 @@ impl OperatorStore for SqlStorage {
                 .map_err(failed("set a cover"))?;
             }
             self.add_audit(&mut tx, audit).await?;
-            commit(tx).await
+            commit(tx).await?;
+            Ok(PeoplePut::Done)
         })
     }
 
