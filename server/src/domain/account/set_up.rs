@@ -125,7 +125,10 @@ pub async fn set_up(
     };
     let mut entries = vec![audit(&operator, "account.set_up", json!({}), now)];
     if let Some((person, _, _)) = &second {
-        let detail = json!({ "name": person.name, "roles": person.roles, "invited": true });
+        // Without e-mail somebody has to hand the link over, and could open it: that has to be readable afterwards.
+        let detail = json!({
+            "name": person.name, "roles": person.roles, "link_shown_to": operator.name,
+        });
         let mut entry = audit(&operator, "operator.add", detail, now);
         entry.subject = person.id.to_string();
         entries.push(entry);

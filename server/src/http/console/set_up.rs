@@ -241,7 +241,8 @@ fn done(app: &App, ready: &Ready) -> Markup {
             @if let Some((name, link)) = &ready.second {
                 div.sheet {
                     h2 { "For " (name) }
-                    p { "Give them this link. It is good once, for three days, and not shown again." }
+                    p { "Print this and hand it over unopened. It is good once, for three days, and not shown again." }
+                    p { "Who opens it is the second of two people for every act that needs two. That it was shown to " (ready.operator.name) " is in the audit log, and so is when it was used." }
                     p { code { (app.console.origin) "/set-up?token=" (link.token) } }
                 }
             }
