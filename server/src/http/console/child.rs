@@ -96,7 +96,7 @@ pub(in crate::http) async fn show(
         p { span.soft { "Reference " (child.reference) } " " (notes(&register, &child)) }
         div.actions {
             @if any_left { a.button.stop href={ "/children/" (child.id) "/withdraw?purpose=all" } { "Withdraw every consent…" } }
-            @if held.is_empty() { (holds::open_form(&visitor, child.id)) }
+            @if held.is_empty() { (holds::open_form(&visitor, child.id, None)) }
         }
         @for row in &held { (holds::says(row, &visitor, &when)) }
         h2 { "What was answered" }
@@ -111,6 +111,12 @@ pub(in crate::http) async fn show(
         }
     };
     Ok(page(&visitor, "/consents", &name(&child), &content))
+}
+
+fn held_notice() -> Markup {
+    notice(
+        &html! { p { strong { "Held." } " Nothing that covers this child is destroyed while the hold is open." } },
+    )
 }
 
 async fn holds_of(app: &App, child: ChildId) -> Result<Vec<HoldRow>, ApiError> {
@@ -152,7 +158,7 @@ async fn photos(app: &App, child: ChildId) -> Result<Markup, ApiError> {
     })
 }
 
-fn purposes(asked: &str) -> Result<Vec<Purpose>, ApiError> {
+pub(super) fn purposes(asked: &str) -> Result<Vec<Purpose>, ApiError> {
     if asked == "all" {
         return Ok(Purpose::ALL.to_vec());
     }
@@ -201,7 +207,9 @@ pub(in crate::http) async fn ask(
         .map(|purpose| words::purpose(*purpose))
         .collect();
     let siblings: Vec<&Child> = register.siblings(&child).collect();
+    let is_held = !holds_of(&app, child.id).await?.is_empty();
     let content = html! {
+        @if asked.done == "held" && is_held { (held_notice()) }
         p { "This takes back consent for: " strong { (what.join(", ")) } "." }
         (goes(&effect, &names))
         form method="post" action={ "/children/" (child.id) "/withdraw" } {
@@ -221,8 +229,9 @@ pub(in crate::http) async fn ask(
         }
         section.card {
             h2 { "Must any be kept as evidence?" }
-            p { "Under a hold no photo of this child is destroyed. Open it first: photos go out of use, and are sealed, either way." }
-            (holds::open_form(&visitor, child.id))
+            @if is_held { p { strong { "A hold on this child is open." } " Photos go out of use, and are sealed; none is destroyed until it is released." } }
+            @else { p { "Under a hold no photo of this child is destroyed. Open it first: photos go out of use, and are sealed, either way, and this page comes back." } }
+            (holds::open_form(&visitor, child.id, Some(&asked.purpose)))
         }
     };
     let title = format!("Withdraw consent for {}", name(&child));

@@ -25,12 +25,15 @@ const CATEGORIES: [HoldCategory; 3] = [
 ];
 
 /// Offered to whoever may.
-pub(super) fn open_form(visitor: &Visitor, child: ChildId) -> Markup {
+///
+/// `withdrawing`: what was about to be withdrawn, to which it leads back.
+pub(super) fn open_form(visitor: &Visitor, child: ChildId, withdrawing: Option<&str>) -> Markup {
     html! {
         @if is_dsl(&visitor.operator) {
             form.actions method="post" action="/holds" {
                 (token(visitor))
                 input type="hidden" name="child" value=(child);
+                @if let Some(purpose) = withdrawing { input type="hidden" name="withdrawing" value=(purpose); }
                 select name="category" aria-label="Why it is held" {
                     @for category in CATEGORIES {
                         option value=(word(category)) { (words::category(category)) }
@@ -78,7 +81,11 @@ pub(in crate::http) async fn open(
     .await
     .map_err(failed)?;
     app.nudge.now();
-    Ok(see(&format!("/children/{child}?done=held")))
+    let purpose = form.text("withdrawing");
+    Ok(see(&match super::child::purposes(purpose) {
+        Ok(_) => format!("/children/{child}/withdraw?purpose={purpose}&done=held"),
+        Err(_) => format!("/children/{child}?done=held"),
+    }))
 }
 
 pub(in crate::http) async fn list(
