@@ -3,6 +3,7 @@
 use super::Limits;
 use super::console::ConsoleSetup;
 use super::console::draft::Drafts;
+use super::console::once::Once;
 use crate::door::Clock;
 use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::signing::rate::HourlyRate;
@@ -53,6 +54,7 @@ pub(super) struct Parts {
     pub(super) limits: Limits,
     pub(super) console: ConsoleSetup,
     pub(super) drafts: Drafts,
+    pub(super) once: Once,
     /// True once the server stops.
     pub(super) closing: watch::Receiver<bool>,
     /// Of tablets.
@@ -136,6 +138,7 @@ impl App {
         files: ReceivedFiles,
         limits: Limits,
         console: ConsoleSetup,
+        once: Once,
         closing: watch::Receiver<bool>,
     ) -> Self {
         let refusals = || Rate::new(limits.failures_per_address_hour, MAX_FAILURES_HOUR);
@@ -151,6 +154,7 @@ impl App {
             limits,
             console,
             drafts: Drafts::default(),
+            once,
             closing,
             failures: refusals(),
             refused_sign_ins: refusals(),

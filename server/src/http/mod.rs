@@ -21,6 +21,7 @@ use crate::storage::received::ReceivedFiles;
 use crate::tls::{self, TlsError, TlsFiles};
 use app::App;
 pub use console::ConsoleSetup;
+use console::once::Once;
 pub use host::KnownHosts;
 use nestwarden_policy_schema::device_api::MAX_EXPORT_BYTES;
 use std::future::Future;
@@ -95,6 +96,8 @@ pub enum ServeError {
     Ca(#[from] CaError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("the system gave no random bits")]
+    Random,
     #[error("failed to read the address of the listener for {who}")]
     Address {
         who: &'static str,
@@ -137,6 +140,7 @@ pub async fn serve(
         context.files,
         limits,
         context.console,
+        Once::new().map_err(|_| ServeError::Random)?,
         closing.clone(),
     );
     let tablets = listener::run(

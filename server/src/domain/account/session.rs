@@ -66,6 +66,24 @@ pub async fn end(
     storage.session_end(hash(secret), &entry).await
 }
 
+/// Ends the session a browser had, whosever it was, once somebody signed in there anew.
+pub async fn end_replaced(
+    storage: &Storage,
+    secret: &str,
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    let Some(before) = storage.session_find(hash(secret)).await? else {
+        return Ok(());
+    };
+    let entry = audit(
+        &before.operator,
+        "account.sign_out",
+        json!({ "by": "a new sign-in" }),
+        now,
+    );
+    storage.session_end(hash(secret), &entry).await
+}
+
 /// Ends every session of `operator`, wherever it is; how many there were.
 pub async fn end_all(
     storage: &Storage,

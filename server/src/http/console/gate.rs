@@ -5,6 +5,7 @@
 
 use super::form::Form;
 use super::import;
+use super::once;
 use crate::domain::account::session::{self, form_token};
 use crate::domain::role::Area;
 use crate::http::app::App;
@@ -16,6 +17,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use nestwarden_policy_schema::bytes::Digest;
 use subtle::ConstantTimeEq as _;
 
 /// The prefix has browsers refuse it without `Secure`, with a domain, and from anything but https.
@@ -23,6 +25,7 @@ const SESSION_COOKIE: &str = "__Host-nestwarden";
 /// Before there is a session.
 const FORM_COOKIE: &str = "__Host-nestwarden-form";
 pub(super) const TOKEN_FIELD: &str = "form_token";
+pub(super) const KEY_FIELD: &str = "form_key";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const MAX_FORM_BYTES: usize = 64 * 1024;
 const SECRET_CHARS: usize = 64;
@@ -33,11 +36,28 @@ pub(in crate::http) struct Visitor {
     pub(super) operator: Operator,
     /// What their browser holds.
     pub(super) secret: String,
+    app: App,
+}
+
+/// What every form brings back: that one of our pages sent it, and which.
+pub(super) struct Carried {
+    pub(super) token: String,
+    pub(super) key: String,
+}
+
+impl Carried {
+    fn new(app: &App, secret: &str) -> Self {
+        Self {
+            token: form_token(secret),
+            key: app.once.key(secret),
+        }
+    }
 }
 
 impl Visitor {
-    pub(super) fn form_token(&self) -> String {
-        form_token(&self.secret)
+    /// Another with every form.
+    pub(super) fn carried(&self) -> Carried {
+        Carried::new(&self.app, &self.secret)
     }
 
     pub(super) fn may(&self, area: Area) -> bool {
@@ -70,29 +90,36 @@ pub(in crate::http) async fn require_person(
     let visitor = Visitor {
         operator: found.operator,
         secret,
+        app: app.clone(),
     };
-    let mut request = match *request.method() {
-        Method::GET | Method::HEAD => request,
-        _ => {
-            let (parts, body) = request.into_parts();
-            let most = if parts.uri.path() == import::PATH {
-                import::MAX_UPLOAD_BYTES
-            } else {
-                MAX_FORM_BYTES
-            };
-            let form = read_form(&app, &parts.headers, body, &visitor.secret, most).await?;
-            let mut request = Request::from_parts(parts, Body::empty());
-            request.extensions_mut().insert(form);
-            request
-        }
+    let (mut parts, body) = request.into_parts();
+    if matches!(parts.method, Method::GET | Method::HEAD) {
+        parts.extensions.insert(visitor);
+        return Ok(next.run(Request::from_parts(parts, body)).await);
+    }
+    let path = parts.uri.path();
+    let most = if path == import::PATH {
+        import::MAX_UPLOAD_BYTES
+    } else {
+        MAX_FORM_BYTES
     };
-    request.extensions_mut().insert(visitor);
-    Ok(next.run(request).await)
+    let (form, act) = read_form(&app, &parts.headers, body, path, &visitor.secret, most).await?;
+    parts.extensions.insert(form);
+    parts.extensions.insert(visitor);
+    let request = Request::from_parts(parts, Body::empty());
+    Ok(once::answer(&app, act, next.run(request)).await)
 }
 
 /// A page is asked for again after signing in; what a form wanted is not done later by surprise.
 fn to_sign_in(request: &Request) -> Response {
+    let path = request.uri().path();
     if request.method() == Method::GET {
+        let wanted = request.uri().path_and_query();
+        let wanted = wanted.map_or(path, |wanted| wanted.as_str());
+        return super::page::see(&super::sign_in::on_the_way_to(wanted));
+    }
+    // Pressed twice: the first ended the session.
+    if path == "/sign-out" || path == "/account/sign-out-everywhere" {
         return super::page::see("/sign-in");
     }
     ApiError::new(
@@ -106,20 +133,22 @@ fn to_sign_in(request: &Request) -> Response {
 /// The form of somebody who is not signed in.
 pub(super) async fn open_form(
     app: &App,
+    path: &str,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Form, ApiError> {
+) -> Result<(Form, Digest), ApiError> {
     let secret = cookie(headers, FORM_COOKIE).ok_or_else(foreign)?;
-    read_form(app, headers, body, &secret, MAX_FORM_BYTES).await
+    read_form(app, headers, body, path, &secret, MAX_FORM_BYTES).await
 }
 
 async fn read_form(
     app: &App,
     headers: &HeaderMap,
     body: Body,
+    path: &str,
     secret: &str,
     most: usize,
-) -> Result<Form, ApiError> {
+) -> Result<(Form, Digest), ApiError> {
     check_source(headers)?;
     let bytes = body::bytes(app, body, most).await.map_err(|error| {
         if error.is_too_large() {
@@ -131,11 +160,11 @@ async fn read_form(
     let form = Form::read(only(headers, &header::CONTENT_TYPE), &bytes);
     let wanted = form_token(secret);
     let is_ours = form.text(TOKEN_FIELD).as_bytes().ct_eq(wanted.as_bytes());
-    if bool::from(is_ours) {
-        Ok(form)
-    } else {
-        Err(foreign())
+    if !bool::from(is_ours) {
+        return Err(foreign());
     }
+    let act = app.once.act(secret, path, &form).ok_or_else(stale)?;
+    Ok((form, act))
 }
 
 /// Sent by one of our own pages, as the browser says.
@@ -172,6 +201,14 @@ fn foreign() -> ApiError {
     )
 }
 
+fn stale() -> ApiError {
+    ApiError::new(
+        StatusCode::CONFLICT,
+        "form_stale",
+        "This page is hours old, or from before the server was started again, so nothing was changed now. Open the page again, look whether what you wanted was done before, and send it again.",
+    )
+}
+
 /// The one value of a header; `None` where there are none or several.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).into_iter();
@@ -192,13 +229,21 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The token for a form of somebody who is not signed in, and the cookie it belongs to where there was none.
-pub(super) fn open_token(headers: &HeaderMap) -> Result<(String, Option<String>), ApiError> {
+/// For a form of somebody who is not signed in, and the cookie it belongs to where there was none.
+pub(super) fn open_carried(
+    app: &App,
+    headers: &HeaderMap,
+) -> Result<(Carried, Option<String>), ApiError> {
     if let Some(secret) = cookie(headers, FORM_COOKIE) {
-        return Ok((form_token(&secret), None));
+        return Ok((Carried::new(app, &secret), None));
     }
     let secret = session::new_secret().ok_or_else(no_random)?;
-    Ok((form_token(&secret), Some(secret)))
+    Ok((Carried::new(app, &secret), Some(secret)))
+}
+
+/// The session a browser has, whether or not it is over.
+pub(super) fn session_cookie(headers: &HeaderMap) -> Option<String> {
+    cookie(headers, SESSION_COOKIE)
 }
 
 pub(super) fn no_random() -> ApiError {

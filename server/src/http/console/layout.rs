@@ -1,7 +1,7 @@
 //! What every page has around it, and the few parts pages are made of.
 
 use super::assets;
-use super::gate::{TOKEN_FIELD, Visitor};
+use super::gate::{Carried, KEY_FIELD, TOKEN_FIELD, Visitor};
 use super::page::Page;
 use crate::domain::role::Area;
 use axum::http::StatusCode;
@@ -113,11 +113,14 @@ fn document(title: &str, body: &Markup) -> Markup {
 
 /// Goes into every form.
 pub(super) fn token(visitor: &Visitor) -> Markup {
-    open_token(&visitor.form_token())
+    hidden(&visitor.carried())
 }
 
-pub(super) fn open_token(token: &str) -> Markup {
-    html! { input type="hidden" name=(TOKEN_FIELD) value=(token); }
+pub(super) fn hidden(carried: &Carried) -> Markup {
+    html! {
+        input type="hidden" name=(TOKEN_FIELD) value=(carried.token);
+        input type="hidden" name=(KEY_FIELD) value=(carried.key);
+    }
 }
 
 pub(super) fn badge(tone: Tone, words: &str) -> Markup {

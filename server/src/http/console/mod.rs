@@ -14,6 +14,7 @@ pub(super) mod holds;
 pub(super) mod import;
 pub(super) mod layout;
 mod multipart;
+pub(super) mod once;
 pub(super) mod page;
 pub(super) mod people;
 mod preview;
@@ -25,8 +26,8 @@ pub(super) mod tasks;
 mod when;
 mod words;
 
-use std::net::IpAddr;
 use super::KnownHosts;
+use std::net::IpAddr;
 
 /// What pages need to know of this installation.
 #[derive(Clone, Debug)]
@@ -37,8 +38,8 @@ pub struct ConsoleSetup {
     pub origin: String,
     /// Host and port by which tablets reach this machine.
     pub tablets_address: String,
-    /// The one machine whose word is taken on where a request comes from.
     /// By which names and addresses people may ask for it.
     pub hosts: KnownHosts,
+    /// The one machine whose word is taken on where a request comes from.
     pub proxy: Option<IpAddr>,
 }

@@ -1,8 +1,9 @@
 //! Making an account with the link of an invitation.
 
 use super::form::Form;
-use super::gate;
-use super::layout::{alert, field, open_token, outside};
+use super::gate::{self, Carried};
+use super::layout::{alert, field, hidden, outside};
+use super::once;
 use super::page::Page;
 use crate::domain::account::set_up::{
     Ready, SecondAs, SetUpError, Wanted, carried_totp, needs_second, new_totp, set_up,
@@ -21,6 +22,8 @@ use nestwarden_policy_schema::bytes::Secret;
 use qrcode::QrCode;
 use qrcode::render::svg;
 use serde::Deserialize;
+
+const PATH: &str = "/set-up";
 
 #[derive(Deserialize)]
 pub(in crate::http) struct Link {
@@ -58,8 +61,8 @@ pub(in crate::http) async fn page(
         second_as: "owner",
         mistake: None,
     };
-    let (token, cookie) = gate::open_token(&headers)?;
-    let page = Page::from(markup(&app, &operator, &filled, &token).await?);
+    let (carried, cookie) = gate::open_carried(&app, &headers)?;
+    let page = Page::from(markup(&app, &operator, &filled, &carried).await?);
     Ok(gate::with_form_cookie(
         page.into_response(),
         cookie.as_deref(),
@@ -72,7 +75,17 @@ pub(in crate::http) async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let form = gate::open_form(&app, &headers, body).await?;
+    let (form, act) = gate::open_form(&app, PATH, &headers, body).await?;
+    let making = make(app.clone(), address, headers, form);
+    Ok(once::answer(&app, act, async { making.await.into_response() }).await)
+}
+
+async fn make(
+    app: App,
+    address: ClientAddress,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, ApiError> {
     let tries = Caught::of(&app, Door::Link, address)?;
     let second_as = match form.text("second_as") {
         "deputy" => SecondAs::Deputy,
@@ -127,10 +140,10 @@ async fn again(
         second_as: form.text("second_as"),
         mistake: Some(mistake),
     };
-    let (token, _) = gate::open_token(headers)?;
+    let (carried, _) = gate::open_carried(app, headers)?;
     let page = Page {
         status: StatusCode::UNPROCESSABLE_ENTITY,
-        markup: markup(app, &operator, &filled, &token).await?,
+        markup: markup(app, &operator, &filled, &carried).await?,
     };
     Ok(page.into_response())
 }
@@ -167,7 +180,7 @@ async fn markup(
     app: &App,
     operator: &Operator,
     filled: &Filled<'_>,
-    token: &str,
+    carried: &Carried,
 ) -> Result<Markup, ApiError> {
     let needs_second = needs_second(&app.storage, operator.id)
         .await
@@ -189,8 +202,8 @@ async fn markup(
         &html! {
             p { "This makes your account for " strong { (app.console.setting_name) } ". The link is good once." }
             @if let Some(mistake) = &filled.mistake { (alert(mistake)) }
-            form method="post" action="/set-up" {
-                (open_token(token))
+            form method="post" action=(PATH) {
+                (hidden(carried))
                 input type="hidden" name="token" value=(filled.link);
                 input type="hidden" name="totp" value=(base32);
                 input type="hidden" name="username" value=(operator.name) autocomplete="username";

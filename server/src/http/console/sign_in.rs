@@ -1,8 +1,9 @@
 //! Signing in and out.
 
 use super::form::Form;
-use super::gate::{self, Visitor};
-use super::layout::{alert, field, open_token, outside};
+use super::gate::{self, Carried, Visitor};
+use super::layout::{alert, field, hidden, outside};
+use super::once;
 use super::page::{Page, see};
 use crate::domain::account::session;
 use crate::domain::account::sign_in::{SignInError, sign_in};
@@ -10,17 +11,48 @@ use crate::http::app::App;
 use crate::http::auth::{Caught, ClientAddress, Door};
 use crate::http::error::ApiError;
 use axum::body::Body;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
+use serde::Deserialize;
+
+const PATH: &str = "/sign-in";
+const MAX_WANTED_CHARS: usize = 512;
+
+#[derive(Deserialize)]
+pub(in crate::http) struct Asked {
+    /// Where somebody wanted to go when they were sent here.
+    #[serde(default)]
+    next: String,
+}
+
+/// The address of this page for somebody who wanted another.
+pub(super) fn on_the_way_to(wanted: &str) -> String {
+    if wanted == "/" || own(wanted).is_none() {
+        return PATH.to_owned();
+    }
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("next", wanted);
+    format!("{PATH}?{}", query.finish())
+}
+
+/// A page of this console; `None`: it may lead elsewhere.
+fn own(wanted: &str) -> Option<&str> {
+    let is_own = wanted.len() <= MAX_WANTED_CHARS
+        && wanted.starts_with('/')
+        && !wanted.starts_with("//")
+        && wanted.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+    is_own.then_some(wanted)
+}
 
 pub(in crate::http) async fn page(
     State(app): State<App>,
+    Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (token, cookie) = gate::open_token(&headers)?;
-    let page = Page::from(markup(&app, &token, None));
+    let (carried, cookie) = gate::open_carried(&app, &headers)?;
+    let page = Page::from(markup(&app, &carried, &asked.next, None));
     Ok(gate::with_form_cookie(
         page.into_response(),
         cookie.as_deref(),
@@ -33,7 +65,17 @@ pub(in crate::http) async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let form = gate::open_form(&app, &headers, body).await?;
+    let (form, act) = gate::open_form(&app, PATH, &headers, body).await?;
+    let judging = judge(app.clone(), address, headers, form);
+    Ok(once::answer(&app, act, async { judging.await.into_response() }).await)
+}
+
+async fn judge(
+    app: App,
+    address: ClientAddress,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, ApiError> {
     let tries = Caught::of(&app, Door::SignIn, address)?;
     let signed_in = sign_in(
         &app.storage,
@@ -43,13 +85,23 @@ pub(in crate::http) async fn submit(
         app.now(),
     );
     match signed_in.await {
-        Ok(signed_in) => Ok(gate::with_session(see("/"), &signed_in.secret)),
+        Ok(signed_in) => {
+            if let Some(before) = gate::session_cookie(&headers) {
+                session::end_replaced(&app.storage, &before, app.now())
+                    .await
+                    .map_err(ApiError::internal)?;
+            }
+            let to = see(own(form.text("next")).unwrap_or("/"));
+            Ok(gate::with_session(to, &signed_in.secret))
+        }
         Err(error @ SignInError::Refused) => {
             tries.count();
-            let (token, _) = gate::open_token(&headers)?;
+            let (carried, _) = gate::open_carried(&app, &headers)?;
+            let says = error.to_string();
+            let refused = Some((form.text("name"), says.as_str()));
             let page = Page {
                 status: StatusCode::UNAUTHORIZED,
-                markup: markup(&app, &token, Some((form.text("name"), &error.to_string()))),
+                markup: markup(&app, &carried, form.text("next"), refused),
             };
             Ok(page.into_response())
         }
@@ -70,15 +122,16 @@ pub(in crate::http) async fn out(
     Ok(gate::without_session(see("/sign-in")))
 }
 
-fn markup(app: &App, token: &str, refused: Option<(&str, &str)>) -> Markup {
+fn markup(app: &App, carried: &Carried, next: &str, refused: Option<(&str, &str)>) -> Markup {
     let name = refused.map_or("", |(name, _)| name);
     outside(
         "Sign in",
         &html! {
             p.soft { (app.console.setting_name) }
             @if let Some((_, message)) = refused { (alert(message)) }
-            form method="post" action="/sign-in" {
-                (open_token(token))
+            form method="post" action=(PATH) {
+                (hidden(carried))
+                @if let Some(next) = own(next) { input type="hidden" name="next" value=(next); }
                 (field("Name", "", &html! { input name="name" value=(name) autocomplete="username" required; }))
                 (field("Password", "", &html! {
                     input name="password" type="password" autocomplete="current-password" required;
@@ -98,4 +151,32 @@ fn markup(app: &App, token: &str, refused: Option<(&str, &str)>) -> Markup {
             }
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_page_of_this_console_is_gone_on_to() {
+        assert_eq!(on_the_way_to("/"), "/sign-in");
+        let consents = on_the_way_to("/consents?room=Owls&state=given");
+        assert_eq!(
+            consents,
+            "/sign-in?next=%2Fconsents%3Froom%3DOwls%26state%3Dgiven"
+        );
+        for elsewhere in [
+            "",
+            "consents",
+            "https://example.org",
+            "//example.org",
+            "/\\example.org",
+            "/\t/example.org",
+            "/ä",
+            &format!("/{}", "x".repeat(MAX_WANTED_CHARS)),
+        ] {
+            assert_eq!(own(elsewhere), None, "{elsewhere}");
+            assert_eq!(on_the_way_to(elsewhere), "/sign-in");
+        }
+    }
 }

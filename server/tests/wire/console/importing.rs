@@ -21,11 +21,25 @@ fn ours(answer: &str) -> String {
 }
 
 async fn nursery() -> (Nursery, Person) {
+    nursery_of(Role::Manager).await
+}
+
+async fn nursery_of(role: Role) -> (Nursery, Person) {
     let nursery = Nursery::open().await;
     profile::apply(&nursery.storage, EARLY_YEARS, "os:test", start())
         .await
         .unwrap();
-    let person = Person::of(&nursery, "Kim", &[Role::Manager]).await;
+    let person = Person::of(&nursery, "Kim", &[role]).await;
+    (nursery, person)
+}
+
+/// With children in its register, and somebody signed in.
+pub(super) async fn nursery_with_children(role: Role) -> (Nursery, Person) {
+    let (nursery, person) = nursery_of(role).await;
+    choose(&nursery, &person, ours("Yes").as_bytes(), &[]).await;
+    let page = previewed(&person).await;
+    let (status, said) = confirm(&person, &page, &[]).await;
+    assert_eq!(status, 200, "{said}");
     (nursery, person)
 }
 
@@ -36,9 +50,12 @@ async fn choose(
     file: &[u8],
     fields: &[(&str, &str)],
 ) -> Response {
-    let token = form_token(&person.session);
+    let (token, key) = (form_token(&person.session), person.key().await);
     let mut body = Vec::new();
-    for (name, value) in [("form_token", token.as_str())].iter().chain(fields) {
+    for (name, value) in [("form_token", token.as_str()), ("form_key", &key)]
+        .iter()
+        .chain(fields)
+    {
         body.extend_from_slice(
             format!("--b7\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
                 .as_bytes(),

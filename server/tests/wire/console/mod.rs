@@ -3,8 +3,10 @@
 mod importing;
 mod people;
 mod person;
+mod refusals;
 mod roles;
 mod sign_in;
+mod twice;
 
 use crate::nursery::Nursery;
 use nestwarden_server::storage::Role;
@@ -58,7 +60,7 @@ async fn a_browser_that_asks_for_what_is_not_there_reads_a_page_and_a_program_re
         answer.text().await.unwrap()
     };
     let page = ask("text/html,*/*;q=0.8").await;
-    assert!(page.contains("There is nothing at this path.") && page.contains("request <code>"));
+    assert!(page.contains("There is nothing at this address;") && page.contains("request <code>"));
     assert!(ask("*/*").await.contains("\"request_id\":"));
     nursery.close().await;
 }

@@ -83,8 +83,23 @@ impl Person {
 
     /// As one of our own pages sends it.
     pub(super) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
+        let key = self.key().await;
+        self.post_with(&key, path, fields).await
+    }
+
+    /// A form's key, as every page has one; empty where this person may open none.
+    pub(super) async fn key(&self) -> String {
+        key_in(&self.get("/account").await.text().await.unwrap())
+    }
+
+    pub(super) async fn post_with(
+        &self,
+        key: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> Response {
         let token = form_token(&self.session);
-        let mut all = vec![("form_token", token.as_str())];
+        let mut all = vec![("form_token", token.as_str()), ("form_key", key)];
         all.extend(fields);
         let request = self.request(Method::POST, path);
         let origin = origin(&self.browser);
@@ -100,6 +115,13 @@ impl Person {
 pub(super) fn origin(browser: &Tablet) -> String {
     let request = browser.request(Method::GET, "/").build().unwrap();
     request.url().origin().ascii_serialization()
+}
+
+/// The key of the first form on a page.
+pub(super) fn key_in(page: &str) -> String {
+    let rest = page.split_once("name=\"form_key\" value=\"");
+    let key = rest.and_then(|(_, rest)| rest.split('"').next());
+    key.unwrap_or_default().to_owned()
 }
 
 /// As a browser sends a form.
@@ -139,8 +161,10 @@ pub(super) async fn sign_in_from(
     let page = browser.get("/sign-in").await;
     let secret = cookie(&page, "__Host-nestwarden-form");
     let token = form_token(&secret);
+    let key = key_in(&page.text().await.unwrap());
     let fields = [
         ("form_token", token.as_str()),
+        ("form_key", &key),
         ("name", name),
         ("password", password),
         ("code", code),

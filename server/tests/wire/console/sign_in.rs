@@ -1,7 +1,7 @@
 //! Coming in and going out.
 
 use super::person::{
-    PASSWORD, Person, SECRET, cookie, encoded, operator, origin, sign_in, sign_in_from,
+    PASSWORD, Person, SECRET, cookie, encoded, key_in, operator, origin, sign_in, sign_in_from,
 };
 use crate::nursery::Nursery;
 use jiff::SignedDuration;
@@ -27,11 +27,12 @@ async fn the_first_set_up_names_a_second_person_and_signs_in_with_two_factors() 
     let shown = page.text().await.unwrap();
     assert!(shown.contains("A second person") && shown.contains("<svg"));
 
-    let now = nursery.now();
+    let (now, key) = (nursery.now(), key_in(&shown));
     let send = async |second: &str| {
         let (token, code) = (form_token(&secret), code_now(SECRET, now).unwrap());
         let fields = [
             ("form_token", token.as_str()),
+            ("form_key", &key),
             ("token", &link.token),
             ("password", PASSWORD),
             ("repeated", PASSWORD),
@@ -60,7 +61,10 @@ async fn the_first_set_up_names_a_second_person_and_signs_in_with_two_factors() 
     assert_eq!(done.status(), 200);
     let done = done.text().await.unwrap();
     assert!(done.contains("Recovery codes") && done.contains("For Kim Deputy"));
-    assert_eq!(send("Kim Deputy").await.status(), 410);
+    // Pressed twice, the codes are not lost; the link itself is good for nobody else.
+    let again = send("Kim Deputy").await;
+    assert_eq!(again.text().await.unwrap(), done);
+    assert_eq!(send("Another").await.status(), 410);
 
     nursery.clock.advance(SignedDuration::from_secs(60));
     let code = code_now(SECRET, nursery.now()).unwrap();
@@ -113,6 +117,77 @@ async fn an_answer_does_not_say_whether_name_password_or_code_was_wrong() {
         "{answers:#?}"
     );
     nursery.close().await;
+}
+
+#[tokio::test]
+async fn whoever_is_sent_to_sign_in_comes_back_to_where_they_wanted_to_go() {
+    let nursery = Nursery::open().await;
+    let mut person = Person::of(&nursery, "Kim", &[Role::Manager]).await;
+    let old = std::mem::take(&mut person.session);
+    let sent = person.get("/consents?room=Owls").await;
+    let to_sign_in = sent.headers()["location"].to_str().unwrap().to_owned();
+    assert_eq!(to_sign_in, "/sign-in?next=%2Fconsents%3Froom%3DOwls");
+    let browser = nursery.visitor();
+    let page = browser.get(&to_sign_in).await.text().await.unwrap();
+    let field = "name=\"next\" value=\"/consents?room=Owls\"";
+    assert!(page.contains(field), "{page}");
+    let elsewhere = browser.get("/sign-in?next=https%3A%2F%2Fexample.org").await;
+    assert!(!elsewhere.text().await.unwrap().contains("name=\"next\""));
+
+    let wanted = [
+        ("/consents?room=Owls", "/consents?room=Owls"),
+        ("//example.org", "/"),
+        ("https://example.org/", "/"),
+    ];
+    for (next, to) in wanted {
+        let answer = sign_in_again(&nursery, &old, next).await;
+        assert_eq!(answer.headers()["location"], to);
+    }
+    nursery.close().await;
+}
+
+#[tokio::test]
+async fn a_new_sign_in_ends_the_session_the_browser_had() {
+    let nursery = Nursery::open().await;
+    let mut person = Person::of(&nursery, "Kim", &[Role::Manager]).await;
+    let old = person.session.clone();
+    let other_browser = {
+        person.sign_in(&nursery).await;
+        person.session.clone()
+    };
+    let answer = sign_in_again(&nursery, &old, "").await;
+    person.session = cookie(&answer, "__Host-nestwarden");
+    assert_eq!(person.get("/").await.status(), 200);
+    for (session, status) in [(old, 303), (other_browser, 200)] {
+        person.session = session;
+        assert_eq!(person.get("/").await.status(), status);
+    }
+    nursery.close().await;
+}
+
+/// In a browser that holds `session`, on the way to `next`.
+async fn sign_in_again(nursery: &Nursery, session: &str, next: &str) -> reqwest::Response {
+    nursery.clock.advance(SignedDuration::from_secs(60));
+    let browser = nursery.visitor();
+    let page = browser.get("/sign-in").await;
+    let secret = cookie(&page, "__Host-nestwarden-form");
+    let (token, key) = (form_token(&secret), key_in(&page.text().await.unwrap()));
+    let code = code_now(SECRET, nursery.now()).unwrap();
+    let fields = [
+        ("form_token", token.as_str()),
+        ("form_key", &key),
+        ("name", "Kim"),
+        ("password", PASSWORD),
+        ("code", &code),
+        ("next", next),
+    ];
+    let cookies = format!("__Host-nestwarden-form={secret}; __Host-nestwarden={session}");
+    let request = browser.request(Method::POST, "/sign-in");
+    let request = request.header("cookie", cookies);
+    let request = request.header("origin", origin(&browser));
+    let answer = request.body(encoded(&fields)).send().await.unwrap();
+    assert_eq!(answer.status(), 303);
+    answer
 }
 
 async fn tries(nursery: &Nursery, addresses: [&str; 3]) -> Vec<u16> {
