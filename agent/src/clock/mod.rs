@@ -127,11 +127,26 @@ impl TrustedClock {
     /// it is now no earlier than that and no later by more than the round trip: a clock within those bounds is left alone,
     /// and an answer held back on the way cannot hold the tablet's clock back.
     pub fn confirm(&self, signed_for: Timestamp, round_trip: Duration) -> Result<(), LedgerError> {
+        self.confirmed(signed_for, self.shared.door.since_boot(), round_trip)
+    }
+
+    /// Likewise, in answer to a request that was sent when the boot clock said `asked`. Whatever time passes before this
+    /// is done, in sleep too, is part of the round trip.
+    pub fn confirm_since(&self, signed_for: Timestamp, asked: Duration) -> Result<(), LedgerError> {
+        let since_boot = self.shared.door.since_boot();
+        self.confirmed(signed_for, since_boot, since_boot.saturating_sub(asked))
+    }
+
+    fn confirmed(
+        &self,
+        signed_for: Timestamp,
+        since_boot: Duration,
+        round_trip: Duration,
+    ) -> Result<(), LedgerError> {
         let round_trip = SignedDuration::try_from(round_trip).unwrap_or(SignedDuration::MAX);
         let latest = signed_for
             .saturating_add(round_trip)
             .unwrap_or(Timestamp::MAX);
-        let since_boot = self.shared.door.since_boot();
         let (is_first, doubt_ended, leapt) = {
             let mut state = self.state();
             let is_first = state.last_contact.is_none();

@@ -228,3 +228,15 @@ fn a_tablet_whose_own_clock_was_slow_while_it_was_off_takes_the_servers_for_no_l
     let clock = tablet.open();
     assert!(hears(&clock, at("2026-03-04T12:00:00Z")));
 }
+
+#[test]
+fn a_tablet_that_fell_asleep_over_an_answer_takes_the_next_one_for_no_leap() {
+    let tablet = Tablet::after_contact();
+    let clock = tablet.open();
+    let asked = tablet.door.since_boot();
+    tablet.door.pass(Duration::from_hours(12));
+    // Signed before it fell asleep, and taken over after.
+    clock.confirm_since(at(MONDAY), asked).unwrap();
+    assert!(hears(&clock, at(MONDAY) + SignedDuration::from_hours(12)));
+    assert_eq!(tablet.events(), 0);
+}

@@ -85,10 +85,9 @@ pub(super) async fn attempt(context: &SyncContext, wait_s: u32) -> Result<Option
         // The connection's own timer stands still while the tablet sleeps.
         () = door.sleep(hang + OVERSLEPT) => return Ok(None),
     };
-    let round_trip = door.since_boot().saturating_sub(asked);
     let statement = checked(&answer.statement, &connected, &nonce)?;
     let context = context.clone();
-    blocking(move || take_over(&context, answer.bundle, &statement, round_trip).map(Some)).await
+    blocking(move || take_over(&context, answer.bundle, &statement, asked).map(Some)).await
 }
 
 fn checked(
@@ -112,9 +111,9 @@ fn take_over(
     context: &SyncContext,
     bundle: Option<Signed>,
     statement: &TimeStatement,
-    round_trip: Duration,
+    asked: Duration,
 ) -> Result<bool, SyncError> {
-    context.clock.confirm(statement.time, round_trip)?;
+    context.clock.confirm_since(statement.time, asked)?;
     let newer = match bundle {
         Some(signed) => {
             if names_put_back(&signed) {
