@@ -165,15 +165,19 @@ async fn open(args: OpenArgs, session: &Session) -> anyhow::Result<Reply> {
     )
     .await?;
     let delivery = delivery::after_change(session).await?;
-    let covers = coverage::of(&session.storage, &opened, session.now()).await?;
+    // It is open, whatever comes of the count.
+    let covers = coverage::of(&session.storage, &opened, session.now()).await;
+    let says = match &covers {
+        Ok(covers) => covers.says(&opened),
+        Err(error) => format!("How many photos it covers could not be counted ({error})."),
+    };
     let text = format!(
-        "Hold {} is open; review it by {}. {} A tablet that does not have it yet goes on as before.",
-        opened.id,
-        opened.review_by,
-        covers.says(&opened)
+        "Hold {} is open; review it by {}. {says} A tablet that does not have it yet goes on as before.",
+        opened.id, opened.review_by
     );
     let mut answer = json!(opened);
-    answer["covers"] = json!(covers);
+    // `null`: they could not be counted.
+    answer["covers"] = json!(covers.ok());
     Ok(Reply::new(answer, text).delivered(&delivery))
 }
 

@@ -25,7 +25,7 @@ fn a_withdrawn_consent_seals_the_photos_of_that_child_and_no_others() {
 }
 
 #[test]
-fn a_withdrawal_waits_for_no_count_and_stands_where_photos_cannot_be_counted() {
+fn a_withdrawal_and_a_hold_stand_where_photos_cannot_be_counted() {
     let mut fleet = setting_with_tablet();
     let of_ava = photo_of(&fleet, 1, &[AVA]);
     let of_ben = photo_of(&fleet, 2, &[BEN]);
@@ -39,6 +39,10 @@ fn a_withdrawal_waits_for_no_count_and_stands_where_photos_cannot_be_counted() {
     fleet.server.start().unwrap();
     let told = fleet.server.withdraw(BEN).unwrap();
     assert!(told["photos"].is_null(), "{told}");
+    let hold = ["hold", "open", "--child", AVA, "--category", "complaint"];
+    let opened = fleet.server.tell(hold.into_iter().chain(["--as", DSL]));
+    let opened = opened.unwrap();
+    assert!(opened["covers"].is_null(), "{opened}");
     until_sealed(&mut fleet, &of_ben);
     assert!(of_ava.is_in_use());
 }

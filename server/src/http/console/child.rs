@@ -92,7 +92,7 @@ pub(in crate::http) async fn show(
                 p { strong { "Recorded, and no tablet has been told. " (obstacle) } " Tell whoever runs the server now; the photos stay in use until then." }
             } @else { p { strong { "Withdrawn." } " Tablets that are switched on put the photos out of use now, the others as soon as they hear of it. Each destruction leaves a receipt." } }
         })) }
-        @if asked.done == "held" && !held.is_empty() { (notice(&html! { p { strong { "Held." } " " (says_holds(&app, &held).await?) } })) }
+        @if asked.done == "held" && !held.is_empty() { (notice(&html! { p { strong { "Held." } " " (says_holds(&app, &held).await) } })) }
         p { span.soft { "Reference " (child.reference) } " " (notes(&register, &child)) }
         div.actions {
             @if any_left { a.button.stop href={ "/children/" (child.id) "/withdraw?purpose=all" } { "Withdraw every consent…" } }
@@ -126,12 +126,17 @@ async fn holds_of(app: &App, child: ChildId) -> Result<Vec<HoldRow>, ApiError> {
 }
 
 /// What the newest hold on a child covers, and what becomes of it.
-async fn says_holds(app: &App, held: &[HoldRow]) -> Result<String, ApiError> {
+async fn says_holds(app: &App, held: &[HoldRow]) -> String {
     let Some(row) = held.iter().max_by_key(|row| row.hold.opened_at) else {
-        return Ok(String::new());
+        return String::new();
     };
-    let covers = coverage::of(&app.storage, &row.hold, app.now()).await;
-    Ok(covers.map_err(ApiError::internal)?.says(&row.hold))
+    match coverage::of(&app.storage, &row.hold, app.now()).await {
+        Ok(covers) => covers.says(&row.hold),
+        Err(error) => {
+            tracing::error!(%error, "what a hold covers could not be counted");
+            "How many photos it covers could not be counted.".to_owned()
+        }
+    }
 }
 
 /// Numbers only; no image is here to show.
