@@ -16,7 +16,7 @@
 //!
 //! The server's own clock may be wrong, too. Where its time leaps more than an hour ahead of what the boot clock made of its
 //! last word, it is followed, but no hold list counts as current, so that nothing is destroyed, until it was put right or the
-//! tablet has been running with it for eight hours. After a restart of the tablet there is nothing to tell that by.
+//! tablet has been on with it, awake or asleep, for eight hours. After a restart of the tablet there is nothing to tell that by.
 
 use crate::door::ClockDoor;
 use crate::ledger::{Ledger, LedgerError, LedgerTx, meta};
@@ -34,7 +34,7 @@ pub const MAX_TIME_OFF: SignedDuration = SignedDuration::from_hours(14 * 24);
 pub const TOLERATED_DRIFT: SignedDuration = SignedDuration::from_mins(2);
 /// How far ahead of what the boot clock made of its last word the server's time may be and be believed at once.
 pub const MAX_LEAP: SignedDuration = SignedDuration::from_hours(1);
-/// How long the tablet runs with a time that leapt ahead before anything is destroyed by it.
+/// How long the tablet is on, awake or asleep, with a time that leapt ahead before anything is destroyed by it.
 pub const LEAP_LIVED: Duration = Duration::from_hours(8);
 const KEY: &str = "clock";
 
@@ -69,7 +69,7 @@ struct State {
 struct Leap {
     /// What the tablet's own clock would say, as of the last reading.
     own: Timestamp,
-    /// How long the tablet has been running since.
+    /// How long the tablet has been on since, awake or asleep.
     lived: Duration,
 }
 
