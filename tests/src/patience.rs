@@ -2,11 +2,23 @@
 
 use anyhow::{Result, bail, ensure};
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything may take here before it counts as broken: far longer than it ever needs, on a machine that is busy
 /// with other things.
 pub const PATIENCE: Duration = Duration::from_mins(1);
+
+static GIVEN_UP: AtomicBool = AtomicBool::new(false);
+
+/// From now on nobody in this process waits for anything: whoever does fails, and whatever they had is dropped.
+pub fn give_up() {
+    GIVEN_UP.store(true, Ordering::SeqCst);
+}
+
+pub fn is_given_up() -> bool {
+    GIVEN_UP.load(Ordering::SeqCst)
+}
 
 /// Looks until `see` gives something.
 pub fn until<T>(what: &str, mut see: impl FnMut() -> Result<Option<T>>) -> Result<T> {
@@ -14,6 +26,7 @@ pub fn until<T>(what: &str, mut see: impl FnMut() -> Result<Option<T>>) -> Resul
     loop {
         match see() {
             Ok(Some(seen)) => return Ok(seen),
+            _ if is_given_up() => bail!("nobody waits any more for this: {what}"),
             Ok(None) if Instant::now() > end => {
                 bail!("waited {PATIENCE:?} for this, which did not happen: {what}")
             }

@@ -6,6 +6,7 @@ mod story;
 mod way_in;
 
 use crate::machine::Machine;
+use crate::patience;
 use crate::process::{Programs, is_root};
 use anyhow::{Context as _, Result};
 use std::io::Write as _;
@@ -59,7 +60,7 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode> {
         stay: !arguments.once,
         json: arguments.json,
     };
-    std::thread::spawn(move || {
+    let story = std::thread::spawn(move || {
         let _ = end.send(Ending::Told(story::tell(&stage)));
     });
     match ended.recv()? {
@@ -73,6 +74,10 @@ pub fn run(arguments: &DemoArguments) -> Result<ExitCode> {
         }
         Ending::Interrupted => {
             say("stopping, and removing what the demo made");
+            // Whoever still tells it would make again what is removed.
+            patience::give_up();
+            story.thread().unpark();
+            let _ = ended.recv_timeout(patience::PATIENCE);
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -126,11 +131,8 @@ impl Drop for Directory {
     fn drop(&mut self) {
         let root_dir = self.0.join("tablet-1/root");
         let _ = nix::mount::umount2(&root_dir, nix::mount::MntFlags::MNT_DETACH);
-        let gone = crate::patience::until("the demo's directory removed", || {
-            Ok(std::fs::remove_dir_all(&self.0).ok())
-        });
-        if gone.is_err() {
-            say(format!("could not remove {}", self.0.display()));
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            say(format!("could not remove {}: {error}", self.0.display()));
         }
     }
 }

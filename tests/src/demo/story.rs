@@ -7,7 +7,7 @@ use crate::clock::ClockHand;
 use crate::evidence;
 use crate::fleet::{Fleet, ZONE};
 use crate::machine::Machine;
-use crate::patience::until;
+use crate::patience::{self, until};
 use crate::process::Programs;
 use crate::profile;
 use crate::register::Register;
@@ -153,7 +153,7 @@ pub(super) fn tell(stage: &Stage) -> Result<()> {
             "\nOn a tablet of their own, staff start sessions and sort photos on its page: `nestwarden-agent page --open`.\nEverything is in {}. Ctrl-C ends the demo and removes it.\n{way_in}",
             stage.dir.display()
         ));
-        loop {
+        while !patience::is_given_up() {
             std::thread::park();
         }
     }

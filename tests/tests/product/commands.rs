@@ -38,22 +38,24 @@ fn the_demo_and_the_figures_take_what_follows_the_dashes() {
 
 #[test]
 fn a_demo_that_is_told_to_stop_leaves_nothing_behind() {
-    let place = tempfile::tempdir().unwrap();
-    let dir = place.path().join("demo");
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_harness"))
-        .args(["demo", "--dir"])
-        .arg(&dir)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let said = BufReader::new(demo.stderr.take().unwrap()).lines();
-    let mut said = said.map(Result::unwrap);
-    let begun = said.any(|line| line.contains("staff take photos"));
-    assert!(begun && dir.exists());
-    let demo_id = Pid::from_raw(demo.id().try_into().unwrap());
-    kill(demo_id, Signal::SIGTERM).unwrap();
-    let rest: Vec<String> = said.collect();
-    assert!(demo.wait().unwrap().success(), "{rest:#?}");
-    assert!(!dir.exists(), "{rest:#?}");
+    for moment in ["staff take photos", "Ctrl-C ends the demo"] {
+        let place = tempfile::tempdir().unwrap();
+        let dir = place.path().join("demo");
+        let mut demo = Command::new(env!("CARGO_BIN_EXE_harness"))
+            .args(["demo", "--dir"])
+            .arg(&dir)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(demo.stderr.take().unwrap()).lines();
+        let mut said = said.map(Result::unwrap);
+        let begun = said.any(|line| line.contains(moment));
+        assert!(begun && dir.exists());
+        let demo_id = Pid::from_raw(demo.id().try_into().unwrap());
+        kill(demo_id, Signal::SIGTERM).unwrap();
+        let rest: Vec<String> = said.collect();
+        assert!(demo.wait().unwrap().success(), "{rest:#?}");
+        assert!(!dir.exists(), "{rest:#?}");
+    }
 }
