@@ -27,6 +27,8 @@ const LIFE: Duration = Duration::from_hours(10);
 /// For how long the answer itself is kept: they may hold what is shown once.
 const ANSWERS_LIFE: Duration = Duration::from_mins(10);
 const MOST_ANSWERS: usize = 256;
+/// Acts known at once. Beyond, the oldest is forgotten, so that nobody who is signed in can fill the memory.
+const MOST_ACTS: usize = if cfg!(test) { 300 } else { 20_000 };
 
 pub(in crate::http) struct Once {
     signing: hmac::Key,
@@ -143,6 +145,12 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 
 fn forget_old(sent: &mut HashMap<Digest, Sent>, now: Instant) {
     sent.retain(|_, sent| now.duration_since(sent.at) < LIFE);
+    if sent.len() >= MOST_ACTS {
+        let oldest = sent.iter().min_by_key(|(_, sent)| sent.at);
+        if let Some(act) = oldest.map(|(act, _)| *act) {
+            sent.remove(&act);
+        }
+    }
     let mut kept: Vec<&mut Sent> = sent.values_mut().filter(|s| s.answer.is_some()).collect();
     kept.sort_by_key(|sent| std::cmp::Reverse(sent.at));
     for (place, sent) in kept.into_iter().enumerate() {
@@ -229,6 +237,24 @@ mod tests {
 
     fn form(key: &str, more: &str) -> Form {
         Form::read(None, format!("{KEY_FIELD}={key}{more}").as_bytes())
+    }
+
+    #[test]
+    fn no_more_acts_are_known_than_there_is_room_for_and_the_newest_are() {
+        let once = Once::new().unwrap();
+        let act = |number: usize| Digest::of_parts("test", &[&number.to_le_bytes()]);
+        let begun = Instant::now();
+        let at = |number: usize| begun + Duration::from_millis(number as u64);
+        for number in 0..2 * MOST_ACTS {
+            assert!(matches!(
+                once.turn(act(number), at(number)),
+                Turn::First(..)
+            ));
+        }
+        let known = once.sent.lock().unwrap();
+        assert_eq!(known.len(), MOST_ACTS);
+        assert!(known.contains_key(&act(2 * MOST_ACTS - 1)));
+        assert!(!known.contains_key(&act(0)));
     }
 
     #[test]
