@@ -84,7 +84,7 @@ impl Tablet {
     /// Runs a script as root that has to succeed, and gives what it printed.
     pub fn done(&self, script: &str) -> Result<String> {
         let said = self.ask(script)?;
-        ensure!(said.code == 0, "{script}\n{said:#?}");
+        ensure!(said.code == 0, "{said:?}\n{script}");
         Ok(said.stdout)
     }
 

@@ -8,19 +8,27 @@ const POWER_ON: &str =
     "busctl set-property org.bluez /org/bluez/hci0 org.bluez.Adapter1 Powered b true";
 const IS_BLOCKED: &str = "cat /sys/class/rfkill/rfkill*/soft | grep -qx 1";
 
+/// A unit of its own: one that is just being started again may be asked for once more.
+const CONTROLLER: &str = "cat >/run/systemd/system/btvirt.service <<'END'
+[Unit]
+StartLimitIntervalSec=0
+[Service]
+ExecStart=/usr/bin/btvirt -l1
+Restart=always
+END
+systemctl daemon-reload && modprobe hci_vhci && systemctl start bluetooth btvirt";
+
 fn with_controller(tablet: &Tablet) {
     tablet
-        .done(
-            "modprobe hci_vhci && systemctl start bluetooth
-             systemctl is-active --quiet btvirt || systemd-run --quiet --collect --property=Restart=always --unit=btvirt btvirt -l1",
-        )
-        .unwrap();
-    tablet
         .until("a Bluetooth controller", |tablet| {
+            tablet.done(CONTROLLER)?;
             let seen = tablet.ask("grep -qx bluetooth /sys/class/rfkill/rfkill*/type")?;
             Ok((seen.code == 0).then_some(()))
         })
-        .unwrap();
+        .unwrap_or_else(|problem| {
+            let log = tablet.ask("journalctl --no-pager -n 40 -u bluetooth -u btvirt");
+            panic!("{problem:?}\n{log:?}")
+        });
 }
 
 fn until_blocked(tablet: &Tablet) {
