@@ -20,6 +20,7 @@ use nestwarden_server::domain::child::{self, Done};
 use nestwarden_server::domain::consent::{self, Dates, Reach, Said};
 use nestwarden_server::domain::correction::{self, WhoIsIn};
 use nestwarden_server::domain::import::{self, By, Consent, Outcome};
+use nestwarden_server::domain::register::Register;
 use nestwarden_server::domain::{hold, ingest, profile, unseal};
 use nestwarden_server::signing::release::ReleaseKey;
 use nestwarden_server::storage::token::token_hash;
@@ -233,6 +234,7 @@ impl Office {
     }
 
     /// Those that were not withdrawn before.
+    /// Gives the purposes it was written down for, also those that nobody had answered.
     pub(super) fn withdraw(
         &self,
         child: u8,
@@ -240,18 +242,15 @@ impl Office {
         by: GivenBy,
         now: i64,
     ) -> Vec<Purpose> {
-        let (reference, said) = (reference(child), said(by));
-        let work = consent::withdraw(
-            self.storage(),
-            &reference,
-            purposes,
-            &said,
-            Reach::Child,
-            "Kim Manager",
-            instant(now),
-        );
-        let mut withdrawn = self.wait(work).unwrap().purposes;
-        withdrawn.remove(0).1
+        let (reference, said, at) = (reference(child), said(by), instant(now));
+        let (storage, reach) = (self.storage(), Reach::Child);
+        let register = self.wait(Register::load(storage)).unwrap();
+        let change =
+            consent::withdrawal_of(&register, &reference, purposes, &said, reach, at).unwrap();
+        let who = "Kim Manager";
+        let work = consent::withdraw(storage, &reference, purposes, &said, reach, who, at);
+        self.wait(work).unwrap();
+        change.records.iter().map(|record| record.purpose).collect()
     }
 
     pub(super) fn restrict(&self, child: u8, to: Restriction, now: i64) {
