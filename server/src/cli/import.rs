@@ -243,6 +243,19 @@ fn described(plan: &Plan) -> String {
     for refusal in &plan.refused {
         let _ = writeln!(text, "{refusal}");
     }
+    if !plan.in_no_room.is_empty() {
+        let listed = plan.in_no_room.iter().take(MOST_LISTED);
+        let listed: Vec<&str> = listed.map(String::as_str).collect();
+        let more = match plan.in_no_room.len().saturating_sub(MOST_LISTED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let _ = writeln!(
+            text,
+            "In no room, and therefore possibly in every photo of any room that nobody tagged: {}{more}.",
+            listed.join(", ")
+        );
+    }
     for kept in &plan.not_restored {
         let _ = writeln!(
             text,

@@ -94,14 +94,14 @@ pub(super) fn changes(
                 answers: answers(before, after, child.id),
                 kept: listed
                     .get(child.reference.as_str())
-                    .and_then(|l| l.facts.as_ref())
-                    .map_or_else(Vec::new, |facts| {
+                    .and_then(|l| Some((*l, l.facts.as_ref()?)))
+                    .map_or_else(Vec::new, |(row, facts)| {
                         let here = &child.set_here;
                         let leave = child.entry.leaves.map(|l| l.date);
                         let differs = [
                             (
                                 here.rooms.is_some()
-                                    && facts
+                                    && row
                                         .rooms
                                         .as_ref()
                                         .is_some_and(|said| *said != child.entry.rooms),

@@ -10,7 +10,7 @@
 //! | `room` | one or more, separated by `/`, `\|` or `;`; empty: any room |
 //! | `days` | booked weekdays, `Mon Tue` or `monday/tuesday`; empty: any day |
 //! | `start`, `leave` | first and last day |
-//! | a purpose, such as `website` | Yes: given. No: refused. Withdrawn: withdrawn. Empty: not given. Anything else: not given, and the row is refused |
+//! | a purpose, such as `website` | Yes: given. No: refused. Withdrawn: withdrawn. Empty: not given. Anything else: not given, and the row is refused: no Yes of it counts |
 //! | `answered`, `valid_until` | optional dates for every purpose of the row |
 //! | `website_answered`, `website_valid_until` | optional dates for one purpose |
 //!
@@ -238,6 +238,7 @@ fn summary(plan: &Plan, imported: bool, stopped: bool, reading: Option<&Reading>
         "concerns": plan.concerns,
         "changes": plan.changes,
         "refused": plan.refused,
+        "in_no_room": plan.in_no_room,
         "not_restored": plan.not_restored,
         "returning": plan.returning,
         "missing": plan.missing,

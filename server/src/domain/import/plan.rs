@@ -14,7 +14,7 @@ use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::calendar::Calendar;
 use nestwarden_policy_schema::consent::{
     ChildEntry, ConsentRecord, ConsentSource, ConsentState, GivenBy, LeaveReason, Leaving, Method,
-    Purpose,
+    Purpose, RoomName,
 };
 use nestwarden_policy_schema::id::{ChildId, ConsentId, FamilyId};
 use serde::Serialize;
@@ -36,6 +36,8 @@ pub struct Plan {
     pub returning: Vec<Returning>,
     /// Why rows were refused. They may have taken consent away, and gave none.
     pub refused: Vec<Refusal>,
+    /// References of listed children who are in no room afterwards, and so may be in any photo that nobody tagged.
+    pub in_no_room: Vec<String>,
     /// The file says Yes, and the register still does not permit: an earlier No or withdrawal stands.
     pub not_restored: Vec<NotRestored>,
     /// References that were listed before and are not any more.
@@ -229,7 +231,15 @@ pub(super) fn make(register: &Register, calendar: &Calendar, file: File, now: Ti
             c.entry.missing_since.is_none() && c.entry.leaves.is_none_or(|l| l.date >= today)
         })
         .count();
+    let is_anywhere = |child: &&Child| {
+        let entry = &child.entry;
+        let gone = entry.has_died() || entry.leaves.is_some_and(|l| l.date < today);
+        ids.contains_key(&child.reference) && entry.rooms.is_empty() && !gone
+    };
+    let in_no_room = after.children.iter().filter(is_anywhere);
+    let in_no_room: BTreeSet<String> = in_no_room.map(|c| c.reference.clone()).collect();
     Plan {
+        in_no_room: in_no_room.into_iter().collect(),
         concerns: concerns(&counts, listed_before),
         not_restored: not_restored(&file, &ids, &after),
         changes: changes(register, &after, &file, &missing),
@@ -303,15 +313,43 @@ fn child(before: Option<&Child>, listed: &Listed) -> Child {
         set_here: SetHere::default(),
     });
     child.entry.missing_since = None;
-    if let Some(facts) = &listed.facts {
-        child.first_name.clone_from(&listed.first_name);
-        child.last_name.clone_from(&listed.last_name);
-        take_over(&mut child, facts);
+    match &listed.facts {
+        Some(facts) => {
+            child.first_name.clone_from(&listed.first_name);
+            child.last_name.clone_from(&listed.last_name);
+            take_over(&mut child, listed, facts);
+        }
+        // Somebody new may be there on any day.
+        None if before.is_none() => child.entry.rooms = listed.rooms.clone().unwrap_or_default(),
+        None => may_be_there_too(&mut child, listed),
     }
     child
 }
 
-fn take_over(child: &mut Child, facts: &Facts) {
+/// What a refused row says of rooms and days makes a child possible in more photos, and in none impossible.
+fn may_be_there_too(child: &mut Child, listed: &Listed) {
+    let was_said = |rooms: &&BTreeSet<RoomName>| {
+        let set_here = child.set_here.rooms.as_ref();
+        set_here.is_some_and(|here| here.file_said == **rooms)
+    };
+    if let Some(rooms) = listed.rooms.as_ref().filter(|rooms| !was_said(rooms)) {
+        widen(&mut child.entry.rooms, rooms);
+    }
+    if let Some(days) = &listed.days {
+        widen(&mut child.entry.attends, days);
+    }
+}
+
+/// Empty: any.
+fn widen<T: Ord + Clone>(known: &mut BTreeSet<T>, also: &BTreeSet<T>) {
+    if also.is_empty() {
+        known.clear();
+    } else if !known.is_empty() {
+        known.extend(also.iter().cloned());
+    }
+}
+
+fn take_over(child: &mut Child, listed: &Listed, facts: &Facts) {
     let (now, set_here) = (&mut child.entry, &mut child.set_here);
     let left = |leaving: &Leaving| leaving.reason == LeaveReason::Left;
     let leave_date = settled(
@@ -327,8 +365,8 @@ fn take_over(child: &mut Child, facts: &Facts) {
     let family_in_file = facts.family.as_ref().map(|f| f.as_deref().map(family));
     child.family = settled(family_in_file, child.family, &mut set_here.family);
     let rooms = std::mem::take(&mut now.rooms);
-    now.rooms = settled(facts.rooms.clone(), rooms, &mut set_here.rooms);
-    if let Some(days) = &facts.days {
+    now.rooms = settled(listed.rooms.clone(), rooms, &mut set_here.rooms);
+    if let Some(days) = &listed.days {
         now.attends.clone_from(days);
     }
     now.starts = facts.start.unwrap_or(now.starts);

@@ -135,9 +135,8 @@ fn samples(file: &File) -> Vec<Sample> {
             reference: listed.reference.clone(),
             initials: initials(&listed.first_name, &listed.last_name),
             rooms: listed
-                .facts
+                .rooms
                 .as_ref()
-                .and_then(|facts| facts.rooms.as_ref())
                 .map(|rooms| {
                     rooms
                         .iter()

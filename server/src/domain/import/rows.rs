@@ -1,7 +1,8 @@
 //! From rows of text to what the file says about each child.
 //!
 //! Where it is not clear which child a row is about, the file is refused. A row with a value that cannot be read is
-//! refused by itself: it may take consent away and gives none, and everything else about its child stays as it was.
+//! refused by itself: it may take consent away and gives none. Where it says the child is, the child may be, besides where
+//! they were known to be; everything else about them stays as it was.
 
 use super::Refusal;
 use super::cell::{self, DAYS_REMEDY, ROOM_REMEDY, Said};
@@ -34,6 +35,9 @@ pub(super) struct Listed {
     pub reference: String,
     /// `None`: the row was refused.
     pub facts: Option<Facts>,
+    /// Rooms and days as far as they can be read, of a refused row, too.
+    pub rooms: Option<BTreeSet<RoomName>>,
+    pub days: Option<BTreeSet<Day>>,
     /// As written, for a child nobody knows yet.
     pub first_name: String,
     pub last_name: String,
@@ -48,8 +52,6 @@ pub(super) struct Listed {
 )]
 pub(super) struct Facts {
     pub family: Option<Option<String>>,
-    pub rooms: Option<BTreeSet<RoomName>>,
-    pub days: Option<BTreeSet<Day>>,
     pub start: Option<Option<Date>>,
     pub leave: Option<Option<Date>>,
 }
@@ -178,11 +180,11 @@ impl RowReader<'_> {
             reference: self.reference.clone(),
             facts: (!refused).then_some(Facts {
                 family,
-                rooms,
-                days,
                 start,
                 leave,
             }),
+            rooms,
+            days,
             first_name,
             last_name,
             answers,

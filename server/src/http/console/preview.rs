@@ -72,6 +72,7 @@ pub(super) fn outcome(visitor: &Visitor, register: &Register, outcome: &Outcome)
             h2 { "Rows that are refused" }
             (refusals("The other rows count without them; a refused answer is read as not given.", &plan.refused))
         }
+        @if !plan.in_no_room.is_empty() { (in_no_room(&plan.in_no_room)) }
         (by_child(register, plan))
         (stays(plan))
         form method="post" action="/consents/import/confirm" {
@@ -92,6 +93,15 @@ pub(super) fn outcome(visitor: &Visitor, register: &Register, outcome: &Outcome)
                 a.button href="/consents/import" { "Choose another file" }
             }
         }
+    }
+}
+
+fn in_no_room(references: &[String]) -> Markup {
+    html! {
+        h2 { "In no room" }
+        p { "These children are possibly in every photo of any room that nobody tagged: write their room into the file, or set it with child room." }
+        p { (references.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", "))
+            @if references.len() > SHOWN { " and " (references.len() - SHOWN) " more" } "." }
     }
 }
 

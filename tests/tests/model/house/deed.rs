@@ -240,7 +240,13 @@ fn file() -> impl Strategy<Value = Vec<Row>> {
 
 fn row(child: u8, first: bool) -> impl Strategy<Value = Row> {
     let cell = if first {
-        prop_oneof![8 => Just(Cell::Yes), 1 => Just(Cell::No), 1 => Just(Cell::Blank)].boxed()
+        prop_oneof![
+            30 => Just(Cell::Yes),
+            4 => Just(Cell::No),
+            3 => Just(Cell::Blank),
+            1 => Just(Cell::Odd),
+        ]
+        .boxed()
     } else {
         prop_oneof![
             12 => Just(Cell::Yes),

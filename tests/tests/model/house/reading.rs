@@ -32,6 +32,25 @@ impl<T: Copy + PartialEq> Field<T> {
     }
 }
 
+impl Field<u8> {
+    /// What a row that is refused says adds to what is known.
+    fn widen(&mut self, file: u8) {
+        if self.here != Some(file) {
+            self.is = either(self.is, file);
+            self.file = self.is;
+        }
+    }
+}
+
+/// A set of rooms or days, of which none are all.
+fn either(one: u8, other: u8) -> u8 {
+    if one == 0 || other == 0 {
+        0
+    } else {
+        one | other
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Child {
     days: u8,
@@ -39,6 +58,7 @@ struct Child {
     leaves: Field<Option<i64>>,
     has_died: bool,
     is_missing: bool,
+    is_known: bool,
 }
 
 /// What the last file that said anything new of a purpose said.
@@ -79,9 +99,22 @@ impl Reading {
         let child = &mut self.children[usize::from(number)];
         child.is_missing = false;
         facts.push(Fact::Listed { child: number });
-        // A row with a word nobody knows takes away and gives nothing, and says nothing else.
+        // A row with a word nobody knows takes away and gives nothing.
         let refused = row.cells.contains(&Cell::Odd);
-        if !refused {
+        if refused {
+            // Where it says the child is, the child may be as well; of somebody new it says no more.
+            if child.is_known {
+                child.rooms.widen(row.rooms);
+                child.days = either(child.days, row.days);
+            } else {
+                child.rooms.read(row.rooms);
+            }
+            facts.push(Fact::Moved {
+                child: number,
+                rooms: child.rooms.is,
+                days: child.days,
+            });
+        } else {
             child.days = row.days;
             child.rooms.read(row.rooms);
             child.leaves.read(row.leave);
@@ -94,6 +127,7 @@ impl Reading {
                 facts.push(leaving(number, child.leaves.is));
             }
         }
+        child.is_known = true;
         for (purpose, cell) in PURPOSES.into_iter().zip(row.cells) {
             let (state, of_day) = match cell {
                 Cell::Yes if refused => continue,
