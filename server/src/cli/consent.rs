@@ -28,7 +28,7 @@ pub(super) enum Action {
     Give {
         /// The child's reference
         reference: String,
-        /// A purpose, or `all`; repeat for several
+        /// A purpose the parent said Yes to; repeat for several
         #[arg(long = "purpose", required = true)]
         purposes: Vec<String>,
         #[command(flatten)]
@@ -164,7 +164,7 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
             let done = consent::give(
                 &session.storage,
                 &reference,
-                &parsed(&purposes)?,
+                &one_by_one(&purposes)?,
                 &said.said(),
                 dates,
                 session.operator()?,
@@ -386,6 +386,18 @@ async fn show(reference: &str, session: &Session) -> anyhow::Result<Reply> {
 fn parsed(purposes: &[String]) -> anyhow::Result<Vec<Purpose>> {
     if purposes.iter().any(|p| p == "all") {
         return Ok(Purpose::ALL.to_vec());
+    }
+    one_by_one(purposes)
+}
+
+/// A Yes is to something that was asked, and never to everything.
+fn one_by_one(purposes: &[String]) -> anyhow::Result<Vec<Purpose>> {
+    if purposes.iter().any(|p| p == "all") {
+        let known: Vec<&str> = Purpose::ALL.iter().map(|p| p.as_str()).collect();
+        anyhow::bail!(
+            "a Yes is given purpose by purpose: repeat --purpose for each one the parent was asked and said Yes to ({})",
+            known.join(", ")
+        );
     }
     purposes
         .iter()

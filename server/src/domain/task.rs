@@ -81,7 +81,9 @@ pub async fn round(storage: &Storage, now: Timestamp) -> Result<TaskChanges, Sto
         .into_iter()
         .filter(|task| !still.contains(task.key.as_str()))
         .filter_map(|task| {
-            let over = if task.kind.ends_by_itself() {
+            // A leaver's pack is done by a person, and not for a day on which nobody leaves any more.
+            let is_over = task.kind.ends_by_itself() || task.kind == TaskKind::LeaversPack;
+            let over = if is_over {
                 Some(Over::NoLongerSo)
             } else if task.kind == TaskKind::Withdrawal {
                 of_register::withdrawal_over(&register, &task)

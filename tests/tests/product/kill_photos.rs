@@ -142,7 +142,9 @@ fn act(fleet: &mut Fleet, deeds: &mut Deeds, chance: &mut Chance, round: u64) {
                         "give",
                         &reference,
                         "--purpose",
-                        "all",
+                        "own_learning_journal",
+                        "--purpose",
+                        "display_in_setting",
                         "--as",
                         DSL,
                     ])

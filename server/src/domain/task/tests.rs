@@ -339,6 +339,16 @@ async fn what_happens_to_a_child_is_somebodys_task() {
         .await;
     assert_eq!(world.open(TaskKind::ChildMissing, 1).await, vec![]);
     assert_eq!(world.open(TaskKind::LeaversPack, 1).await.len(), 1);
+    let mut other_day = set(leaving(LeaveReason::Left), None);
+    for leaving in other_day.iter_mut().filter_map(|c| c.entry.leaves.as_mut()) {
+        leaving.date = jiff::civil::date(2026, 3, 18);
+    }
+    world.writes(other_day, vec![]).await;
+    let packs = world.open(TaskKind::LeaversPack, 1).await;
+    let due: Vec<_> = packs.iter().map(|task| task.due).collect();
+    assert_eq!(due, [jiff::civil::date(2026, 3, 18)]);
+    world.writes(set(None, None), vec![]).await;
+    assert_eq!(world.open(TaskKind::LeaversPack, 1).await, vec![]);
     world
         .writes(set(leaving(LeaveReason::Died), None), vec![])
         .await;
