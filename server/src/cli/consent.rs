@@ -363,18 +363,19 @@ async fn show(reference: &str, session: &Session) -> anyhow::Result<Reply> {
     let viewed = session.audit("consent.show", child.id.to_string(), json!({}));
     session.storage.audit_add(&viewed).await?;
     let records = register.records_of(child.id);
+    let local = session.local_time().await?;
     let mut rows = vec![row!["purpose", "answer", "answered", "recorded", "until"]];
     for record in records {
         let answered = record
             .withdrawn_at
             .or(record.answered_at)
-            .map_or("–".to_owned(), |at| at.to_string());
+            .map_or_else(|| "–".to_owned(), |at| local.at(at));
         let until = record.valid_until.map_or("–".to_owned(), |d| d.to_string());
         rows.push(row![
             record.purpose,
             state(record.state),
             answered,
-            record.recorded_at,
+            local.at(record.recorded_at),
             until
         ]);
     }

@@ -6,6 +6,7 @@ use super::reply::{Reply, row, table};
 use super::session::Session;
 use crate::domain::command;
 use crate::domain::compliance::{self, Compliance, Standing};
+use crate::domain::local_time::LocalTime;
 use crate::domain::profile::{read_override, set_overrides};
 use crate::storage::{Changed, CommandRow, Device, Revocation};
 use anyhow::bail;
@@ -142,7 +143,8 @@ async fn unenrol(named: &str, reason: &str, session: &Session) -> anyhow::Result
     };
     let text = format!(
         "\"{}\" hands itself back at its next contact, until {}. {behind}",
-        device.name, command.expires_at
+        device.name,
+        session.local_time().await?.at(command.expires_at)
     );
     Ok(Reply::new(
         json!({ "device": device.id, "command": command }),
@@ -170,7 +172,7 @@ async fn new_passcode(named: &str, reason: &str, session: &Session) -> anyhow::R
 }
 
 /// How far a command got, as people read it.
-fn progress(row: &CommandRow, now: Timestamp) -> String {
+fn progress(row: &CommandRow, local: &LocalTime, now: Timestamp) -> String {
     let command = &row.command.command;
     let what = match &command.kind {
         CommandKind::Refresh => "to measure everything",
@@ -183,13 +185,19 @@ fn progress(row: &CommandRow, now: Timestamp) -> String {
         CommandKind::Wipe => "to erase itself",
     };
     let far = match &row.outcome {
-        Some(outcome) => format!("{}, at {}", outcome.said, outcome.at),
-        None if command.expires_at <= now => format!("expired at {}", command.expires_at),
-        None => format!("waits for its next contact, until {}", command.expires_at),
+        Some(outcome) => format!("{}, at {}", outcome.said, local.at(outcome.at)),
+        None if command.expires_at <= now => {
+            format!("expired at {}", local.at(command.expires_at))
+        }
+        None => format!(
+            "waits for its next contact, until {}",
+            local.at(command.expires_at)
+        ),
     };
     format!(
         "asked {what} by {} at {}: {far}",
-        row.ordered_by, command.issued_at
+        row.ordered_by,
+        local.at(command.issued_at)
     )
 }
 
@@ -212,6 +220,7 @@ fn changed(
 async fn list(session: &Session) -> anyhow::Result<Reply> {
     let mut rows = vec![row!["name", "id", "profile", "standing", "last heard"]];
     let mut json = Vec::new();
+    let local = session.local_time().await?;
     for device in session.storage.device_list().await? {
         let compliance = compliance::of_device(&session.storage, &device, session.now()).await?;
         rows.push(row![
@@ -219,11 +228,9 @@ async fn list(session: &Session) -> anyhow::Result<Reply> {
             device.id,
             device.profile,
             standing(compliance.standing),
-            device
-                .last_seen_at
-                .map_or("never".to_owned(), |at| at.to_string())
+            local.at_or(device.last_seen_at, "never")
         ]);
-        json.push(view(&device, &compliance));
+        json.push(view(&device, &compliance, &local));
     }
     Ok(Reply::new(json!({ "devices": json }), table(&rows)))
 }
@@ -234,7 +241,8 @@ async fn show(named: &str, session: &Session) -> anyhow::Result<Reply> {
     let newest = session.storage.bundle_newest(device.id).await?;
     let position = session.storage.event_position(device.id).await?;
     let inventory = session.storage.inventory_find(device.id).await?;
-    let findings = compliance.findings();
+    let local = session.local_time().await?;
+    let findings = compliance.findings(&local);
     let said = findings.iter().fold(String::new(), |mut said, finding| {
         let _ = writeln!(said, "! {finding}");
         said
@@ -243,7 +251,7 @@ async fn show(named: &str, session: &Session) -> anyhow::Result<Reply> {
     for control in &compliance.controls {
         let (outcome, at) = control.report.as_ref().map_or_else(
             || ("never measured".to_owned(), "–".to_owned()),
-            |r| (r.outcome.name().to_owned(), r.measured_at.to_string()),
+            |r| (r.outcome.name().to_owned(), local.at(r.measured_at)),
         );
         let shown = if control.mode.is_some() {
             standing(control.standing)
@@ -258,9 +266,7 @@ async fn show(named: &str, session: &Session) -> anyhow::Result<Reply> {
         device.name,
         device.id,
         standing(compliance.standing),
-        device
-            .last_seen_at
-            .map_or("never".to_owned(), |at| at.to_string()),
+        local.at_or(device.last_seen_at, "never"),
         compliance.generation_applied,
         issued.map_or("none".to_owned(), |g| g.to_string()),
         position.seq,
@@ -270,9 +276,9 @@ async fn show(named: &str, session: &Session) -> anyhow::Result<Reply> {
     let commands = session.storage.command_list(device.id).await?;
     for row in &commands {
         text.push('\n');
-        text.push_str(&progress(row, session.now()));
+        text.push_str(&progress(row, &local, session.now()));
     }
-    let mut json = view(&device, &compliance);
+    let mut json = view(&device, &compliance, &local);
     json["commands"] = json!(commands);
     json["generation_issued"] = json!(issued);
     json["events"] = json!(position.seq);
@@ -281,7 +287,7 @@ async fn show(named: &str, session: &Session) -> anyhow::Result<Reply> {
     Ok(Reply::new(json, text))
 }
 
-fn view(device: &Device, compliance: &Compliance) -> Value {
+fn view(device: &Device, compliance: &Compliance, local: &LocalTime) -> Value {
     json!({
         "id": device.id,
         "name": device.name,
@@ -294,7 +300,7 @@ fn view(device: &Device, compliance: &Compliance) -> Value {
         "last_seen_at": device.last_seen_at,
         "revoked": device.revoked,
         "compliance": compliance,
-        "findings": compliance.findings(),
+        "findings": compliance.findings(local),
     })
 }
 

@@ -3,6 +3,7 @@
 use super::doctor_box;
 use super::reply::{Reply, row, table};
 use super::session::open_storage;
+use crate::domain::local_time::LocalTime;
 use crate::domain::{compliance, profile};
 use crate::door::Doors;
 use crate::settings::{DataDir, Settings};
@@ -256,12 +257,16 @@ async fn tablets(storage: &Storage, now: Timestamp) -> Vec<Check> {
         Ok(devices) => devices,
         Err(error) => return vec![check("tablets", Finding::Bad, error.to_string())],
     };
+    let local = match LocalTime::load(storage).await {
+        Ok(local) => local,
+        Err(error) => return vec![check("tablets", Finding::Bad, error.to_string())],
+    };
     let mut checks = Vec::new();
     for device in devices.iter().filter(|device| device.revoked.is_none()) {
         match compliance::of_device(storage, device, now).await {
             Ok(compliance) => checks.extend(
                 compliance
-                    .findings()
+                    .findings(&local)
                     .into_iter()
                     .map(|said| check("tablet", Finding::Bad, format!("{}: {said}", device.name))),
             ),

@@ -75,6 +75,7 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
         Action::List { all } => {
             let mut holds = session.storage.hold_list().await?;
             holds.retain(|row| all || row.released.is_none());
+            let local = session.local_time().await?;
             let mut rows = vec![row![
                 "id",
                 "category",
@@ -89,7 +90,7 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
                     json!(row.hold.category).as_str().unwrap_or_default(),
                     json!(row.hold.scope),
                     row.opened_by,
-                    row.hold.review_by,
+                    local.at(row.hold.review_by),
                     state(row)
                 ]);
             }
@@ -100,7 +101,10 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
             let storage = &session.storage;
             let review_by = hold::review(storage, hold, review_days, by, session.now()).await?;
             session.nudge();
-            let text = format!("It stays. Look at it again by {review_by}.");
+            let text = format!(
+                "It stays. Look at it again by {}.",
+                session.local_time().await?.at(review_by)
+            );
             Ok(Reply::new(
                 json!({ "hold": hold, "review_by": review_by }),
                 text,
@@ -173,7 +177,8 @@ async fn open(args: OpenArgs, session: &Session) -> anyhow::Result<Reply> {
     };
     let text = format!(
         "Hold {} is open; review it by {}. {says} A tablet that does not have it yet goes on as before.",
-        opened.id, opened.review_by
+        opened.id,
+        session.local_time().await?.at(opened.review_by)
     );
     let mut answer = json!(opened);
     // `null`: they could not be counted.

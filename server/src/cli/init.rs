@@ -3,6 +3,7 @@
 use super::reply::Reply;
 use super::session::os_user;
 use crate::domain::account::invitation::invite;
+use crate::domain::local_time::LocalTime;
 use crate::domain::{fresh, profile};
 use crate::door::Doors;
 use crate::settings::{ConsoleListener, DataDir, Settings, TabletsListener};
@@ -131,7 +132,7 @@ pub(super) async fn run(args: Args, data: &DataDir, doors: &Doors) -> anyhow::Re
         settings.console.listen,
         profile.name,
         operator.name,
-        invitation.expires_at,
+        LocalTime::load(&storage).await?.at(invitation.expires_at),
     );
     Ok(Reply::new(json, text))
 }

@@ -67,13 +67,16 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
         }
         Action::List => {
             let mappings = session.storage.mapping_list().await?;
+            let local = session.local_time().await?;
             let mut rows = vec![row!["name", "saved", "by", "agreed to"]];
             for mapping in &mappings {
                 let agreed = mapping.accepted.as_ref();
-                let agreed = agreed.map_or("–".to_owned(), |a| format!("{} by {}", a.at, a.by));
+                let agreed = agreed.map_or("–".to_owned(), |a| {
+                    format!("{} by {}", local.at(a.at), a.by)
+                });
                 rows.push(row![
                     mapping.name,
-                    mapping.saved_at,
+                    local.at(mapping.saved_at),
                     mapping.saved_by,
                     agreed
                 ]);

@@ -3,12 +3,11 @@
 use super::reply::{Reply, row, table};
 use super::session::Session;
 use crate::domain::account::{self, invitation};
-use crate::domain::{people, task, token};
+use crate::domain::{people, token};
 use crate::storage::operator::operator_token_hash;
 use crate::storage::{Operator, Role};
 use anyhow::Context as _;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde_json::json;
 
 #[derive(clap::Subcommand)]
@@ -121,7 +120,8 @@ async fn invite(name: &str, session: &Session) -> anyhow::Result<Reply> {
     let link = session.settings()?.console.set_up_link(&new.token);
     let text = format!(
         "{link}\nFor {}, good once, until {}. An account they have goes on until it is used; then its password, authenticator, codes and sessions end.",
-        operator.name, new.expires_at
+        operator.name,
+        session.local_time().await?.at(new.expires_at)
     );
     let json = json!({ "operator": operator.id, "link": link, "expires_at": new.expires_at });
     Ok(Reply::new(json, text))
@@ -141,15 +141,12 @@ async fn sign_out(name: &str, session: &Session) -> anyhow::Result<Reply> {
 async fn list(session: &Session) -> anyhow::Result<Reply> {
     let operators = session.storage.operator_list().await?;
     let covers = session.storage.cover_list().await?;
-    let today = match task::local_calendar(&session.storage).await? {
-        Some(calendar) => calendar.local_date(session.now()),
-        None => session.now().to_zoned(TimeZone::UTC).date(),
-    };
-    let dsl = people::dsl_on(&operators, &covers, today);
+    let local = session.local_time().await?;
+    let dsl = people::dsl_on(&operators, &covers, local.date(session.now()));
     let mut rows = vec![row!["name", "roles", "added"]];
     for operator in &operators {
         let roles = json!(operator.roles).to_string();
-        rows.push(row![operator.name, roles, operator.created_at]);
+        rows.push(row![operator.name, roles, local.at(operator.created_at)]);
     }
     let text = match &dsl {
         Some(lead) => format!("{}\nThe DSL today: {}.", table(&rows), lead.operator.name),

@@ -82,11 +82,12 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
             if versions.is_empty() {
                 bail!("there is no profile \"{name}\"; `profile list` shows those there are");
             }
+            let local = session.local_time().await?;
             let mut rows = vec![row!["version", "applied at", "by"]];
             rows.extend(
                 versions
                     .iter()
-                    .map(|v| row![v.version, v.applied_at, v.applied_by]),
+                    .map(|v| row![v.version, local.at(v.applied_at), v.applied_by]),
             );
             let json: Vec<Value> = versions
                 .iter()
@@ -150,6 +151,7 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
 async fn list(session: &Session) -> anyhow::Result<Reply> {
     let live = session.storage.profile_list().await?;
     let devices = session.storage.device_list().await?;
+    let local = session.local_time().await?;
     let mut rows = vec![row!["name", "version", "applied at", "by", "tablets"]];
     let mut json = Vec::new();
     for profile in &live {
@@ -160,7 +162,7 @@ async fn list(session: &Session) -> anyhow::Result<Reply> {
         rows.push(row![
             profile.name,
             profile.version,
-            profile.applied_at,
+            local.at(profile.applied_at),
             profile.applied_by,
             count
         ]);

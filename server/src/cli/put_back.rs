@@ -44,14 +44,14 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
 async fn list(session: &Session) -> anyhow::Result<Reply> {
     let mut rows = vec![row!["tablet", "had bundle", "noticed", "settled"]];
     let found = session.storage.put_back_list().await?;
+    let local = session.local_time().await?;
     for had in &found {
         let device = session.storage.device_find(had.device).await?;
         rows.push(row![
             device.map_or_else(|| had.device.to_string(), |device| device.name),
             had.bundle.generation,
-            had.noticed_at,
-            had.settled_at
-                .map_or("not yet".to_owned(), |at| at.to_string()),
+            local.at(had.noticed_at),
+            local.at_or(had.settled_at, "not yet"),
         ]);
     }
     Ok(Reply::new(json!({ "put_back": found }), table(&rows)))

@@ -1,5 +1,6 @@
 //! An open database, who acts in it, and what the clock says.
 
+use crate::domain::local_time::LocalTime;
 use crate::door::{Clock, Doors};
 use crate::settings::{DataDir, Settings};
 use crate::storage::{AuditEntry, Device, Operator, Storage, sql};
@@ -43,6 +44,10 @@ impl Session {
 
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    pub(super) async fn local_time(&self) -> anyhow::Result<LocalTime> {
+        Ok(LocalTime::load(&self.storage).await?)
     }
 
     /// As the audit log names whoever acts.

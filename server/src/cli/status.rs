@@ -17,10 +17,11 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Reply> {
     let devices = session.storage.device_list().await?;
     let mut findings = Vec::new();
     let (mut put_back, mut conflicts, mut behind) = (Vec::new(), Vec::new(), Vec::new());
+    let local = session.local_time().await?;
     for device in &devices {
         let compliance = compliance::of_device(&session.storage, device, now).await?;
         if device.revoked.is_none() {
-            let found = compliance.findings();
+            let found = compliance.findings(&local);
             findings.extend(found.iter().map(|f| format!("{}: {f}", device.name)));
             put_back.extend(
                 compliance

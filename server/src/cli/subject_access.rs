@@ -137,7 +137,7 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
             let text = format!(
                 "Agreed: {photos} photos on {} tablets can be reviewed until {}. Somebody opens *Photos* there and types the fingerprint from {}'s sheet.",
                 tablets.len(),
-                row.expires_at,
+                session.local_time().await?.at(row.expires_at),
                 row.asked.by
             );
             Ok(Reply::new(
@@ -147,13 +147,14 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
         }
         Action::List => {
             let requests = storage.access_list().await?;
+            let local = session.local_time().await?;
             let mut rows = vec![row!["id", "asked by", "agreed by", "until", "state"]];
             for request in &requests {
                 rows.push(row![
                     request.id,
                     request.asked.by,
                     request.agreed.as_ref().map_or("-", |act| act.by.as_str()),
-                    request.expires_at,
+                    local.at(request.expires_at),
                     standing(request, now)
                 ]);
             }
@@ -235,6 +236,7 @@ async fn show(id: AccessRequestId, session: &Session) -> anyhow::Result<Reply> {
         .into_iter()
         .map(|device| (device.id, device.name))
         .collect();
+    let local = session.local_time().await?;
     let mut rows = vec![row!["tablet", "photos", "reviewed", "left out", "received"]];
     for AskedTablet {
         device,
@@ -253,7 +255,7 @@ async fn show(id: AccessRequestId, session: &Session) -> anyhow::Result<Reply> {
         rows.push(row![
             names.get(device).map_or("-", String::as_str),
             asked,
-            finished_at.map_or_else(|| "not yet".to_owned(), |at| at.to_string()),
+            local.at_or(*finished_at, "not yet"),
             of_it().filter(left_out).count(),
             received
         ]);
@@ -262,7 +264,7 @@ async fn show(id: AccessRequestId, session: &Session) -> anyhow::Result<Reply> {
         "{}, asked by {}, until {}\n{}",
         standing(&row, now),
         row.asked.by,
-        row.expires_at,
+        local.at(row.expires_at),
         table(&rows)
     );
     let state: AccessState = row.state(now);

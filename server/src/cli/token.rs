@@ -49,7 +49,8 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
         .build();
     let text = format!(
         "{code}\n\n{link}\n\nOn the tablet \"{}\": scan the code, or run `nestwarden-agent enrol LINK`.\nIt is good once, until {}.",
-        request.name, token.expires_at
+        request.name,
+        session.local_time().await?.at(token.expires_at)
     );
     let json = json!({
         "token": link.token,

@@ -1,5 +1,6 @@
 //! How a tablet stands, from what it last reported. What was not heard, or not heard lately, is never fine.
 
+use super::local_time::LocalTime;
 use crate::storage::{Device, PutBackRow, RecordConflict, Storage, StorageError, StoredInventory};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
@@ -107,17 +108,17 @@ pub async fn of_device(
 
 impl Compliance {
     /// What somebody has to do something about, with what to do.
-    pub fn findings(&self) -> Vec<String> {
+    pub fn findings(&self, local: &LocalTime) -> Vec<String> {
         let put_back = self.put_back.map(|row| {
             format!(
                 "it had bundle {}, which this server never issued: this server's data was put back from an earlier copy (noticed {}). The tablet keeps the stricter of both and destroys nothing. Enter again what was decided since the copy was made, then run `nestwarden-server put-back settle`",
-                row.bundle.generation, row.noticed_at
+                row.bundle.generation, local.at(row.noticed_at)
             )
         });
         let conflict = self.record_conflict.as_ref().map(|conflict| {
             format!(
                 "its events are refused since {}, {} times: {}. Its record or this server's was put back or changed. It continues by itself within minutes; if this stays, run `nestwarden-agent doctor` on the tablet, update the agent, and if it still stays keep the tablet and enrol it anew",
-                conflict.since, conflict.times, conflict.problem
+                local.at(conflict.since), conflict.times, conflict.problem
             )
         });
         let behind = self.bundle_behind.then(|| {
@@ -129,7 +130,7 @@ impl Compliance {
         let locked_out = self.locked_out.map(|locked_out| {
             format!(
                 "{} wrong passcodes were tried on it, the last at {}; it makes whoever holds it wait until {} and wipes nothing. Find out who has it",
-                locked_out.tries, locked_out.since, locked_out.until
+                locked_out.tries, local.at(locked_out.since), local.at(locked_out.until)
             )
         });
         let found = put_back.into_iter().chain(conflict);
@@ -294,7 +295,7 @@ mod tests {
         tried.inventory.locked_out = Some(until(10));
         let found = judge(false, Some(&policy), Some(&tried), now());
         assert_eq!(found.standing, Standing::Attention);
-        let said = found.findings().join("\n");
+        let said = found.findings(&LocalTime::utc()).join("\n");
         assert!(said.starts_with("5 wrong passcodes were tried"), "{said}");
         tried.inventory.locked_out = Some(until(0));
         assert_eq!(standing(&policy, Some(&tried)), Standing::Fine);

@@ -14,6 +14,7 @@ pub mod hold;
 pub mod import;
 pub mod ingest;
 pub mod letter;
+pub mod local_time;
 pub mod names;
 pub mod people;
 pub mod photo;

@@ -84,7 +84,7 @@ fn coverage(visitor: &Visitor, tablets: &[tablets::Tablet], when: &When) -> Mark
                         li {
                             (tablets::badge_of(tablet.compliance.standing)) " "
                             a href=(tablet.path()) { (tablet.device.name) } ": "
-                            (tablet.what_to_do())
+                            (tablet.what_to_do(&when.local))
                         }
                     }
                 }

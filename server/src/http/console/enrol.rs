@@ -157,7 +157,7 @@ async fn live(app: &App, hash: Digest, when: &When) -> Result<Markup, ApiError> 
             (notice(&html! {
                 p { strong { (token.name) } " has arrived, " (when.at(used_at)) "." }
                 @if let Some(tablet) = arrived {
-                    p { (badge_of(tablet.compliance.standing)) " " (tablet.what_to_do()) }
+                    p { (badge_of(tablet.compliance.standing)) " " (tablet.what_to_do(&when.local)) }
                     p { a href=(tablet.path()) { "To its page" } }
                 }
             }))

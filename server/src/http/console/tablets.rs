@@ -7,6 +7,7 @@ use super::page::Page;
 use super::when::When;
 use super::words;
 use crate::domain::compliance::{self, Compliance, Standing};
+use crate::domain::local_time::LocalTime;
 use crate::domain::role::Area;
 use crate::http::app::App;
 use crate::http::error::ApiError;
@@ -56,8 +57,8 @@ impl Tablet {
     }
 
     /// One sentence, of the worst.
-    pub(super) fn what_to_do(&self) -> String {
-        if let Some(finding) = self.compliance.findings().into_iter().next() {
+    pub(super) fn what_to_do(&self, local: &LocalTime) -> String {
+        if let Some(finding) = self.compliance.findings(local).into_iter().next() {
             return finding;
         }
         if self.compliance.reported_at.is_none() {
@@ -130,7 +131,7 @@ pub(in crate::http) async fn list(
             vec![
                 html! { a href=(tablet.path()) { (tablet.device.name) } },
                 badge_of(tablet.compliance.standing),
-                html! { (tablet.what_to_do()) },
+                html! { (tablet.what_to_do(&when.local)) },
                 html! { (rooms(&tablet.device)) },
                 when.or_never(tablet.device.last_seen_at),
             ]
@@ -163,7 +164,7 @@ pub(in crate::http) async fn show(
     let when = When::of(&app).await?;
     let tablet = Tablet::of(&app, device, when.now).await?;
     let device = &tablet.device;
-    let findings = tablet.compliance.findings();
+    let findings = tablet.compliance.findings(&when.local);
     let content = html! {
         p { (badge_of(tablet.compliance.standing)) " " span.soft { "last heard " (when.or_never(device.last_seen_at)) } }
         @if let Some(revoked) = &device.revoked {
