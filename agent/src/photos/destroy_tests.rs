@@ -4,6 +4,7 @@ use super::engine::Scope;
 use super::fault::{Write, armed};
 use super::testing::{Tablet, jpeg};
 use nestwarden_policy_schema::consent::{ConsentState, Stage};
+use nestwarden_policy_schema::policy::Mode;
 
 fn due_for_destruction() -> Tablet {
     let mut tablet = Tablet::new();
@@ -83,4 +84,21 @@ fn what_was_written_over_a_copy_the_moment_it_was_caught_is_kept() {
     tablet.settle();
     assert_eq!(tablet.receipts().len(), 1);
     assert_eq!(tablet.pictures()["late.jpg"], other);
+}
+
+#[test]
+fn what_was_half_destroyed_when_the_tablet_turned_to_observing_is_finished_and_told_of() {
+    let mut tablet = due_for_destruction();
+    let passed = tablet.with(|engine, moment| engine.pass(moment, &Scope::All).unwrap());
+    let vaults = tablet.engine.as_ref().unwrap().vaults();
+    for job in passed.jobs {
+        job.run(&vaults);
+    }
+    tablet.bundle.policy.photos.as_mut().unwrap().mode = Mode::Observe;
+    tablet.restart();
+    tablet.settle();
+    assert_eq!(tablet.receipts().len(), 1);
+    assert!(tablet.vault().is_empty() && tablet.pictures().is_empty());
+    assert_eq!(tablet.open_journal(), 0);
+    tablet.assert_sound();
 }

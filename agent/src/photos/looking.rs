@@ -144,7 +144,7 @@ impl PhotosTask {
             .map(|(path, error)| format!("`{path}`: {error}"))
             .collect();
         let links = report.links.iter();
-        let links = links.map(|path| format!("`{path}` is a link, and links are not followed"));
+        let links = links.map(|path| format!("`{path}` is a link, and links are not followed: remove it, and keep the photo itself here"));
         let complete = scanned.full.is_some() && unreadable.is_empty() && !scanned.frozen;
         let known = &mut self.watched.problems;
         let new = unreadable

@@ -149,7 +149,7 @@ impl Roots {
             Ok(stat) if stat.kind == Kind::Dir => Some(next),
             Ok(stat) => {
                 if stat.kind == Kind::Link {
-                    self.problem(&next, "is a link, and links are not followed");
+                    self.problem(&next, "is a link, and links are not followed: remove it, and keep photos in the folder itself");
                 }
                 None
             }

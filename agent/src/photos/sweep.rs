@@ -146,7 +146,11 @@ impl Engine {
                         self.slow_begin(moment, policy, passed)?;
                         Sweep::Acting { after: 0 }
                     }
-                    None => Sweep::Done,
+                    None => {
+                        // What is past return is finished, whatever the policy became meanwhile.
+                        self.slow_begin(moment, policy, passed)?;
+                        Sweep::Done
+                    }
                 };
                 Ok(self.goes_on())
             }
@@ -227,6 +231,11 @@ impl Engine {
                 continue;
             };
             match policy.mode {
+                Mode::Observe if self.is_past_return(moment, row, &judged) => {
+                    if row.has(FileState::Dropping) {
+                        self.drop_plain(moment, row)?;
+                    }
+                }
                 Mode::Observe => self.observe(moment, row, &judged)?,
                 Mode::Enforce if self.must_withhold(moment, row, &judged) => {
                     due.push((row, judged));
@@ -440,6 +449,12 @@ impl Engine {
             tx.record(moment.now.at, &event)?;
             Ok(())
         })
+    }
+
+    /// Only forward, also where nothing new is begun.
+    fn is_past_return(&self, moment: &Moment<'_>, row: &PhotoRow, judged: &Judged) -> bool {
+        let begun = row.has(FileState::Dropping) || self.unfinished.contains_key(&row.id);
+        begun && !judged.frozen && self.may_act(moment, row.id)
     }
 
     fn must_withhold(&self, moment: &Moment<'_>, row: &PhotoRow, judged: &Judged) -> bool {
