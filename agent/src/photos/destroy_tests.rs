@@ -1,8 +1,9 @@
 //! What turns up while its photo is being destroyed.
 
 use super::engine::Scope;
+use super::error::PhotosError;
 use super::fault::{Write, armed};
-use super::testing::{Tablet, jpeg};
+use super::testing::{Tablet, cut_everywhere, jpeg};
 use nestwarden_policy_schema::consent::{ConsentState, Stage};
 use nestwarden_policy_schema::policy::Mode;
 
@@ -101,4 +102,40 @@ fn what_was_half_destroyed_when_the_tablet_turned_to_observing_is_finished_and_t
     assert!(tablet.vault().is_empty() && tablet.pictures().is_empty());
     assert_eq!(tablet.open_journal(), 0);
     tablet.assert_sound();
+}
+
+/// Ends at any instant, and observes from then on.
+fn observing_after(tablet: &mut Tablet) -> Result<(), PhotosError> {
+    let ended = tablet.try_settle();
+    tablet.bundle.policy.photos.as_mut().unwrap().mode = Mode::Observe;
+    ended
+}
+
+fn enforcing(tablet: &mut Tablet) {
+    tablet.bundle.policy.photos.as_mut().unwrap().mode = Mode::Enforce;
+    tablet.settle();
+}
+
+#[test]
+fn wherever_the_power_went_before_a_tablet_observes_no_photo_is_left_half_sealed_or_half_destroyed()
+{
+    let begun = || {
+        let mut tablet = Tablet::new();
+        tablet.photo_of_one("a.jpg");
+        tablet.set_consent(1, ConsentState::Withdrawn);
+        tablet
+    };
+    cut_everywhere(begun, observing_after, |tablet| {
+        assert_eq!(tablet.vault().len() + tablet.pictures().len(), 1);
+        assert_eq!(tablet.open_journal(), 0);
+        let opened = tablet.vault().into_values().any(|file| file == jpeg(1));
+        assert_eq!(opened, tablet.only().stage == Stage::Withheld);
+        enforcing(tablet);
+    });
+    cut_everywhere(due_for_destruction, observing_after, |tablet| {
+        let is_gone = tablet.vault().is_empty();
+        assert_eq!(tablet.receipts().len(), usize::from(is_gone));
+        assert_eq!(tablet.open_journal(), 0);
+        enforcing(tablet);
+    });
 }
