@@ -11,8 +11,8 @@ use crate::domain::profile::{read_override, set_overrides};
 use crate::storage::{Changed, CommandRow, Device, Revocation};
 use anyhow::bail;
 use jiff::Timestamp;
-use nestwarden_policy_schema::command::CommandKind;
 use nestwarden_policy_schema::consent::{RoomName, Stage};
+use nestwarden_policy_schema::id::CommandId;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -44,6 +44,14 @@ pub(super) enum Action {
         /// Why; no names
         #[arg(long)]
         reason: String,
+    },
+    /// Have every control measured now
+    Refresh { device: String },
+    /// Take back what a tablet was asked for and has not answered
+    Cancel {
+        device: String,
+        /// As `device show` prints it
+        command: CommandId,
     },
     /// Say in which rooms a tablet is used
     SetRooms {
@@ -88,6 +96,8 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
             changed(done.await?, &device, "revoked", session)
         }
         Action::Unenrol { device, reason } => unenrol(&device, &reason, session).await,
+        Action::Refresh { device } => refresh(&device, session).await,
+        Action::Cancel { device, command } => cancel(&device, command, session).await,
         Action::NewPasscode { device, reason } => new_passcode(&device, &reason, session).await,
         Action::SetRooms { device, rooms } => {
             let device = session.device(&device).await?;
@@ -171,34 +181,51 @@ async fn new_passcode(named: &str, reason: &str, session: &Session) -> anyhow::R
     ))
 }
 
-/// How far a command got, as people read it.
+/// What was asked, by whom, and how far it got.
 fn progress(row: &CommandRow, local: &LocalTime, now: Timestamp) -> String {
     let command = &row.command.command;
-    let what = match &command.kind {
-        CommandKind::Refresh => "to measure everything",
-        CommandKind::Lock => "to lock",
-        CommandKind::Message { .. } => "to show a message",
-        CommandKind::RotatePasscode => "for a new passcode",
-        CommandKind::Lost => "to go into loss mode",
-        CommandKind::Found => "to leave loss mode",
-        CommandKind::Unenrol => "to hand itself back",
-        CommandKind::Wipe => "to erase itself",
-    };
-    let far = match &row.outcome {
-        Some(outcome) => format!("{}, at {}", outcome.said, local.at(outcome.at)),
-        None if command.expires_at <= now => {
-            format!("expired at {}", local.at(command.expires_at))
-        }
-        None => format!(
-            "waits for its next contact, until {}",
-            local.at(command.expires_at)
-        ),
-    };
     format!(
-        "asked {what} by {} at {}: {far}",
+        "{}: asked {} by {} at {}: {}",
+        command.id,
+        command::asked(&command.kind),
         row.ordered_by,
-        local.at(command.issued_at)
+        local.at(command.issued_at),
+        command::progress(row, local, now)
     )
+}
+
+async fn cancel(named: &str, id: CommandId, session: &Session) -> anyhow::Result<Reply> {
+    let device = session.device(named).await?;
+    let audit = session.audit(
+        "device.cancel",
+        device.id.to_string(),
+        json!({ "command": id }),
+    );
+    command::cancel(&session.storage, &device, id, &audit).await?;
+    session.nudge();
+    let text = format!(
+        "Taken back. If \"{}\" had it already, `device show` says what came of it.",
+        device.name
+    );
+    Ok(Reply::new(
+        json!({ "device": device.id, "command": id }),
+        text,
+    ))
+}
+
+async fn refresh(named: &str, session: &Session) -> anyhow::Result<Reply> {
+    let device = session.device(named).await?;
+    let audit = session.audit("device.refresh", device.id.to_string(), json!({}));
+    let command = command::refresh(&session.storage, &device, &audit, session.now()).await?;
+    session.nudge();
+    let text = format!(
+        "\"{}\" measures everything at its next contact; `device show` says what it found.",
+        device.name
+    );
+    Ok(Reply::new(
+        json!({ "device": device.id, "command": command }),
+        text,
+    ))
 }
 
 fn changed(

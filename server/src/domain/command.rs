@@ -1,7 +1,8 @@
-//! Commands to tablets: asking for one back, and for a new passcode.
+//! Commands to tablets: asking for one back, for a new passcode, for everything to be measured; and taking that back.
 
 use super::fresh;
-use crate::storage::{AuditEntry, Changed, Device, Storage, StorageError};
+use super::local_time::LocalTime;
+use crate::storage::{AuditEntry, Changed, CommandRow, Device, Storage, StorageError};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::command::{ApprovedCommand, Command, CommandKind};
 use nestwarden_policy_schema::hold::HoldScope;
@@ -11,6 +12,8 @@ use nestwarden_policy_schema::id::CommandId;
 pub const UNENROL_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// A passcode that somebody knows who should not is asked for however late its tablet comes by.
 const NEW_PASSCODE_WITHIN: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// Whoever asks wants to know how things are now.
+const REFRESH_WITHIN: SignedDuration = SignedDuration::from_hours(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
@@ -26,6 +29,10 @@ pub enum CommandError {
         "\"{0}\" was asked for that already and has not answered yet; `device show` says until when it may"
     )]
     AskedAlready(String),
+    #[error("\"{0}\" was not asked for that; `device show` says what it was asked for")]
+    NotAsked(String),
+    #[error("there is nothing to take back: it was taken back before, or \"{0}\" has answered")]
+    Over(String),
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -71,6 +78,78 @@ pub async fn new_passcode(
 ) -> Result<Command, CommandError> {
     let what = (CommandKind::RotatePasscode, NEW_PASSCODE_WITHIN);
     order(storage, device, what, audit, now).await
+}
+
+/// Has a tablet measure every control at its next contact, within an hour.
+pub async fn refresh(
+    storage: &Storage,
+    device: &Device,
+    audit: &AuditEntry,
+    now: Timestamp,
+) -> Result<Command, CommandError> {
+    let what = (CommandKind::Refresh, REFRESH_WITHIN);
+    order(storage, device, what, audit, now).await
+}
+
+/// Takes a command back. A tablet that has it already may still carry it out, and then says so.
+pub async fn cancel(
+    storage: &Storage,
+    device: &Device,
+    command: CommandId,
+    audit: &AuditEntry,
+) -> Result<(), CommandError> {
+    let name = || device.name.clone();
+    match storage.command_cancel(device.id, command, audit).await? {
+        Changed::Yes => Ok(()),
+        Changed::Already => Err(CommandError::Over(name())),
+        Changed::Missing => Err(CommandError::NotAsked(name())),
+    }
+}
+
+/// What was asked of a tablet, as it goes on after "asked".
+pub const fn asked(kind: &CommandKind) -> &'static str {
+    match kind {
+        CommandKind::Refresh => "to measure everything",
+        CommandKind::Lock => "to lock",
+        CommandKind::Message { .. } => "to show a message",
+        CommandKind::RotatePasscode => "for a new passcode",
+        CommandKind::Lost => "to go into loss mode",
+        CommandKind::Found => "to leave loss mode",
+        CommandKind::Unenrol => "to hand itself back",
+        CommandKind::Wipe => "to erase itself",
+    }
+}
+
+/// How far a command got.
+pub fn progress(row: &CommandRow, local: &LocalTime, now: Timestamp) -> String {
+    let command = &row.command.command;
+    match (&row.outcome, &row.cancelled) {
+        (Some(outcome), None) => format!("{}, at {}", outcome.said, local.at(outcome.at)),
+        (Some(outcome), Some(cancelled)) => format!(
+            "{}, at {}, although {} took it back at {}: it had it already",
+            outcome.said,
+            local.at(outcome.at),
+            cancelled.by,
+            local.at(cancelled.at)
+        ),
+        (None, Some(cancelled)) => format!(
+            "taken back by {} at {}; if it had it already, what came of it is said here",
+            cancelled.by,
+            local.at(cancelled.at)
+        ),
+        (None, None) if command.expires_at <= now => {
+            format!("expired at {}", local.at(command.expires_at))
+        }
+        (None, None) => format!(
+            "waits for its next contact, until {}",
+            local.at(command.expires_at)
+        ),
+    }
+}
+
+/// Whether it can still be taken back.
+pub fn waits(row: &CommandRow, now: Timestamp) -> bool {
+    row.outcome.is_none() && row.cancelled.is_none() && now < row.command.command.expires_at
 }
 
 async fn order(

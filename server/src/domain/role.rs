@@ -115,7 +115,7 @@ pub fn require(by: &Operator, act: Act) -> Result<(), NotAllowed> {
 pub enum Area {
     /// How the setting and its tablets stand; no children.
     House,
-    /// Letting a tablet in.
+    /// Letting a tablet in, and asking something of one.
     Enrol,
     /// Children, what was answered for them, holds and tasks.
     Register,

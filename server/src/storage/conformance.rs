@@ -6,6 +6,7 @@ mod commands;
 mod photos;
 
 pub(super) use commands::{
+    a_command_taken_back_waits_no_more_and_what_came_of_it_is_noted,
     a_command_waits_until_its_tablet_says_what_came_of_it, a_tablet_that_declined_stays_enrolled,
 };
 

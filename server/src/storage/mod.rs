@@ -34,7 +34,7 @@ pub use access::{AccessRow, AccessStore};
 pub use account::{Account, AccountStore, Invitation, LockAfter, Made, NewAccount};
 pub use audit::{AuditEntry, AuditStore};
 pub use bundle::{BundleStore, IssuedBundle};
-pub use command::{CommandRow, CommandStore};
+pub use command::{CommandOutcome, CommandRow, CommandStore};
 pub use consent::{Child, ConsentStore, FileSaid, RegisterChange, RegisterPut, SetHere};
 pub use decision::{DecisionStore, UnsealDecision, Unsealing, UnsealingKept};
 pub use device::{Device, DeviceKey, DeviceStore, Revocation};

@@ -12,7 +12,9 @@ mod enrolment;
 mod guard;
 mod passcode;
 mod radios;
+mod restart;
 mod storage;
+mod unenrolment;
 
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

@@ -148,3 +148,52 @@ fn a_limit_that_somebody_edits_in_shadow_is_put_back() {
         })
         .unwrap();
 }
+
+#[test]
+fn a_leaver_who_knows_the_passcode_has_it_changed_at_the_next_sign_in_also_in_contact_hours() {
+    let tablet = tablet();
+    fresh(&tablet, Hours::Contact);
+    tablet
+        .server("device new-passcode Ladybird-1 --reason 'somebody left'")
+        .unwrap();
+    tablet
+        .until("a change that is asked for", |tablet| {
+            Ok((last_change(tablet) == "0").then_some(()))
+        })
+        .unwrap_or_else(|problem| panic!("{problem:?}\n{}", tablet.agent_log()));
+    let said = tablet
+        .ask(&conversation(
+            "login room",
+            &[("urrent", FIRST), ("ew", SECOND), ("assword", FIRST)],
+        ))
+        .unwrap();
+    assert!(said.stdout.contains("required to change"), "{said:?}");
+    tablet.until_compliant("passcode").unwrap();
+}
+
+#[test]
+fn wrong_passcodes_make_whoever_tries_wait_are_told_and_wipe_nothing() {
+    let tablet = tablet();
+    fresh(&tablet, Hours::Contact);
+    tablet
+        .done("mkdir -p /home/room/Pictures && echo kept >/home/room/Pictures/note.txt")
+        .unwrap();
+    for _ in 0..5 {
+        tablet
+            .ask(&conversation("login room", &[("assword", "Wrong1-teapot")]))
+            .unwrap();
+    }
+    let said = tablet
+        .ask(&conversation("login room", &[("assword", FIRST)]))
+        .unwrap();
+    assert_ne!(said.code, 0, "the right one waits too: {said:?}");
+    tablet
+        .until("the server to hear of it", |tablet| {
+            let shown = tablet.server("device show Ladybird-1")?;
+            Ok(shown.contains("wrong passcodes were tried").then_some(()))
+        })
+        .unwrap_or_else(|problem| panic!("{problem:?}\n{}", tablet.agent_log()));
+    let kept = tablet.done("cat /home/room/Pictures/note.txt").unwrap();
+    assert_eq!(kept, "kept\n");
+    tablet.done("faillock --user room --reset").unwrap();
+}

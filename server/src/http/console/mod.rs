@@ -15,6 +15,7 @@ pub(super) mod import;
 pub(super) mod layout;
 mod multipart;
 pub(super) mod once;
+pub(super) mod orders;
 pub(super) mod page;
 pub(super) mod people;
 mod preview;

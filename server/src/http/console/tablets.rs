@@ -5,7 +5,7 @@ use super::gate::Visitor;
 use super::layout::{badge, empty, page, table};
 use super::page::Page;
 use super::when::When;
-use super::words;
+use super::{orders, words};
 use crate::domain::compliance::{self, Compliance, Standing};
 use crate::domain::local_time::LocalTime;
 use crate::domain::role::Area;
@@ -186,6 +186,7 @@ pub(in crate::http) async fn show(
                 }
             }
             section.card { h2 { "Newest events" } (events(&app, id, &when).await?) }
+            section.card { h2 { "Asked of it" } (orders::section(&app, &visitor, device, &when).await?) }
         }
     };
     Ok(page(&visitor, "/tablets", &device.name, &content))

@@ -72,3 +72,34 @@ pub(in crate::storage) async fn a_tablet_that_declined_stays_enrolled(storage: S
         .unwrap();
     assert_eq!(again, Changed::Yes);
 }
+
+pub(in crate::storage) async fn a_command_taken_back_waits_no_more_and_what_came_of_it_is_noted(
+    storage: Storage,
+) {
+    let mut tablet = TestTablet::enrol(&storage).await;
+    let command = unenrol(tablet.id);
+    storage.command_add(&command, &audit("c")).await.unwrap();
+    let id = command.command.id;
+    let cancel = async |id| {
+        let by = audit("cancel");
+        storage.command_cancel(tablet.id, id, &by).await.unwrap()
+    };
+    let nothing = CommandId::from_uuid(Uuid::from_u128(7));
+    assert_eq!(cancel(nothing).await, Changed::Missing);
+    let before = storage.inputs_version().await.unwrap();
+    assert_eq!(cancel(id).await, Changed::Yes);
+    assert!(storage.inputs_version().await.unwrap() > before);
+    assert_eq!(cancel(id).await, Changed::Already);
+    assert_eq!(storage.command_waiting().await.unwrap(), []);
+    // The tablet had it already.
+    let told = EventBody::CommandOutcome {
+        command: id,
+        outcome: "done: every control was given back".to_owned(),
+    };
+    let batch = tablet.batch_of(&[told]);
+    storage.event_append(batch).await.unwrap();
+    let rows = storage.command_list(tablet.id).await.unwrap();
+    assert!(rows[0].cancelled.is_some() && rows[0].outcome.is_some());
+    let device = storage.device_find(tablet.id).await.unwrap().unwrap();
+    assert_eq!(device.revoked.unwrap().reason, "handed back");
+}

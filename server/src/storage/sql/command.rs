@@ -2,12 +2,12 @@
 
 use super::value::{json, optional_text, optional_time, text, to_json};
 use super::{SqlStorage, StorageError, commit, device, failed};
-use crate::storage::command::{CommandOutcome, CommandRow, CommandStore, DONE};
+use crate::storage::command::{Cancelled, CommandOutcome, CommandRow, CommandStore, DONE};
 use crate::storage::{Answer, AuditEntry, Changed};
 use jiff::Timestamp;
 use nestwarden_policy_schema::command::{ApprovedCommand, CommandKind};
 use nestwarden_policy_schema::event::EventBody;
-use nestwarden_policy_schema::id::DeviceId;
+use nestwarden_policy_schema::id::{CommandId, DeviceId};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 const WHAT: &str = "a command";
@@ -19,6 +19,9 @@ fn command(row: &SqliteRow) -> Result<CommandRow, StorageError> {
     Ok(CommandRow {
         command: json(row, "command", WHAT)?,
         ordered_by: text(row, "ordered_by", WHAT)?,
+        cancelled: optional_text(row, "cancelled_by", WHAT)?
+            .zip(optional_time(row, "cancelled_at", WHAT)?)
+            .map(|(by, at)| Cancelled { by, at }),
         outcome: said
             .zip(optional_time(row, "outcome_at", WHAT)?)
             .map(|(said, at)| CommandOutcome { said, at }),
@@ -103,7 +106,7 @@ impl CommandStore for SqlStorage {
         Box::pin(async move {
             let rows = sqlx::query(
                 "SELECT * FROM commands WHERE setting_id = $1 AND outcome IS NULL \
-                 ORDER BY device_id, command_id",
+                 AND cancelled_at IS NULL ORDER BY device_id, command_id",
             )
             .bind(&self.setting_text)
             .fetch_all(&self.readers)
@@ -129,6 +132,7 @@ impl CommandStore for SqlStorage {
             let before = list(&mut *tx, &self.setting_text, new.device).await?;
             if before.iter().any(|row| {
                 row.outcome.is_none()
+                    && row.cancelled.is_none()
                     && row.command.command.kind == new.kind
                     && row.command.command.expires_at > new.issued_at
             }) {
@@ -146,6 +150,41 @@ impl CommandStore for SqlStorage {
             .execute(&mut *tx)
             .await
             .map_err(failed("keep a command"))?;
+            self.touch_inputs(&mut tx).await?;
+            self.add_audit(&mut tx, audit).await?;
+            commit(tx).await?;
+            Ok(Changed::Yes)
+        })
+    }
+
+    fn command_cancel<'a>(
+        &'a self,
+        device: DeviceId,
+        command: CommandId,
+        audit: &'a AuditEntry,
+    ) -> Answer<'a, Changed> {
+        Box::pin(async move {
+            let mut tx = self.write().await?;
+            let known = list(&mut *tx, &self.setting_text, device).await?;
+            let of_this = |row: &&CommandRow| row.command.command.id == command;
+            let Some(row) = known.iter().find(of_this) else {
+                return Ok(Changed::Missing);
+            };
+            if row.cancelled.is_some() || row.outcome.is_some() {
+                return Ok(Changed::Already);
+            }
+            sqlx::query(
+                "UPDATE commands SET cancelled_by = $4, cancelled_at = $5 \
+                 WHERE setting_id = $1 AND device_id = $2 AND command_id = $3",
+            )
+            .bind(&self.setting_text)
+            .bind(device.to_string())
+            .bind(command.to_string())
+            .bind(&audit.who)
+            .bind(audit.at.as_microsecond())
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("take a command back"))?;
             self.touch_inputs(&mut tx).await?;
             self.add_audit(&mut tx, audit).await?;
             commit(tx).await?;

@@ -1,6 +1,7 @@
 //! The console, as a browser meets it.
 
 mod importing;
+mod orders;
 mod people;
 mod person;
 mod refusals;

@@ -59,6 +59,8 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     POST /account/sign-out-everywhere     it manager dsl deputy auditor
     GET  /tablets                         it manager dsl deputy auditor
     GET  /tablets/{device}                it manager dsl deputy auditor
+    POST /tablets/{device}/commands       it manager
+    POST /tablets/{device}/commands/{command}/cancel it manager
     GET  /enrol                           it manager
     POST /enrol                           it manager
     GET  /enrol/{token}                   it manager
