@@ -470,7 +470,9 @@ impl World {
                 .filter(|(_, id)| correction.confirmed.contains(id))
                 .fold(0, |set, (n, _)| set | 1 << n);
             let stranger = correction.unregistered_person;
-            shot.says(self.now, correction.tagging, children, stranger);
+            // It counts from when it was decided, on the server as on the tablet.
+            let decided_at = correction.decided_at.as_second();
+            shot.says(decided_at, correction.tagging, children, stranger);
         }
     }
 
