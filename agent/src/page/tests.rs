@@ -7,6 +7,7 @@ use nestwarden_policy_schema::consent::{ConsentState, Stage, Tagging};
 use nestwarden_policy_schema::hold::{Hold, HoldCategory, HoldList, HoldScope};
 use nestwarden_policy_schema::id::HoldId;
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 const NAMES: [(u128, &str); 3] = [(1, "Ava Quillfeather"), (2, "Ben"), (3, "Cleo")];
@@ -309,7 +310,8 @@ async fn photos_are_sorted_one_after_the_other_and_the_same_again_is_one_tap() {
         came.body.contains("Same as before: Ava Quillfeather"),
         "{came:?}"
     );
-    say(&nursery, &browser, "say=same").await;
+    let same = same_form(&came);
+    nursery.post("/sort", &same, &browser).await;
     say(&nursery, &browser, "say=nobody").await;
     let last = say(&nursery, &browser, "unregistered=1&say=everyone").await;
     assert!(last.body.contains("0 left to sort"), "{last:?}");
@@ -326,6 +328,41 @@ async fn photos_are_sorted_one_after_the_other_and_the_same_again_is_one_tap() {
     ];
     assert_eq!(said, expected);
     assert!(photos[3].unregistered_person && photos[3].stage > Stage::Live);
+}
+
+/// What the button "Same as before" sends.
+fn same_form(page: &Came) -> String {
+    let (_, rest) = page
+        .body
+        .split_once("form=\"same\" name=\"say\" value=\"")
+        .unwrap();
+    let mut form = format!("say={}", rest.split('"').next().unwrap());
+    let (_, fields) = page.body.split_once("<form id=\"same\"").unwrap();
+    let (fields, _) = fields.split_once("</form>").unwrap();
+    for field in fields.split("<input type=\"hidden\" name=\"").skip(1) {
+        let mut parts = field.split('"');
+        let (name, value) = (parts.next().unwrap(), parts.nth(1).unwrap());
+        let _ = write!(form, "&{name}={value}");
+    }
+    form
+}
+
+#[tokio::test]
+async fn the_same_again_is_what_its_button_says_whatever_was_said_elsewhere_meanwhile() {
+    let (nursery, browser) = with_session().await;
+    for seed in 1..=3 {
+        nursery.take(seed).await;
+    }
+    let ava = format!("child={}&say=everyone", child(1));
+    let page = say(&nursery, &browser, &ava).await;
+    let left = nursery.photos.to_sort(2).await.unwrap().photos;
+    // Another page of the same tablet is a photo further.
+    let other = format!("photo={}&child={}&say=everyone", left[1].id, child(2));
+    nursery.post("/sort", &other, &browser).await;
+    assert!(page.body.contains("Same as before: Ava Quillfeather"));
+    nursery.post("/sort", &same_form(&page), &browser).await;
+    let photo = nursery.photos.photo(left[0].id).await.unwrap();
+    assert_eq!(photo.confirmed, [child(1)].into());
 }
 
 /// Says something of the first photo that is left.

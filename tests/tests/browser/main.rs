@@ -137,7 +137,7 @@ fn walk(fleet: &Fleet, width: u32, height: u32) {
                     check_screen(&browser);
                     picture(&browser, &format!("sort-named-{width}"));
                 }
-                browser.click("button[value='everyone']").unwrap();
+                browser.click(".bar button[value='everyone']").unwrap();
             }
             4 => browser.click("button[value='nobody']").unwrap(),
             _ => browser.click("button[value='same']").unwrap(),

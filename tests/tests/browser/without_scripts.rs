@@ -45,7 +45,10 @@ fn a_session_is_held_and_sorted_in_a_browser_that_runs_no_scripts() {
         if button == "everyone" {
             browser.click(&chip(&fleet, CHILDREN[0])).unwrap();
         }
-        let button = format!("button[value='{button}']");
+        let button = match button {
+            "same" => "button[form='same']".to_owned(),
+            other => format!(".bar button[value='{other}']"),
+        };
         browser.click(&button).unwrap();
     }
     browser.until_says("0 left to sort").unwrap();

@@ -84,15 +84,6 @@ pub(in super::super) async fn save(desk: Arc<Desk>, ask: Ask) -> Result<Answer, 
             unregistered_person: false,
             care_record: photo.care_record,
         }),
-        Some("same") => {
-            let said = desk.said().clone();
-            let of_session = said.filter(|(of, _)| Some(*of) == session);
-            let (_, tags) = of_session.ok_or(Trouble::Request)?;
-            Ok(Tags {
-                care_record: photo.care_record,
-                ..tags
-            })
-        }
         Some(_) | None => return Err(Trouble::Request),
     };
     match tags {
@@ -142,7 +133,7 @@ impl View {
         let same = desk.said().clone().filter(|(of, _)| *of == session.id);
         let same = same
             .filter(|_| !is_sorted(photo))
-            .map(|(_, tags)| same_words(&tags, &sheet));
+            .map(|(_, tags)| (same_words(&tags, &sheet), tags));
         let (first, more) = self.choices(roll, &sheet);
         let children: Vec<ChildId> = first.iter().chain(&more).map(|entry| entry.child).collect();
         let more_open = more
@@ -158,8 +149,8 @@ impl View {
                     (self.picture())
                 }
                 div.lower {
-                    @if let Some(same) = same {
-                        button.wide form="same" name="say" value="same" { (same) }
+                    @if let Some((words, tags)) = &same {
+                        button.wide form="same" name="say" value=(word(tags)) { (words) }
                     }
                     @if is_sorted(photo) { p { (texts::ADDING) } }
                     (layout_of_chips(&self, &first, &sheet))
@@ -177,8 +168,13 @@ impl View {
                     }
                 }
             }
-            form id="same" method="post" action="/sort" {
-                input type="hidden" name="photo" value=(photo.id);
+            // With everything the button says: by the time it is pressed, something else may have been said elsewhere.
+            @if let Some((_, tags)) = &same {
+                form id="same" method="post" action="/sort" {
+                    input type="hidden" name="photo" value=(photo.id);
+                    @for child in &tags.confirmed { input type="hidden" name="child" value=(child); }
+                    @if tags.unregistered_person { input type="hidden" name="unregistered" value="1"; }
+                }
             }
             (layout::missing_names(&sheet, &children, "/sort"))
             (layout::back())
@@ -262,6 +258,13 @@ fn layout_of_chips(view: &View, first: &[OnRoll], sheet: &Sheet) -> Markup {
                 }
             }
         }
+    }
+}
+
+const fn word(tags: &Tags) -> &'static str {
+    match tags.tagging {
+        Tagging::NoChild => "nobody",
+        Tagging::Untagged | Tagging::Partial | Tagging::Complete => "everyone",
     }
 }
 
