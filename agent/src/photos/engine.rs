@@ -71,6 +71,8 @@ pub struct Passed {
     pub retry_at: Option<Duration>,
     /// Paths that were not what the catalogue says.
     pub relook: BTreeSet<RelPath>,
+    /// Photos went out of use, and there may be copies of them that nobody looked at.
+    pub withheld: bool,
 }
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);

@@ -67,6 +67,7 @@ impl PhotosTask {
         let (known, roots, tree) = known;
         if let Some(mut roots) = roots {
             self.rescan_at = since_boot + RESCAN_EVERY;
+            self.full.began = Some(since_boot);
             self.scanning.append(&mut self.asked);
             // Watched, and anew, before it is scanned: what comes in between is heard of.
             self.watch.forget();
@@ -154,6 +155,10 @@ impl PhotosTask {
         let new: Vec<String> = new.collect();
         known.extend(new);
         let is_full = scanned.full.is_some();
+        if let Some(began) = self.full.began.filter(|_| is_full) {
+            let since_boot = self.context.clock.door().since_boot();
+            self.full.took = since_boot.saturating_sub(began);
+        }
         if let Some(patterns) = scanned.full.filter(|_| complete) {
             let done = move |engine: &mut Engine, _: &Moment<'_>| engine.roots_done(&patterns);
             self.with_engine(&bundle, done).await?;

@@ -137,6 +137,7 @@ impl Engine {
             Sweep::Withholding { after, more } => {
                 let mut burst = Burst::default();
                 let tightened = self.tighten_on(moment, policy, after, (&mut burst, passed));
+                passed.withheld |= burst.len() > 0;
                 self.settle(moment, burst)?;
                 let (next, left) = tightened?;
                 let more = more || left;
@@ -374,6 +375,7 @@ impl Engine {
     ) -> Result<(), PhotosError> {
         let mut burst = Burst::default();
         let tightened = self.tighten(moment, policy, &page, (&mut burst, passed));
+        passed.withheld |= burst.len() > 0;
         self.settle(moment, burst)?;
         let more = tightened?;
         if !more || policy.mode == Mode::Observe {

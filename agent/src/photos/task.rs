@@ -40,6 +40,9 @@ pub struct PhotosContext {
 
 /// Everything is looked at this often, whatever was heard.
 pub(super) const RESCAN_EVERY: Duration = Duration::from_mins(10);
+/// Sooner, once photos go out of use; but no sooner after another look than this, nor than what leaves the tablet nine
+/// tenths of its time.
+const RESCAN_AFTER: Duration = Duration::from_secs(30);
 /// And judged this often, for what changes without anybody telling: how old the hold list is.
 const JUDGE_EVERY: Duration = Duration::from_mins(5);
 /// A look that takes longer than this is told of: what came since it began may not have been seen.
@@ -49,6 +52,22 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 const QUEUE: usize = 64;
 /// Jobs under way at once; of those that take long, one.
 const MAX_JOBS: usize = 2;
+
+/// The last look at everything.
+#[derive(Default)]
+pub(super) struct FullLook {
+    /// By the boot clock; `None`: there was none yet.
+    pub(super) began: Option<Duration>,
+    pub(super) took: Duration,
+}
+
+impl FullLook {
+    /// When everything may be looked at again before its time.
+    fn next(&self) -> Duration {
+        let rest = RESCAN_AFTER.max(self.took.saturating_mul(10));
+        self.began.map_or(Duration::ZERO, |began| began + rest)
+    }
+}
 
 pub(super) enum Arrived {
     Seen(Box<Batch>, oneshot::Sender<Unread>),
@@ -92,6 +111,7 @@ pub struct PhotosTask {
     /// By the boot clock.
     retry_at: Option<Duration>,
     pub(super) rescan_at: Duration,
+    pub(super) full: FullLook,
     judge_at: Duration,
 }
 
@@ -138,6 +158,7 @@ impl PhotosTask {
             next_change: None,
             retry_at: None,
             rescan_at: Duration::ZERO,
+            full: FullLook::default(),
             judge_at: Duration::ZERO,
         };
         Ok((handle, task))
@@ -295,6 +316,12 @@ impl PhotosTask {
         self.next_change = passed.next_change;
         self.retry_at = passed.retry_at;
         self.watch.add(passed.relook);
+        if passed.withheld {
+            // Copies outside the capture roots are not watched for.
+            let since_boot = self.context.clock.door().since_boot();
+            let next = self.full.next().max(since_boot);
+            self.rescan_at = self.rescan_at.min(next);
+        }
     }
 
     /// Begins what may be under way at once.

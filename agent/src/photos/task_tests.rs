@@ -197,6 +197,35 @@ async fn a_consent_given_again_brings_a_sealed_photo_back_by_the_servers_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn copies_outside_the_capture_roots_are_looked_for_as_soon_as_their_photo_goes() {
+    let mut tablet = running();
+    tablet.store();
+    tablet.outcome(Outcome::is_compliant).await;
+    std::fs::write(tablet.path("a.jpg"), jpeg(1)).unwrap();
+    let listed = tablet.until(|photos| photos.len() == 1).await;
+    let tags = Tags {
+        tagging: Tagging::Complete,
+        confirmed: BTreeSet::from([child(1)]),
+        unregistered_person: false,
+        care_record: false,
+    };
+    tablet.handle.tag(listed[0].id, tags).await.unwrap();
+    let documents = tablet.temp.path().join("home/anna/Documents");
+    std::fs::create_dir_all(&documents).unwrap();
+    let copy = documents.join("copy.txt");
+    std::fs::write(&copy, jpeg(1)).unwrap();
+    // Not ten minutes: nobody looks of themselves.
+    tablet.hands.pass(Duration::from_secs(60));
+    tablet.set_consent(ConsentState::Withdrawn);
+    tablet
+        .until(|photos| photos.iter().all(|photo| photo.stage == Stage::Sealed))
+        .await;
+    while copy.exists() {
+        tablet.handle.list().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_large_video_is_withheld_at_once_and_keeps_no_other_photo_waiting_while_it_is_sealed() {
     let mut tablet = running();
     tablet.store();
