@@ -215,7 +215,7 @@ async fn copies_outside_the_capture_roots_are_looked_for_as_soon_as_their_photo_
     let copy = documents.join("copy.txt");
     std::fs::write(&copy, jpeg(1)).unwrap();
     // Not ten minutes: nobody looks of themselves.
-    tablet.hands.pass(Duration::from_secs(60));
+    tablet.hands.pass(Duration::from_mins(1));
     tablet.set_consent(ConsentState::Withdrawn);
     tablet
         .until(|photos| photos.iter().all(|photo| photo.stage == Stage::Sealed))
