@@ -1,5 +1,6 @@
 //! What goes to standard output and standard error: the only place that writes to either.
 
+use nestwarden_policy_schema::text::is_unseen;
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -71,10 +72,23 @@ pub(super) fn photos(answer: &Value) -> String {
         };
         let _ = writeln!(text, "  {who}");
         for path in photo["paths"].as_array().into_iter().flatten() {
-            let _ = writeln!(text, "  {}", plain(path));
+            let _ = writeln!(text, "  {}", shown(&plain(path)));
         }
     }
     text.trim_end().to_owned()
+}
+
+/// A name that somebody gave a file: it forges no line, and changes none.
+fn shown(name: &str) -> String {
+    let mut shown = String::with_capacity(name.len());
+    for c in name.chars() {
+        if is_unseen(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// A time on the setting's clocks, to the minute.
@@ -92,4 +106,21 @@ fn plain(value: &Value) -> String {
 fn line(to: &mut impl std::io::Write, text: &str) {
     // Whoever closed the pipe does not want to hear of it.
     let _ = writeln!(to, "{text}").and_then(|()| to.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_files_name_forges_no_line_of_the_list() {
+        let listed = serde_json::json!({ "photos": [{
+            "id": "01a2", "stage": "live", "captured_local": "2026-03-02T10:00:00", "deadline": null,
+            "tagging": "no_child", "frozen": false, "paths": ["home/anna/a\n01b3  live \u{202e}gpj.jpg"],
+        }] });
+        assert_eq!(
+            photos(&listed),
+            "01a2  live       taken 2026-03-02 10:00  nothing is due\n  no child\n  home/anna/a\\n01b3  live \\u{202e}gpj.jpg"
+        );
+    }
 }

@@ -73,7 +73,7 @@ fn words(status: &Status) -> String {
     if status.held_to_earlier {
         let _ = writeln!(
             text,
-            "        THE SERVER'S DATA WAS PUT BACK from an earlier copy: the stricter of both is enforced and nothing is destroyed until somebody settles it there (`nestwarden-server put-back settle`)"
+            "        THE SERVER'S DATA WAS PUT BACK from an earlier copy: the stricter of both is enforced and nothing is destroyed until somebody settles it there (`nestwarden-server put-back settle --reason …`)"
         );
     }
     let contact = status

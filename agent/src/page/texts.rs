@@ -56,6 +56,8 @@ pub(super) const ADDING: &str =
 pub(super) const NOBODY_TICKED: &str = "Tick who is in it first, or press “No child”.";
 pub(super) const TICKED_AND_NO_CHILD: &str =
     "Somebody is ticked and you pressed “No child”. Untick them, or press “Everyone is named”.";
+pub(super) const LOCKED_AWAY: &str =
+    "It is locked away, and nobody can look at it here. Who is in it can still be added.";
 pub(super) const NOT_SHOWN: &str = "This kind of picture cannot be shown here.";
 pub(super) const SORT_NEEDS_SESSION: &str =
     "Start a session to sort photos: the names come with it.";
@@ -253,7 +255,7 @@ fn cause(cause: Cause) -> &'static str {
         Cause::Expired => "consent has run out",
         Cause::NoConsent => "somebody in it has no consent",
         Cause::NoCommonPurpose => "those in it agreed to no use in common",
-        Cause::PossibleChild => "somebody who may be in it has no consent",
+        Cause::PossibleChild => "not everybody who may be in it agreed to a use of it",
         Cause::Restricted => "somebody in it is not to be photographed",
         Cause::Left => "somebody in it has left",
         Cause::NotOnRegister => "somebody in it is missing from the register",

@@ -19,7 +19,7 @@ pub enum PhotosError {
     NoSuchChild(nestwarden_policy_schema::id::ChildId),
     /// Staff may add to what was said of a photo. Taking it back could bring a photo back that a parent refused.
     #[error(
-        "somebody already said who is in photo {0}; more names can be added here, but none taken away. If that was a mistake, leave the photo as it is and tell the manager"
+        "somebody already said who is in photo {0}; more names can be added here (say everybody again, and the new name), but none taken away. If that was a mistake, leave the photo as it is and tell the manager"
     )]
     TagsLoosened(nestwarden_policy_schema::id::PhotoId),
     #[error(

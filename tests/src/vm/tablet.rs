@@ -17,8 +17,7 @@ const USUAL_SECONDS: u32 = 300;
 /// What the controls change on a tablet, as text.
 const TRACES: &str = "cat /proc/sys/kernel/unprivileged_userns_clone /proc/sys/vm/memfd_noexec
 findmnt --noheadings --list --output TARGET,OPTIONS | grep -E '^/(home|tmp|var/tmp|dev/shm)' | grep -o -E '^[^ ]+|noexec'
-ls /usr/local/share/applications /etc/polkit-1/rules.d /etc/udev/rules.d /etc/sysctl.d /usr/share/pam-configs /etc/security/pwquality.conf.d /etc/dconf/db/local.d
-ls /etc/systemd/user
+find /usr/local/share/applications /etc/polkit-1/rules.d /etc/udev/rules.d /etc/sysctl.d /usr/share/pam-configs /etc/security/pwquality.conf.d /etc/dconf/db/local.d /etc/systemd/user ! -type d 2>/dev/null | sort
 getent shadow room | cut -d: -f5
 cat /etc/pam.d/common-password /etc/pam.d/common-auth /etc/pam.d/common-account | grep -v '^#'";
 

@@ -11,7 +11,7 @@ use crate::photos::roll::{Camera, OnRoll, Roll};
 use crate::photos::viewing::MOST_COUNTED;
 use hyper::StatusCode;
 use maud::{Markup, html};
-use nestwarden_policy_schema::consent::Tagging;
+use nestwarden_policy_schema::consent::{Stage, Tagging};
 use nestwarden_policy_schema::id::{ChildId, PhotoId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -188,7 +188,9 @@ impl View {
         let words = texts::picture(self.left, self.photo.captured_local);
         let shown = Shown::of(&self.photo.media);
         html! {
-            @if shown == Shown::Not {
+            @if self.photo.stage >= Stage::Sealed {
+                p.photo.none { (texts::LOCKED_AWAY) }
+            } @else if shown == Shown::Not {
                 p.photo.none { (texts::NOT_SHOWN) }
             } @else {
                 div.photo {
