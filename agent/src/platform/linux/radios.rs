@@ -87,6 +87,12 @@ impl RadiosEnforcer {
     fn bluetooth_services(&mut self) -> Result<ServicesSeen, EnforceError> {
         let limited_by_us = self.remembers(LIMITED)?;
         let adapters = self.adapters()?;
+        if adapters.is_empty() {
+            return Err(EnforceError::Unsupported(
+                "bluetoothd drives no adapter, so that nobody can limit what this one lets through"
+                    .to_owned(),
+            ));
+        }
         if adapters.iter().any(|adapter| !adapter.can_be_limited) {
             return Err(EnforceError::Unsupported(
                 "bluetoothd cannot limit its services; start it with `--experimental` and its `admin` plugin"

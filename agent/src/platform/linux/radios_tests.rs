@@ -144,11 +144,15 @@ struct World {
 type Shared = Arc<Mutex<World>>;
 type Objects = HashMap<OwnedObjectPath, HashMap<String, HashMap<String, OwnedVariant>>>;
 
-struct FakeObjects;
+/// Whether bluetoothd has taken the adapter up.
+struct FakeObjects(bool);
 
 #[zbus::interface(name = "org.freedesktop.DBus.ObjectManager")]
 impl FakeObjects {
     fn get_managed_objects(&self) -> Objects {
+        if !self.0 {
+            return HashMap::new();
+        }
         let interfaces = [
             "org.bluez.Adapter1",
             "org.bluez.AdminPolicySet1",
@@ -258,7 +262,7 @@ fn served(root: &Path) -> (RadiosEnforcer, Shared, FakeServices) {
     let (bus, services) = fake_bus(move |builder| {
         let hci = "/org/bluez/hci0";
         builder
-            .serve_at("/", FakeObjects)
+            .serve_at("/", FakeObjects(true))
             .serve_at(hci, FakeAdapter(Arc::clone(&shared)))
             .serve_at(hci, FakePolicySet(Arc::clone(&shared)))
             .serve_at(hci, FakePolicyStatus(Arc::clone(&shared)))
@@ -303,6 +307,29 @@ fn an_exception_limits_bluetooth_to_its_service() {
     assert_eq!(world.lock().unwrap().services, [service]);
     assert_eq!(hold(&mut enforcer, &everything_free()), []);
     assert!(world.lock().unwrap().services.is_empty());
+}
+
+#[test]
+fn a_radio_that_bluetoothd_does_not_drive_stays_off_for_an_exception() {
+    let root = tempfile::tempdir().unwrap();
+    switch(root.path(), 0, "bluetooth", "0");
+    fs::create_dir_all(root.path().join("sys/class/bluetooth/hci0")).unwrap();
+    fs::create_dir_all(root.path().join("usr")).unwrap();
+    let (bus, _services) = fake_bus(|builder| builder.serve_at("/", FakeObjects(false)));
+    let mut enforcer = RadiosEnforcer::new(&Paths::new(root.path()));
+    enforcer.door = BusDoor::with(&enforcer.tablet, bus);
+    let wish = RadiosWish {
+        bluetooth: BluetoothWish::Only(BTreeSet::from([
+            "0000fdf0-0000-1000-8000-00805f9b34fb".to_owned()
+        ])),
+        ..everything_free()
+    };
+    for _ in 0..2 {
+        let left = hold(&mut enforcer, &wish);
+        assert!(left.iter().all(|change| Radios::unread(change).is_some()));
+        let soft = fs::read_to_string(root.path().join("sys/class/rfkill/rfkill0/soft"));
+        assert_eq!(soft.unwrap(), "1\n");
+    }
 }
 
 #[test]
