@@ -279,7 +279,7 @@ fn miss(
 }
 
 /// A trash of a file system that was plugged in lies on it: `.Trash-1000/files`.
-fn is_trash(path: &RelPath) -> bool {
+pub(super) fn is_trash(path: &RelPath) -> bool {
     let files = path.parent().filter(|dir| dir.name() == "files");
     files.and_then(|files| files.parent()).is_some_and(|trash| {
         trash.name().as_bytes().starts_with(b".Trash")

@@ -1,6 +1,8 @@
 //! Everything that goes with a photo goes with it, and nothing else does.
 
+use super::catalogue::vault_note;
 use super::testing::{Server, Tablet, jpeg};
+use super::tree::RelPath;
 use nestwarden_policy_schema::consent::{ConsentState, Stage, Tagging};
 use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
 use nestwarden_policy_schema::receipt::ArtefactKind;
@@ -384,4 +386,70 @@ fn thumbnails_go_whenever_their_photo_goes_a_stage_further() {
     assert_eq!(thumbnails.count(), 1);
     assert!(!thumbnail.exists());
     assert!(other.exists());
+}
+
+#[test]
+fn what_only_looks_like_a_photo_and_lies_elsewhere_is_its_users() {
+    let mut tablet = Tablet::new();
+    let mut photo = jpeg(1);
+    photo.resize(8_000, 0);
+    tablet.write("a.jpg", &photo);
+    tablet.look();
+    let id = tablet.only().id;
+    tablet.tag(id, &[1]);
+    let documents = tablet.temp.path().join("home/anna/Documents");
+    std::fs::create_dir_all(&documents).unwrap();
+    let mut ends_otherwise = photo.clone();
+    *ends_otherwise.last_mut().unwrap() = 1;
+    let mut begins_otherwise = photo;
+    begins_otherwise[8] = 9;
+    std::fs::write(documents.join("b.jpg"), &ends_otherwise).unwrap();
+    std::fs::write(documents.join("c.jpg"), &begins_otherwise).unwrap();
+    tablet.look();
+    withdraw(&mut tablet);
+    assert_eq!((tablet.only().id, tablet.only().stage), (id, Stage::Sealed));
+    assert_eq!(
+        std::fs::read(documents.join("b.jpg")).unwrap(),
+        ends_otherwise
+    );
+    assert_eq!(
+        std::fs::read(documents.join("c.jpg")).unwrap(),
+        begins_otherwise
+    );
+}
+
+#[test]
+fn what_describes_a_sealed_photo_comes_back_with_it_and_not_before() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    tablet.write("a.xmp", XMP);
+    withdraw(&mut tablet);
+    tablet.set_consent(1, ConsentState::Given);
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+    assert!(tablet.pictures().is_empty());
+    tablet.server = Server::Authorises;
+    tablet.pass_hours(1);
+    tablet.settle();
+    assert_eq!(tablet.pictures().len(), 2);
+    tablet.assert_sound();
+}
+
+#[test]
+fn nothing_is_looked_for_in_a_vault_that_lies_beneath_a_home() {
+    let mut tablet = Tablet::new();
+    let photo = tablet.photo_of_one("a.jpg");
+    let vault = tablet.temp.path().join("home/anna/.nestwarden-vault");
+    std::fs::create_dir_all(&vault).unwrap();
+    std::fs::write(vault.join("b"), jpeg(1)).unwrap();
+    let path = RelPath::new("home/anna/.nestwarden-vault").unwrap();
+    let noted = tablet.ledger.transaction(|tx| vault_note(tx.sql(), &path));
+    noted.unwrap();
+    tablet.look();
+    assert_eq!((tablet.only().id, tablet.only().files), (photo, 1));
+    withdraw(&mut tablet);
+    tablet.pass_hours(96);
+    tablet.settle();
+    assert_eq!(tablet.receipts().len(), 1);
+    assert!(vault.join("b").exists());
 }

@@ -1,10 +1,13 @@
 //! What turns up while its photo is being destroyed.
 
+use super::catalogue;
 use super::engine::Scope;
 use super::error::PhotosError;
 use super::fault::{Write, armed};
 use super::testing::{Tablet, cut_everywhere, jpeg};
+use super::tree::RelPath;
 use nestwarden_policy_schema::consent::{ConsentState, Stage};
+use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::policy::Mode;
 
 fn due_for_destruction() -> Tablet {
@@ -138,4 +141,75 @@ fn wherever_the_power_went_before_a_tablet_observes_no_photo_is_left_half_sealed
         assert_eq!(tablet.open_journal(), 0);
         enforcing(tablet);
     });
+}
+
+#[test]
+fn a_copy_thrown_away_while_nobody_looked_goes_with_its_information_and_no_other() {
+    for trash in [
+        "home/anna/.local/share/Trash",
+        "media/anna/CARD/.Trash-1000",
+    ] {
+        let mut tablet = due_for_destruction();
+        let trash = tablet.temp.path().join(trash);
+        let info = |name: &str| trash.join("info").join(format!("{name}.trashinfo"));
+        for dir in ["files", "info"] {
+            std::fs::create_dir_all(trash.join(dir)).unwrap();
+        }
+        std::fs::write(trash.join("files/b.jpg"), jpeg(1)).unwrap();
+        std::fs::write(info("b.jpg"), "[Trash Info]").unwrap();
+        std::fs::write(info("c.jpg"), "[Trash Info]").unwrap();
+        tablet.settle();
+        assert_eq!(tablet.receipts().len(), 1);
+        assert!(!trash.join("files/b.jpg").exists(), "{}", trash.display());
+        assert!(!info("b.jpg").exists(), "{}", trash.display());
+        assert!(info("c.jpg").exists());
+    }
+}
+
+#[test]
+fn a_vault_that_went_with_its_card_keeps_no_photo_from_being_destroyed() {
+    let mut tablet = due_for_destruction();
+    let gone = RelPath::new("media/anna/CARD/.nestwarden-vault").unwrap();
+    let note = tablet
+        .ledger
+        .transaction(|tx| catalogue::vault_note(tx.sql(), &gone));
+    note.unwrap();
+    tablet.settle();
+    assert_eq!(tablet.receipts().len(), 1);
+    tablet.assert_sound();
+}
+
+/// What the power left of a copy that was caught when it went.
+fn caught_when_the_power_went(content: &[u8]) -> (Tablet, std::path::PathBuf) {
+    let mut tablet = due_for_destruction();
+    let caught = tablet
+        .vault_dir()
+        .join(format!("{}.caught", tablet.only().id));
+    std::fs::write(&caught, content).unwrap();
+    tablet.settle();
+    (tablet, caught)
+}
+
+#[test]
+fn a_copy_that_was_caught_when_the_power_went_is_gone_once_its_photo_is_destroyed() {
+    for content in [jpeg(1), Vec::new()] {
+        let (tablet, _) = caught_when_the_power_went(&content);
+        assert_eq!(tablet.receipts().len(), 1);
+        assert!(tablet.vault().is_empty());
+        tablet.assert_sound();
+    }
+}
+
+#[test]
+fn what_was_caught_and_is_not_the_photo_is_kept_and_told() {
+    let (mut tablet, caught) = caught_when_the_power_went(&jpeg(9));
+    assert_eq!(std::fs::read(&caught).unwrap(), jpeg(9));
+    assert!(tablet.receipts().is_empty());
+    let told = |event| matches!(event, EventBody::PhotoIncomplete { problem, .. } if problem.contains("kept in the vault"));
+    assert!(tablet.events().into_iter().any(told));
+    std::fs::remove_file(&caught).unwrap();
+    tablet.pass_hours(1);
+    tablet.settle();
+    assert_eq!(tablet.receipts().len(), 1);
+    tablet.assert_sound();
 }

@@ -1,16 +1,16 @@
 //! Photos that were there before their root was looked after: only their beginning is read, and still no copy escapes.
 
-use super::testing::{Tablet, child, jpeg};
+use super::testing::{Tablet, a_tick_passes, child, jpeg};
 use nestwarden_policy_schema::consent::{ConsentState, FoundDecision, FoundPhotos, Stage, Tagging};
 use nestwarden_policy_schema::generation::Generation;
+use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
 
 fn found(photos: &[(&str, Vec<u8>)]) -> Tablet {
     let mut tablet = Tablet::unscanned();
     for (name, bytes) in photos {
         tablet.write(name, bytes);
     }
-    // File systems stamp by the tick; what came within one of the first look counts as new, which is the stricter.
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    a_tick_passes();
     tablet.look();
     tablet
 }
@@ -125,4 +125,50 @@ fn one_that_was_written_to_is_read_whole() {
     assert_eq!(tablet.only().id, id);
     assert_eq!(hashes(&tablet), [true]);
     tablet.assert_sound();
+}
+
+#[test]
+fn what_is_new_is_passed_over_at_once_and_what_is_only_counted_when_a_hold_asks() {
+    let mut tablet = Tablet::unscanned();
+    tablet.write("a.jpg", &jpeg(1));
+    a_tick_passes();
+    assert!(tablet.try_absorb().unwrap().is_empty());
+    tablet.write("b.jpg", &jpeg(2));
+    let new = tablet.try_absorb().unwrap();
+    let listed = tablet.list();
+    let b = listed.iter().find(|l| !l.found_at_enrolment).unwrap();
+    assert_eq!(new.into_iter().collect::<Vec<_>>(), [b.id]);
+    let mut held = Tablet::unscanned();
+    held.write("a.jpg", &jpeg(1));
+    a_tick_passes();
+    held.hold(
+        HoldScope::Child { child: child(1) },
+        HoldCategory::Safeguarding,
+    );
+    assert_eq!(held.try_absorb().unwrap().len(), 1);
+}
+
+#[test]
+fn a_new_photo_as_long_as_one_that_was_sealed_is_of_nobody_who_is_in_that_one() {
+    let mut tablet = found(&[("a.jpg", jpeg(1))]);
+    sort(&mut tablet);
+    tablet.tag(tablet.only().id, &[1]);
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    let sealed = tablet.only();
+    assert_eq!(sealed.stage, Stage::Sealed);
+    tablet.write("b.jpg", &jpeg(2));
+    tablet.look();
+    let new = tablet.list().into_iter().find(|l| l.id != sealed.id);
+    assert!(new.unwrap().confirmed.is_empty());
+}
+
+#[test]
+fn what_an_editor_leaves_beside_one_that_is_only_counted_is_new() {
+    let mut tablet = found(&[("a.jpg", jpeg(1))]);
+    tablet.write("a.jpg.orig", &jpeg(2));
+    tablet.look();
+    let counted: Vec<bool> = tablet.list().iter().map(|l| l.found_at_enrolment).collect();
+    assert_eq!(counted.iter().filter(|counted| **counted).count(), 1);
+    assert_eq!(counted.len(), 2);
 }

@@ -1,6 +1,7 @@
 //! The slow acts: sealing, destroying, and clearing away what desktops derived from photos. They touch files only; what
 //! they come to counts once the engine has judged the photo again.
 
+use super::absorb::is_trash;
 use super::fault;
 use super::hash::{ContentKey, LONG_BYTES, Stop};
 use super::roots::{RootKind, Roots};
@@ -329,15 +330,17 @@ impl DestroyJob {
                     continue;
                 };
                 self.catch(vaults, &copy, &root.path)?;
-                let kind = match copy.kind {
-                    RootKind::Capture | RootKind::Elsewhere => ArtefactKind::Copy,
-                    RootKind::Trash => ArtefactKind::Trash,
+                let in_trash = copy.kind == RootKind::Trash || is_trash(&copy.path);
+                let kind = if in_trash {
+                    ArtefactKind::Trash
+                } else {
+                    ArtefactKind::Copy
                 };
                 artefacts.push(Artefact {
                     kind,
                     result: ArtefactResult::DiscardRequested,
                 });
-                clear_derived(tree, &copy.path, copy.kind == RootKind::Trash);
+                clear_derived(tree, &copy.path, in_trash);
             }
         }
         Err("copies keep turning up while it is being destroyed".to_owned())

@@ -1,7 +1,9 @@
 //! Files that take long to read, or for ever: nothing waits for them, and they are not let off for it.
 
+use super::engine::Scope;
 use super::hash::LONG_BYTES;
-use super::testing::{Tablet, jpeg};
+use super::jobs::Job;
+use super::testing::{Server, Tablet, a_tick_passes, jpeg};
 use nestwarden_policy_schema::consent::{ConsentState, Stage, Tagging};
 use nestwarden_policy_schema::id::PhotoId;
 use std::io::Write as _;
@@ -102,6 +104,63 @@ fn a_long_film_that_turns_up_elsewhere_goes_with_the_one_it_begins_like() {
     tablet.settle();
     tablet.look();
     assert!(!documents.join("b.doc").exists());
+}
+
+#[test]
+fn long_films_that_were_there_before_are_only_counted() {
+    let mut tablet = Tablet::unscanned();
+    film(&tablet, "a.mp4", 1, LONG_BYTES);
+    film(&tablet, "b.mp4", 1, LONG_BYTES);
+    a_tick_passes();
+    tablet.look();
+    assert!(tablet.list().iter().all(|l| l.found_at_enrolment));
+}
+
+#[test]
+fn a_long_film_that_was_in_a_new_root_before_goes_with_the_one_it_begins_like() {
+    let mut tablet = Tablet::new();
+    tagged(&mut tablet, "a.mp4", 1);
+    let videos = tablet.temp.path().join("home/anna/Videos");
+    std::fs::create_dir_all(&videos).unwrap();
+    std::fs::copy(tablet.path("a.mp4"), videos.join("b.mp4")).unwrap();
+    a_tick_passes();
+    let photos = tablet.bundle.policy.photos.as_mut().unwrap();
+    photos.capture_roots.insert("/home/*/Videos".to_owned());
+    tablet.look();
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    assert!(!videos.join("b.mp4").exists());
+}
+
+#[test]
+fn sealing_a_long_film_and_opening_it_again_is_what_no_photo_waits_for() {
+    let mut tablet = Tablet::new();
+    let id = tagged(&mut tablet, "a.mp4", 1);
+    tablet.write("b.jpg", &jpeg(1));
+    tablet.look();
+    let photo = tablet.list().into_iter().find(|l| l.id != id).unwrap().id;
+    tablet.tag(photo, &[1]);
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    let long = |jobs: &[Job]| {
+        let long = jobs.iter().filter(|job| job.is_long());
+        long.filter_map(Job::photo).collect::<Vec<_>>()
+    };
+    let passed = tablet.with(|engine, moment| engine.pass(moment, &Scope::All).unwrap());
+    assert_eq!(long(&passed.jobs), [id]);
+    let vaults = tablet.engine.as_ref().unwrap().vaults();
+    for job in passed.jobs {
+        let done = job.run(&vaults);
+        tablet.with(|engine, moment| engine.finish(moment, done).unwrap());
+    }
+    tablet.settle();
+    tablet.set_consent(1, ConsentState::Given);
+    tablet.server = Server::Authorises;
+    let passed = tablet.with(|engine, moment| engine.pass(moment, &Scope::All).unwrap());
+    let mut jobs = Vec::new();
+    for photo in passed.asks {
+        jobs.extend(tablet.ask(photo).unwrap());
+    }
+    assert_eq!((jobs.len(), long(&jobs)), (2, vec![id]));
 }
 
 #[test]

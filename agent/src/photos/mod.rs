@@ -87,6 +87,8 @@ mod fault_tests;
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod found_tests;
 #[cfg(test)]
+mod freeze_tests;
+#[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod judgement_tests;
 #[cfg(test)]

@@ -2,9 +2,12 @@
 
 use super::burst::MOST;
 use super::engine::{Passed, Scope};
+use super::jobs::Job;
+use super::listing::Tags;
 use super::sweep::{MOST_BUSY, Progress};
-use super::testing::{Tablet, child, jpeg};
-use nestwarden_policy_schema::consent::{ConsentState, Stage};
+use super::testing::{Server, Tablet, child, jpeg};
+use nestwarden_policy_schema::consent::{ConsentState, Stage, Tagging};
+use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
 use std::collections::BTreeSet;
 
@@ -99,6 +102,48 @@ fn a_hold_in_the_middle_of_destruction_stops_it_and_receipts_show_what_went() {
 }
 
 #[test]
+fn work_whose_reason_went_ends_and_that_is_no_trouble_of_its_photo() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    let seal = passed(&mut tablet).jobs;
+    tablet.set_consent(1, ConsentState::Given);
+    passed(&mut tablet);
+    run(&mut tablet, seal);
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Live);
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+    tablet.set_consent(1, ConsentState::Given);
+    tablet.server = Server::Authorises;
+    let asks = passed(&mut tablet).asks;
+    let open = tablet.ask(asks[0]).unwrap();
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    passed(&mut tablet);
+    run(&mut tablet, open);
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+    let told = |event| matches!(event, EventBody::PhotoIncomplete { .. });
+    assert!(!tablet.events().into_iter().any(told));
+    tablet.assert_sound();
+}
+
+fn passed(tablet: &mut Tablet) -> Passed {
+    let passed = tablet.with(|engine, moment| engine.pass(moment, &Scope::All));
+    passed.unwrap()
+}
+
+fn run(tablet: &mut Tablet, jobs: impl IntoIterator<Item = Job>) {
+    let vaults = tablet.engine.as_ref().unwrap().vaults();
+    for job in jobs {
+        let done = job.run(&vaults);
+        let finished = tablet.with(|engine, moment| engine.finish(moment, done));
+        finished.unwrap();
+    }
+}
+
+#[test]
 fn all_are_withheld_first_and_few_are_sealed_at_once() {
     let mut tablet = many_of_one();
     tablet.set_consent(1, ConsentState::Withdrawn);
@@ -145,8 +190,8 @@ fn what_is_said_late_of_one_photo_is_not_forgotten_while_many_others_wait() {
         .with(|engine, moment| engine.pass(moment, &Scope::All))
         .unwrap();
     // The sweep is past it, and every place among the slow acts is taken.
-    let tags = super::listing::Tags {
-        tagging: nestwarden_policy_schema::consent::Tagging::Complete,
+    let tags = Tags {
+        tagging: Tagging::Complete,
         confirmed: BTreeSet::from([child(1), child(2)]),
         unregistered_person: false,
         care_record: false,
@@ -170,5 +215,38 @@ fn what_is_said_late_of_one_photo_is_not_forgotten_while_many_others_wait() {
         passed.jobs.extend(more.jobs);
     }
     assert!(tablet.list().iter().all(|l| l.stage == Stage::Sealed));
+    tablet.assert_sound();
+}
+
+#[test]
+fn more_photos_spoken_of_at_once_than_are_sealed_at_once_follow_by_themselves() {
+    let mut tablet = many_of_one();
+    tablet.set_consent(2, ConsentState::Withdrawn);
+    tablet.settle();
+    let ids: Vec<_> = tablet.list().iter().map(|l| l.id).collect();
+    let tags = Tags {
+        tagging: Tagging::Complete,
+        confirmed: BTreeSet::from([child(1), child(2)]),
+        unregistered_person: false,
+        care_record: false,
+    };
+    let mut jobs = Vec::new();
+    for id in &ids[..MOST_BUSY + 2] {
+        let more = tablet.with(|engine, moment| {
+            let tagged = engine.tag(moment, *id, &tags)?;
+            engine.pass(moment, &Scope::Only(tagged))
+        });
+        jobs.extend(more.unwrap().jobs);
+    }
+    let vaults = tablet.engine.as_ref().unwrap().vaults();
+    while let Some(job) = jobs.pop() {
+        let done = job.run(&vaults);
+        let more = tablet.with(|engine, moment| {
+            let again = engine.finish(moment, done)?;
+            engine.pass(moment, &Scope::Only(again))
+        });
+        jobs.extend(more.unwrap().jobs);
+    }
+    assert_eq!(tablet.stages()[&Stage::Sealed], MOST_BUSY as u64 + 2);
     tablet.assert_sound();
 }

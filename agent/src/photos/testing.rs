@@ -248,8 +248,8 @@ impl Tablet {
         self.try_settle()
     }
 
-    /// Looks at the roots, and takes what it saw into the catalogue; nothing more.
-    pub(super) fn try_absorb(&mut self) -> Result<(), PhotosError> {
+    /// Looks at the roots, and takes what it saw into the catalogue; nothing more. The photos to be passed over.
+    pub(super) fn try_absorb(&mut self) -> Result<BTreeSet<PhotoId>, PhotosError> {
         let patterns = self
             .bundle
             .policy
@@ -268,11 +268,16 @@ impl Tablet {
         let stop = Stop::default();
         let mut scanner = std::mem::take(&mut self.scanner);
         let mut failed = None;
+        let mut touched = BTreeSet::new();
         let report = scanner.full(&tree, &roots, &known, (&key, &stop), &mut |batch| {
             let absorbed = self.with(|engine, moment| engine.absorb(moment, batch));
-            absorbed.map(|(_, unread)| unread).map_err(|error| {
+            let absorbed = absorbed.map_err(|error| {
                 failed = Some(error);
                 std::io::Error::other("the batch was not taken over")
+            });
+            absorbed.map(|(of, unread)| {
+                touched.extend(of);
+                unread
             })
         });
         self.scanner = scanner;
@@ -286,7 +291,7 @@ impl Tablet {
         if !known.everything_frozen {
             self.with(|engine, _| engine.roots_done(&patterns))?;
         }
-        Ok(())
+        Ok(touched)
     }
 
     pub(super) fn settle(&mut self) {
@@ -314,7 +319,7 @@ impl Tablet {
         Ok(())
     }
 
-    fn ask(&mut self, photo: PhotoId) -> Result<Option<Job>, PhotosError> {
+    pub(super) fn ask(&mut self, photo: PhotoId) -> Result<Option<Job>, PhotosError> {
         let request = self.with(|engine, moment| engine.unseal_request(moment, photo))?;
         let Some(request) = request else {
             return Ok(None);
@@ -538,6 +543,11 @@ pub(super) fn cut_everywhere(
         cuts += 1;
         assert!(cuts < 500, "it never ends");
     }
+}
+
+/// File systems stamp by the tick; what came within one of the first look counts as new, which is the stricter.
+pub(super) fn a_tick_passes() {
+    std::thread::sleep(Duration::from_millis(20));
 }
 
 pub(super) fn files_in(dir: &std::path::Path) -> BTreeMap<String, Vec<u8>> {

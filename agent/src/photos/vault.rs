@@ -370,6 +370,25 @@ mod tests {
         assert_eq!(of("a.b.jpg"), ["a.b.jpg", "a.b (1).jpg", "a.b (2).jpg"]);
         assert_eq!(of(".jpg"), [".jpg", ".jpg (1)", ".jpg (2)"]);
         let long = format!("{}.jpg", "x".repeat(251));
-        assert!(of(&long).iter().all(|name| name.len() <= 255));
+        for long in [long, "x".repeat(255)] {
+            assert!(of(&long).iter().all(|name| name.len() == 255));
+        }
+    }
+
+    #[test]
+    fn what_was_caught_by_mistake_goes_back_beside_whatever_has_its_name_by_now() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::create_dir(temp.path().join("vault")).unwrap();
+        let tree = Tree::open(temp.path()).unwrap();
+        let vault = tree.dir(&RelPath::new("vault").unwrap()).unwrap();
+        let to = tree.dir(&RelPath::root()).unwrap();
+        let back = || put_back(&vault, OsStr::new("caught"), &to, OsStr::new("a.jpg"));
+        std::fs::write(temp.path().join("vault/caught"), "theirs").unwrap();
+        std::fs::write(temp.path().join("a.jpg"), "newer").unwrap();
+        back().unwrap();
+        let holds = |name: &str| std::fs::read_to_string(temp.path().join(name)).unwrap();
+        assert_eq!(holds("a (1).jpg"), "theirs");
+        assert_eq!(holds("a.jpg"), "newer");
+        assert_eq!(back().unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }
