@@ -111,7 +111,8 @@ pub struct PhotoUses {
     pub usable: BTreeSet<Purpose>,
 }
 
-/// What one look over the setting found; all of it or nothing.
+/// What one look over the setting found. Tasks are kept all or none of them, and uses after them, some at a time: what is cut
+/// short there, the next look finds again.
 #[derive(Clone, Debug, Default)]
 pub struct TaskRound {
     pub drafts: Vec<TaskDraft>,
