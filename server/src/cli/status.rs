@@ -41,13 +41,7 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Reply> {
             .or_default() += 1;
     }
     let delivery = delivery::of_now(session).await?;
-    if !delivery.not_issued.is_empty() {
-        findings.push(format!(
-            "not yet issued: what was decided last has no bundle for {}",
-            delivery.not_issued.join(", ")
-        ));
-    }
-    findings.extend(delivery::signer_problem(session).await);
+    findings.extend(delivery::why_not_issued(session, &delivery).await);
     let register = Register::load(&session.storage).await?;
     let missing = register
         .children
