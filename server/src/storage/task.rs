@@ -103,6 +103,23 @@ pub struct Closing {
     pub note: String,
 }
 
+impl Closing {
+    /// Stands for nobody's word.
+    const BY_ITSELF: &str = "nestwarden";
+
+    pub fn by_itself(at: Timestamp, why: Over) -> Self {
+        Self {
+            at,
+            by: Self::BY_ITSELF.to_owned(),
+            note: why.as_str().to_owned(),
+        }
+    }
+
+    pub fn is_by_itself(&self) -> bool {
+        self.by == Self::BY_ITSELF
+    }
+}
+
 /// What a photo may be used for, as it was judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhotoUses {

@@ -14,7 +14,6 @@ use sqlx::{QueryBuilder, Sqlite};
 use std::collections::BTreeSet;
 
 const WHAT: &str = "a task";
-const BY_ITSELF: &str = "nestwarden";
 /// Photos whose uses are noted in one transaction.
 const USES: usize = 500;
 
@@ -215,11 +214,7 @@ impl TaskStore for SqlStorage {
                 take(&mut tx, &self.setting_text, draft, now, &mut changes).await?;
             }
             for (id, why) in &round.over {
-                let closing = Closing {
-                    at: now,
-                    by: BY_ITSELF.to_owned(),
-                    note: why.as_str().to_owned(),
-                };
+                let closing = Closing::by_itself(now, *why);
                 let closed = close(&mut tx, &self.setting_text, *id, &closing).await?;
                 changes.closed += usize::from(closed == Changed::Yes);
             }
