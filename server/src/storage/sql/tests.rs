@@ -112,6 +112,10 @@ async fn verification_names_the_row_somebody_changed() {
             "event 3: the batch head is not signed",
         ),
         (
+            "UPDATE event_heads SET key_id = lower(hex(zeroblob(32))) WHERE seq = 3",
+            "event 3: its batch head names another key",
+        ),
+        (
             "UPDATE device_keys SET public_key = 'AAAA'",
             "a key this tablet never had",
         ),
