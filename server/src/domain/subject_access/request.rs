@@ -109,6 +109,13 @@ pub fn word(state: AccessState) -> &'static str {
     }
 }
 
+/// What the page of a tablet calls a child whose name it does not have, because they are of another room.
+pub fn on_tablets(child: ChildId) -> String {
+    let id = child.as_uuid().simple().to_string().to_uppercase();
+    let (_, end) = id.split_at(id.len() - 6);
+    format!("Child {end}")
+}
+
 /// Notes the wish, and keeps the child's photos from being destroyed meanwhile.
 pub async fn ask(
     storage: &Storage,

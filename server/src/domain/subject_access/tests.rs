@@ -38,6 +38,11 @@ fn recipient() -> String {
     x25519::Identity::generate().to_public().to_string()
 }
 
+#[test]
+fn a_child_without_a_name_is_called_as_tablets_call_them() {
+    assert_eq!(request::on_tablets(child(1).id), "Child C00001");
+}
+
 struct World {
     test: TestStorage,
     files: ReceivedFiles,
