@@ -357,6 +357,11 @@ async fn an_archive_has_what_was_sent_and_says_what_was_left_out() {
     let again = archive::gather(storage, &world.files, id, &dana, later(1)).await;
     assert!(matches!(again, Err(ArchiveError::Purged(_))));
     assert_eq!(world.may_send(id, 2, later(1)).await, "NotOpen");
+    // It was closed, and stays so.
+    let cancelled = request::cancel(storage, &world.files, id, &dana, later(1)).await;
+    assert!(matches!(cancelled, Err(RequestError::Over(_))));
+    let row = request::find(storage, id).await.unwrap();
+    assert_eq!(row.state(later(1)), AccessState::Ended);
 }
 
 #[tokio::test]
