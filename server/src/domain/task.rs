@@ -240,7 +240,12 @@ pub fn says(
             task.due
         ),
         TaskKind::UnregisteredPerson => {
-            format!("{photos} on {tablet} show somebody who is not on the register")
+            let show = if subject.photos.len() == 1 {
+                "shows"
+            } else {
+                "show"
+            };
+            format!("{photos} on {tablet} {show} somebody who is not on the register")
         }
     }
 }
