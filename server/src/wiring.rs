@@ -18,6 +18,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::{TcpListener, UnixDatagram};
+use tokio::task::JoinSet;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WiringError {
@@ -106,12 +107,6 @@ pub(crate) async fn serve(
         };
         job
     });
-    let folder = async {
-        match folder {
-            Some(job) => job.run().await,
-            None => std::future::pending().await,
-        }
-    };
     let context = ServeContext {
         storage,
         keys_dir: data.keys_dir(),
@@ -137,17 +132,32 @@ pub(crate) async fn serve(
         console: people_address,
     });
     let woken = [nudge, folder_wake];
+    // Each by itself: while one judges every photo, the others go on.
+    let mut jobs = JoinSet::new();
+    jobs.spawn(bundles.run());
+    jobs.spawn(reminders.run());
+    jobs.spawn(received.run());
+    if let Some(job) = folder {
+        jobs.spawn(job.run());
+    }
     let served = tokio::select! {
         served = http::serve(context, stop) => served,
-        () = bundles.run() => Ok(()),
-        () = reminders.run() => Ok(()),
-        () = received.run() => Ok(()),
-        () = folder => Ok(()),
+        () = first_to_end(&mut jobs) => Ok(()),
         () = pass_on(&wake_socket, &woken) => Ok(()),
     };
+    jobs.shutdown().await;
     // A socket that is left over is replaced at the next start.
     let _ = std::fs::remove_file(data.wake_socket_path());
     Ok(served?)
+}
+
+/// None ends but by a fault of this program, and that ends the program.
+async fn first_to_end(jobs: &mut JoinSet<()>) {
+    if let Some(Err(error)) = jobs.join_next().await
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
 }
 
 fn known_hosts(settings: &Settings) -> KnownHosts {

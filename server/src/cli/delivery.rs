@@ -24,6 +24,9 @@ pub(super) struct Delivery {
     pub(super) not_yet: Vec<String>,
     /// No bundle says it so far.
     pub(super) not_issued: Vec<String>,
+    /// Why none can be made for a tablet, where that is why.
+    #[serde(skip)]
+    pub(super) impossible: Vec<String>,
 }
 
 impl Delivery {
@@ -82,6 +85,10 @@ pub(super) async fn of_now(session: &Session) -> anyhow::Result<Delivery> {
         let wanted = inputs
             .compose(&device, &secrets, now)
             .and_then(|bundle| content_digest(&bundle));
+        if let Err(error) = &wanted {
+            let says = format!("no bundle can be made for {}: {error}", device.name);
+            delivery.impossible.push(says);
+        }
         let issued = newest.filter(|n| wanted.as_ref() == Ok(&n.content_digest));
         let has = storage.bundle_reported(device.id).await?;
         let has = has.map_or(Generation::NONE, |report| report.generation);
@@ -94,8 +101,29 @@ pub(super) async fn of_now(session: &Session) -> anyhow::Result<Delivery> {
     Ok(delivery)
 }
 
+/// Why it is not issued to some tablets; empty: it is issued to all.
+pub(super) async fn why_not_issued(session: &Session, delivery: &Delivery) -> Vec<String> {
+    let signer = signer_problem(session).await;
+    if delivery.not_issued.is_empty() {
+        return signer.into_iter().collect();
+    }
+    let mut why = vec![format!(
+        "not yet issued: what was decided last has no bundle for {}",
+        delivery.not_issued.join(", ")
+    )];
+    why.extend(delivery.impossible.iter().cloned());
+    let is_signer_down = signer.is_some();
+    why.extend(signer);
+    if !session.nudge() {
+        why.push("`serve` does not run, and nothing is issued until it does: start its service, `systemctl start nestwarden-server`".to_owned());
+    } else if !is_signer_down && delivery.impossible.is_empty() {
+        why.push("the server runs and issues it now; look again in a minute. If this stays, its log says why: `journalctl -u nestwarden-server`".to_owned());
+    }
+    why
+}
+
 /// Why nothing can be issued; `None`: the signer answers.
-pub(super) async fn signer_problem(session: &Session) -> Option<String> {
+async fn signer_problem(session: &Session) -> Option<String> {
     let signer = SignerClient::new(session.data.signer_socket_path());
     let error = signer.public_key().await.err()?;
     Some(format!(

@@ -4,7 +4,7 @@ use super::export as export_of_child;
 use super::reply::Reply;
 use super::session::{Session, open_storage};
 use crate::domain::export::{self, Line};
-use crate::domain::verify::{End, Expected, Problem, Verified, Verifier};
+use crate::domain::verify::{End, Expected, Problem, TabletKey, Verified, Verifier};
 use crate::door::Doors;
 use crate::settings::DataDir;
 use crate::storage::StorageError;
@@ -100,6 +100,7 @@ pub(super) async fn verify(
         "erased": verified.erased,
         "problems": verified.problems,
         "problems_not_listed": verified.problems_not_listed,
+        "keys": verified.keys,
         "ends": verified.ends.iter().map(End::to_string).collect::<Vec<_>>(),
         "generation_gaps": verified.generation_gaps,
         "notes": verified.notes,
@@ -151,6 +152,14 @@ fn unseen(verified: &Verified) -> String {
     }
     for end in verified.ends.iter().filter(|end| end.position.seq > 0) {
         let _ = write!(text, "\n  {end}");
+    }
+    if !verified.keys.is_empty() {
+        text.push_str(
+            "\nNo tablet signs its name, when it was enrolled, or when and of which setting an export was made: those are not checked. The keys that tablets signed with are these; away from the server, compare them with what `verify` says there.",
+        );
+    }
+    for TabletKey { device, key } in &verified.keys {
+        let _ = write!(text, "\n  {device}: {key}");
     }
     text
 }

@@ -7,6 +7,7 @@ use crate::domain::import::{
     self, By, ChildChange, Consent, Kind, MAX_FILE_BYTES, Outcome, Plan, Reading,
 };
 use anyhow::{Context as _, bail};
+use jiff::civil::Date;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -68,7 +69,11 @@ pub(super) async fn run(args: ImportArgs, session: &Session) -> anyhow::Result<R
     if outcome.imported {
         session.nudge();
     }
-    Ok(reply(&outcome, args.dry_run))
+    let mut command = format!("consent import {}", quoted(&file.to_string_lossy()));
+    if let Some(mapping) = mapping {
+        let _ = write!(command, " --mapping {}", quoted(mapping));
+    }
+    Ok(reply(&outcome, args.dry_run, &command))
 }
 
 /// A register's file, or `-` for the standard input. Never more of either than a register may have.
@@ -123,7 +128,17 @@ async fn pending(session: &Session) -> anyhow::Result<Reply> {
     Ok(Reply::new(json!({ "waiting": waiting }), text))
 }
 
-fn reply(outcome: &Outcome, dry_run: bool) -> Reply {
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+/// `command`: what was run, without the guards.
+fn reply(outcome: &Outcome, dry_run: bool, command: &str) -> Reply {
     let plan = &outcome.plan;
     let mut narration = outcome.reading.as_ref().map(read_as).unwrap_or_default();
     narration.push_str(&described(plan));
@@ -137,7 +152,7 @@ fn reply(outcome: &Outcome, dry_run: bool) -> Reply {
     let text = if outcome.imported {
         "Imported."
     } else if outcome.stopped && !dry_run {
-        let _ = writeln!(narration, "{}", again(&next));
+        let _ = writeln!(narration, "{}", again(command, &next));
         "Stopped: the register stays as it was."
     } else {
         "Nothing was changed."
@@ -151,14 +166,14 @@ fn reply(outcome: &Outcome, dry_run: bool) -> Reply {
 }
 
 /// Which of the guards a person lets pass. It is a person's act, and goes on record as theirs.
-fn again(next: &[&str]) -> String {
+fn again(command: &str, next: &[&str]) -> String {
     format!(
-        "If this is right, a manager runs it again: `nestwarden-server --as NAME consent import FILE {}`, with whatever else was said.",
+        "If this is right, a manager runs it again: `nestwarden-server --as NAME {command} {}`.",
         next.join(" ")
     )
 }
 
-/// What the words mean, and three children.
+/// What the words mean, and some children.
 fn read_as(reading: &Reading) -> String {
     let mut text = if reading.changed {
         format!(
@@ -314,16 +329,17 @@ fn line(change: &ChildChange) -> String {
             (from, to) => format!("{} {} → {}", field.field, shown(from), shown(to)),
         });
     }
+    let answered = |said, until: Option<Date>| match until {
+        Some(until) => format!("{} until {until}", state(said)),
+        None => state(said).to_owned(),
+    };
     for answer in &change.answers {
+        let to = answered(answer.to, answer.to_until);
         said.push(if change.kind == Kind::New {
-            format!("{} {}", answer.purpose, state(answer.to))
+            format!("{} {to}", answer.purpose)
         } else {
-            format!(
-                "{} {} → {}",
-                answer.purpose,
-                state(answer.from),
-                state(answer.to)
-            )
+            let from = answered(answer.from, answer.from_until);
+            format!("{} {from} → {to}", answer.purpose)
         });
     }
     for field in &change.kept {
@@ -345,11 +361,10 @@ mod tests {
 
     #[test]
     fn who_lets_a_stopped_import_pass_is_asked_for_their_name() {
-        let says = again(&["--accept-mapping", "--confirm"]);
-        assert!(
-            says.contains("--as NAME consent import FILE --accept-mapping --confirm"),
-            "{says}"
-        );
+        let command = format!("consent import {}", quoted("Ann's list.csv"));
+        let says = again(&command, &["--accept-mapping", "--confirm"]);
+        let expected = r"--as NAME consent import 'Ann'\''s list.csv' --accept-mapping --confirm`";
+        assert!(says.contains(expected), "{says}");
     }
 
     #[test]

@@ -124,7 +124,7 @@ pub(super) async fn run(args: Args, data: &DataDir, doors: &Doors) -> anyhow::Re
         "recovery": { "proof": proof, "file": args.recovery_out },
     });
     let text = format!(
-        "{} is ready in {}.\nTablets will reach it at {}, where it listens on {}; for people it listens on {}.\nNext: run `nestwarden-server signer` and `nestwarden-server serve`, then `nestwarden-server enrol-token create`.\nEvery control of the profile \"{}\" starts in observe: it says what it would do, and does nothing yet.\nIn a browser, {} makes your account with this link, good once, until {}:\n{set_up}",
+        "{} is ready in {}.\nTablets will reach it at {}, where it listens on {}; for people it listens on {}.\nNext: run `nestwarden-server signer` and `nestwarden-server serve`, then `nestwarden-server enrol-token create`.\nEvery control of the profile \"{}\" starts in observe: it says what it would do, and does nothing yet.\nIn a browser, {} makes their account with this link, good once, until {}:\n{set_up}",
         settings.name,
         data.dir().display(),
         settings.tablets.address,

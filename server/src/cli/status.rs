@@ -6,6 +6,8 @@ use super::reply::{Reply, row, table};
 use super::session::Session;
 use crate::domain::compliance;
 use crate::domain::register::Register;
+use crate::signing::keys::public_keys;
+use anyhow::Context as _;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,13 +43,7 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Reply> {
             .or_default() += 1;
     }
     let delivery = delivery::of_now(session).await?;
-    if !delivery.not_issued.is_empty() {
-        findings.push(format!(
-            "not yet issued: what was decided last has no bundle for {}",
-            delivery.not_issued.join(", ")
-        ));
-    }
-    findings.extend(delivery::signer_problem(session).await);
+    findings.extend(delivery::why_not_issued(session, &delivery).await);
     let register = Register::load(&session.storage).await?;
     let missing = register
         .children
@@ -64,6 +60,9 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Reply> {
         .into_iter()
         .map(|p| p.name)
         .collect();
+    // What people compare archives with that were opened elsewhere.
+    let public = public_keys(&session.data.keys_dir()).context("failed to read the keys")?;
+    let signing_key = public.signing.key_id();
     let mut rows = vec![
         row!["setting", settings.name],
         row!["tablets", devices.len()],
@@ -78,6 +77,7 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Reply> {
     rows.push(row!["open holds", open.len()]);
     rows.push(row!["  overdue for review", overdue]);
     rows.push(row!["profiles", profiles.join(", ")]);
+    rows.push(row!["signing key", signing_key]);
     let json = json!({
         "setting": settings.setting,
         "name": settings.name,
@@ -93,6 +93,7 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Reply> {
         "holds_open": open.len(),
         "holds_overdue": overdue,
         "profiles": profiles,
+        "signing_key": signing_key,
     });
     let mut text = table(&rows);
     for finding in &findings {

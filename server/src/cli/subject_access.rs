@@ -4,7 +4,9 @@ use super::export::{Checked, check, new_file, write_archive};
 use super::reply::{Reply, row, table};
 use super::session::Session;
 use crate::domain::subject_access::archive::{self, REVIEWED};
-use crate::domain::subject_access::request::{self, Asked, DEFAULT_DAYS, DEFAULT_MOST, Wish, word};
+use crate::domain::subject_access::request::{
+    self, Asked, DEFAULT_DAYS, DEFAULT_MOST, Wish, on_tablets, word,
+};
 use crate::settings::DataDir;
 use crate::signing::{SignerClient, private_file};
 use crate::storage::access::{AccessRow, AccessState, AskedPhoto, AskedTablet};
@@ -195,13 +197,14 @@ fn was_asked(reference: &str, asked: &Asked) -> Reply {
         ),
         None => String::new(),
     };
+    let child = on_tablets(row.child);
     let text = format!(
-        "Asked for {} photos of {reference} on {} tablets. Nothing happens until a second person agrees: `subject-access agree {}`.\nFingerprint by this server: {}. It must be the one on your sheet; whoever reviews types the one on the sheet.{hold}",
+        "Asked for {} photos of {reference} on {} tablets. Nothing happens until a second person agrees: `subject-access agree {}`.\nFingerprint by this server: {}. It must be the one on your sheet; whoever reviews types the one on the sheet.\nA tablet of another room has no name for {reference} and says \"{child}\"; write that on the sheet, too.{hold}",
         asked.photos, asked.tablets, row.id, asked.fingerprint
     );
     let json = json!({
         "request": row, "fingerprint": asked.fingerprint.to_string(), "photos": asked.photos,
-        "tablets": asked.tablets, "hold": asked.hold,
+        "tablets": asked.tablets, "hold": asked.hold, "child_on_tablets": child,
     });
     Reply::new(json, text)
 }
@@ -260,15 +263,19 @@ async fn show(id: AccessRequestId, session: &Session) -> anyhow::Result<Reply> {
             received
         ]);
     }
+    let child = on_tablets(row.child);
     let text = format!(
-        "{}, asked by {}, until {}\n{}",
+        "{}, asked by {}, until {}\nOn tablets of other rooms: \"{child}\"\n{}",
         standing(&row, now),
         row.asked.by,
         local.at(row.expires_at),
         table(&rows)
     );
     let state: AccessState = row.state(now);
-    let json = json!({ "request": row, "state": state, "tablets": tablets, "photos": photos });
+    let json = json!({
+        "request": row, "state": state, "tablets": tablets, "photos": photos,
+        "child_on_tablets": child,
+    });
     Ok(Reply::new(json, text))
 }
 

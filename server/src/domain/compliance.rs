@@ -111,7 +111,7 @@ impl Compliance {
     pub fn findings(&self, local: &LocalTime) -> Vec<String> {
         let put_back = self.put_back.map(|row| {
             format!(
-                "it had bundle {}, which this server never issued: this server's data was put back from an earlier copy (noticed {}). The tablet keeps the stricter of both and destroys nothing. Enter again what was decided since the copy was made, then run `nestwarden-server put-back settle`",
+                "it had bundle {}, which this server never issued: this server's data was put back from an earlier copy (noticed {}). The tablet keeps the stricter of both and destroys nothing. Enter again what was decided since the copy was made, then run `nestwarden-server put-back settle --reason …` and say after it how that was made sure",
                 row.bundle.generation, local.at(row.noticed_at)
             )
         });

@@ -5,7 +5,7 @@ use super::photo::{self, Judge};
 use super::register::{NoChild, Register};
 use super::subject_access::may_show;
 use super::task::local_calendar;
-use crate::storage::task::{Task, TaskKind, WithClosed};
+use crate::storage::task::{Closing, Task, TaskKind, WithClosed};
 use crate::storage::{AuditEntry, Operator, PhotoRow, Role, Storage, StorageError};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -55,6 +55,8 @@ pub struct Letter {
     pub possible: usize,
     /// Kept because somebody has to be able to look at them.
     pub held: usize,
+    /// Kept for the same reason, and still where they were.
+    pub frozen: usize,
     /// Still in use, as consent permits.
     pub in_use: usize,
     pub beyond_reach: Vec<BeyondReach>,
@@ -156,6 +158,7 @@ pub async fn write(
         sealed: found.sealed,
         possible: found.possible,
         held: found.held,
+        frozen: found.frozen,
         in_use: found.in_use,
         beyond_reach: tasks
             .iter()
@@ -173,6 +176,7 @@ struct Found {
     sealed: usize,
     possible: usize,
     held: usize,
+    frozen: usize,
     in_use: usize,
     /// A hold the family must not hear of covers one of them.
     is_covert: bool,
@@ -236,9 +240,8 @@ impl Found {
             Stage::Withheld | Stage::Sealed if !confirmed => self.possible += 1,
             // In use, and nobody said that the child is in it: nothing to tell of.
             Stage::Live if !confirmed => {}
-            // Where it is frozen nobody uses the tablet either.
-            _ if is_frozen => self.held += 1,
-            Stage::Withheld | Stage::Sealed if is_held => self.held += 1,
+            Stage::Live if is_frozen => self.frozen += 1,
+            Stage::Withheld | Stage::Sealed if is_held || is_frozen => self.held += 1,
             Stage::Withheld => self.withheld += 1,
             Stage::Sealed => self.sealed += 1,
             Stage::Live => self.in_use += 1,
@@ -247,6 +250,10 @@ impl Found {
 }
 
 fn beyond_reach(task: &Task, calendar: &Calendar) -> Option<BeyondReach> {
+    // Given again: nothing has to end any more, and nobody said that anything did.
+    if task.closed.as_ref().is_some_and(Closing::is_by_itself) {
+        return None;
+    }
     Some(BeyondReach {
         purpose: task.subject.purpose?,
         photos: task.subject.photos.len(),
@@ -299,7 +306,7 @@ impl Letter {
         ];
         let total: usize = self.removed.iter().map(|removed| removed.photos).sum();
         if total == 0 {
-            page.push("No photo was removed from tablets we manage.".to_owned());
+            page.push("No photo was deleted from tablets we manage so far.".to_owned());
         } else {
             page.push(format!(
                 "Photos removed from tablets we manage: {total}. Each was deleted and not found on re-scan."
@@ -329,6 +336,10 @@ impl Letter {
             (
                 self.held,
                 "out of use, and kept for now because we are obliged to.",
+            ),
+            (
+                self.frozen,
+                "kept unchanged on our tablets for now because we are obliged to.",
             ),
             (self.in_use, "on our tablets, used only as you agreed."),
         ] {

@@ -13,8 +13,8 @@ use nestwarden_policy_schema::id::{ChildId, DeviceId, PhotoId};
 use nestwarden_policy_schema::policy::{Mode, PhotosPolicy};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Photos read at once.
-pub const PAGE: u32 = 1_000;
+/// Photos read at once: judging so many must not keep others of this process waiting.
+pub const PAGE: u32 = 250;
 
 /// How many photos would go how far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]

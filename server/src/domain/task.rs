@@ -63,7 +63,8 @@ pub async fn round(storage: &Storage, now: Timestamp) -> Result<TaskChanges, Sto
     let mut round = TaskRound::default();
     of_register::find(&today, &judge.register, &mut round.drafts);
     holds(&today, &judge, &mut round.drafts);
-    of_photos::find(storage, &today, &judge, &mut round).await?;
+    let open = storage.task_list(WithClosed::No).await?;
+    of_photos::find(storage, &today, &judge, &open, &mut round).await?;
     for file in storage.waiting_list().await? {
         let key = format!("import_waits/{}/{}", file.name, file.digest);
         let mut draft = today.draft(TaskKind::ImportWaits, key, Role::Manager, today.in_days(1));
@@ -75,9 +76,7 @@ pub async fn round(storage: &Storage, now: Timestamp) -> Result<TaskChanges, Sto
         .iter()
         .map(|draft| draft.key.as_str())
         .collect();
-    let over = storage
-        .task_list(WithClosed::No)
-        .await?
+    let over: Vec<(TaskId, Over)> = open
         .into_iter()
         .filter(|task| !still.contains(task.key.as_str()))
         .filter_map(|task| {
@@ -93,7 +92,7 @@ pub async fn round(storage: &Storage, now: Timestamp) -> Result<TaskChanges, Sto
             Some((task.id, over?))
         })
         .collect();
-    round.over = over;
+    round.over.extend(over);
     if round.drafts.is_empty() && round.uses.is_empty() && round.over.is_empty() {
         return Ok(TaskChanges::default());
     }
@@ -241,7 +240,12 @@ pub fn says(
             task.due
         ),
         TaskKind::UnregisteredPerson => {
-            format!("{photos} on {tablet} show somebody who is not on the register")
+            let show = if subject.photos.len() == 1 {
+                "shows"
+            } else {
+                "show"
+            };
+            format!("{photos} on {tablet} {show} somebody who is not on the register")
         }
     }
 }

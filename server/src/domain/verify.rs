@@ -16,6 +16,7 @@ use nestwarden_policy_schema::event::{ChainPosition, Event, EventBody, link_hash
 use nestwarden_policy_schema::generation::Generation;
 use nestwarden_policy_schema::id::{DeviceId, PhotoId, ReceiptId};
 use nestwarden_policy_schema::receipt::Receipt;
+use nestwarden_policy_schema::trust::KeyId;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,12 +58,20 @@ pub struct Verified {
     pub erased: u64,
     pub problems: Vec<Problem>,
     pub problems_not_listed: u64,
+    /// The keys each record says are its tablet's. Who made up a whole record would sign it with another.
+    pub keys: Vec<TabletKey>,
     /// Where each record ends, to be kept elsewhere and expected at the next check.
     pub ends: Vec<End>,
     /// Generations that are not among those issued: signed and not kept, after a rollback, or removed since.
     pub generation_gaps: Vec<GenerationGap>,
     /// What is out of the ordinary and explained: it breaks nothing.
     pub notes: Vec<Problem>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TabletKey {
+    pub device: DeviceId,
+    pub key: KeyId,
 }
 
 impl Verified {
@@ -154,6 +163,10 @@ impl Verifier {
                 self.finish_device();
                 self.damage.is_nobodys = false;
                 self.found.devices += 1;
+                for Base64(key) in &keys {
+                    let key = key_id(key);
+                    self.found.keys.push(TabletKey { device, key });
+                }
                 self.device = Some(DeviceState {
                     id: device,
                     enrolled_at,
@@ -282,7 +295,12 @@ impl Verifier {
             .map(|(head, key)| {
                 device.last_head = event.seq;
                 self.found.heads += 1;
-                if device.keys.contains(&key) {
+                if head.key_id != key_id(&key) {
+                    Err(
+                        "its batch head names another key than the one it is signed with"
+                            .to_owned(),
+                    )
+                } else if device.keys.contains(&key) {
                     verify_head(&head, id, &key, event.position()).map_err(|e| e.to_string())
                 } else {
                     Err("its batch head is signed by a key this tablet never had".to_owned())
@@ -416,7 +434,7 @@ impl Verifier {
                     }
                 };
                 let problem = format!(
-                    "bundle generation {generation} {what}: this server's data was put back from an earlier copy"
+                    "bundle generation {generation} {what}: this server's data was put back from an earlier copy, or what is checked here was changed afterwards"
                 );
                 if settled {
                     self.note(Some(event.seq), format!("{problem}; settled since"));
@@ -560,6 +578,10 @@ impl Verifier {
             problem,
         });
     }
+}
+
+fn key_id(public_key: &[u8]) -> KeyId {
+    KeyId(Digest::sha256(public_key))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use age::secrecy::ExposeSecret as _;
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bytes::{Base64, Digest, Secret};
 use nestwarden_policy_schema::id::SettingId;
-use nestwarden_policy_schema::trust::{Anchors, SigningPublicKey, SpkiPin};
+use nestwarden_policy_schema::trust::{Anchors, KeyId, SigningPublicKey, SpkiPin};
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
 };
@@ -86,6 +86,8 @@ pub struct RecoverySheet {
     created_at: Timestamp,
     root_seed: Zeroizing<[u8; 32]>,
     identity: age::x25519::Identity,
+    /// No secret: what is signed is compared with it where this server is not.
+    signing: KeyId,
 }
 
 impl RecoverySheet {
@@ -123,7 +125,13 @@ impl fmt::Display for RecoverySheet {
             writeln!(f, "  {}", line.join(" "))?;
         }
         writeln!(f, "Photo recovery key (age):")?;
-        writeln!(f, "  {}", self.identity.to_string().expose_secret())
+        writeln!(f, "  {}", self.identity.to_string().expose_secret())?;
+        writeln!(f)?;
+        writeln!(
+            f,
+            "No secret: archives of this setting are signed by the key"
+        )?;
+        writeln!(f, "  {}", self.signing)
     }
 }
 
@@ -212,6 +220,7 @@ pub fn create_all(
         created_at: now,
         root_seed,
         identity,
+        signing: public.signing.key_id(),
     };
     Ok(Created { sheet, public })
 }

@@ -120,7 +120,7 @@ pub trait AccessStore: Send + Sync {
         audit: &'a AuditEntry,
     ) -> Answer<'a, Changed>;
 
-    /// `Already`: it was cancelled before.
+    /// `Already`: it was cancelled before, or what was received is gone.
     fn access_cancel<'a>(
         &'a self,
         request: AccessRequestId,

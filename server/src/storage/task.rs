@@ -103,6 +103,23 @@ pub struct Closing {
     pub note: String,
 }
 
+impl Closing {
+    /// Stands for nobody's word.
+    const BY_ITSELF: &str = "nestwarden";
+
+    pub fn by_itself(at: Timestamp, why: Over) -> Self {
+        Self {
+            at,
+            by: Self::BY_ITSELF.to_owned(),
+            note: why.as_str().to_owned(),
+        }
+    }
+
+    pub fn is_by_itself(&self) -> bool {
+        self.by == Self::BY_ITSELF
+    }
+}
+
 /// What a photo may be used for, as it was judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhotoUses {
@@ -111,7 +128,8 @@ pub struct PhotoUses {
     pub usable: BTreeSet<Purpose>,
 }
 
-/// What one look over the setting found; all of it or nothing.
+/// What one look over the setting found. Tasks are kept all or none of them, and uses after them, some at a time: what is cut
+/// short there, the next look finds again.
 #[derive(Clone, Debug, Default)]
 pub struct TaskRound {
     pub drafts: Vec<TaskDraft>,

@@ -74,6 +74,8 @@ async fn the_same_import_under_the_same_key_is_made_once() {
     assert_eq!(first["counts"]["new_children"], 8);
     let again = sender.ok("", "k1", &children("Yes")).await;
     assert_eq!(again, first);
+    let dry = sender.ok("?dry_run=true", "k1", &children("Yes")).await;
+    assert_eq!(dry["imported"], false);
     let acts = sender.nursery.storage.audit_list(50).await.unwrap();
     let imports = acts
         .iter()

@@ -4,6 +4,7 @@ use super::plan;
 use super::rows::File;
 use crate::domain::register::Register;
 use crate::storage::{Child, SetHere};
+use jiff::civil::Date;
 use nestwarden_policy_schema::consent::{ChildEntry, ConsentState, LeaveReason, Purpose, RoomName};
 use nestwarden_policy_schema::id::ChildId;
 use serde::Serialize;
@@ -47,6 +48,11 @@ pub struct AnswerChange {
     pub purpose: Purpose,
     pub from: ConsentState,
     pub to: ConsentState,
+    /// The last days on which they hold; `None`: no day was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_until: Option<Date>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_until: Option<Date>,
 }
 
 pub(super) fn changes(
@@ -198,13 +204,16 @@ fn answers(before: &Register, after: &Register, child: ChildId) -> Vec<AnswerCha
     after
         .standings(child)
         .into_iter()
-        .map(|(purpose, standing)| AnswerChange {
-            purpose,
-            from: was
-                .get(&purpose)
-                .map_or(ConsentState::Unanswered, |s| s.state),
-            to: standing.state,
+        .map(|(purpose, standing)| {
+            let was = was.get(&purpose);
+            AnswerChange {
+                purpose,
+                from: was.map_or(ConsentState::Unanswered, |s| s.state),
+                to: standing.state,
+                from_until: was.and_then(|s| s.valid_until),
+                to_until: standing.valid_until,
+            }
         })
-        .filter(|answer| answer.from != answer.to)
+        .filter(|answer| (answer.from, answer.from_until) != (answer.to, answer.to_until))
         .collect()
 }

@@ -48,11 +48,13 @@ pub async fn run_json(
 ) -> Result<Sent, ImportError> {
     let digest = Digest::sha256(body);
     if let Some(made) = storage.import_key_find(key).await? {
-        return Ok(if made.body == digest {
-            Sent::Before(made.answer)
-        } else {
-            Sent::KeyReused
-        });
+        if made.body != digest {
+            return Ok(Sent::KeyReused);
+        }
+        // What is only tried is not said to be made, although it was before.
+        if !consent.dry_run {
+            return Ok(Sent::Before(made.answer));
+        }
     }
     let table = table_of(body).map_err(ImportError::refused)?;
     let remembered = |plan: &super::Plan| ImportKey {

@@ -112,16 +112,23 @@ impl Layout {
     /// By the names of a register's own columns.
     pub(super) fn common(header: &[String]) -> Result<Self, Vec<Refusal>> {
         let mut refusals = Vec::new();
+        let mut is_advised = false;
         let mut found: BTreeMap<Column, usize> = BTreeMap::new();
         for (index, name) in header.iter().enumerate() {
             let Some(column) = column(name) else {
-                refusals.push(Refusal {
-                    value: Some(name.chars().take(60).collect()),
-                    ..Refusal::heading(name, format!(
+                // What can be done is the same for each, and said once.
+                let remedy = if std::mem::replace(&mut is_advised, true) {
+                    "is not a column of a register, either".to_owned()
+                } else {
+                    format!(
                         "is not a column of a register; remove it, name it {}, or a purpose ({}), or say with a mapping how to read it: `consent mapping make FILE --name NAME`",
                         Field::ALL.map(Field::as_str).join(", "),
                         Purpose::ALL.map(Purpose::as_str).join(", ")
-                    ))
+                    )
+                };
+                refusals.push(Refusal {
+                    value: Some(name.chars().take(60).collect()),
+                    ..Refusal::heading(name, remedy)
                 });
                 continue;
             };

@@ -16,6 +16,48 @@ const EXPORT: &str = "Child ID;First name;Surname;Room;Leaving date;Photo permis
     20;Flo;Gee;Wrens;;Y;05/01/2026;\n";
 
 #[tokio::test]
+async fn an_answer_that_only_holds_longer_is_a_change_people_see() {
+    let world = World::new().await;
+    let file =
+        |until| format!("reference,first_name,last_name,website,valid_until\n1,A,B,Yes,{until}\n");
+    let (first, longer) = (file("2027-01-31"), file("2027-07-31"));
+    let made = plan(world.storage(), first.as_bytes(), now())
+        .await
+        .unwrap();
+    apply(world.storage(), &made, first.as_bytes(), "os:test", now())
+        .await
+        .unwrap();
+    let again = plan(world.storage(), longer.as_bytes(), now())
+        .await
+        .unwrap();
+    let answer = &again.changes[0].answers[0];
+    assert_eq!(
+        (answer.from, answer.to),
+        (ConsentState::Given, ConsentState::Given)
+    );
+    let days = [answer.from_until, answer.to_until].map(|day| day.unwrap().to_string());
+    assert_eq!(days, ["2027-01-31", "2027-07-31"]);
+}
+
+#[tokio::test]
+async fn every_word_that_means_yes_is_shown_with_a_child_however_late_it_comes() {
+    let world = World::new().await;
+    mapping_apply(world.storage(), EXAMPLE, "os:test", now())
+        .await
+        .unwrap();
+    let no = (0..9).map(|n| format!("{n};A;B;;;N;05/01/2026;\n"));
+    let no: String = no.collect();
+    let (header, rest) = EXPORT.split_once('\n').unwrap();
+    let rows = rest.replace(";Y;", ";N;");
+    let late = format!("{header}\n{no}{rows}21;Hal;Ivy;;;Y;05/01/2026;\n");
+    let outcome = world.import(&late, Consent::default(), None).await;
+    let reading = outcome.unwrap().reading.unwrap();
+    let shown = reading.samples.iter().map(|s| s.reference.as_str());
+    let shown: Vec<&str> = shown.collect();
+    assert_eq!(shown, ["19", "21", "0"]);
+}
+
+#[tokio::test]
 async fn a_new_mapping_stops_until_a_person_agreed_to_what_it_reads() {
     let world = World::new().await;
     mapping_apply(world.storage(), EXAMPLE, "os:test", now())
@@ -43,7 +85,7 @@ async fn a_new_mapping_stops_until_a_person_agreed_to_what_it_reads() {
         .collect();
     assert_eq!(
         samples,
-        vec![("17", "A. B."), ("18", "C. D."), ("19", "E. E.")]
+        vec![("17", "A. B."), ("19", "E. E."), ("18", "C. D.")]
     );
     assert!(world.storage().child_list().await.unwrap().is_empty());
 

@@ -1,8 +1,8 @@
-//! What a person agrees to before a mapping counts: what its words mean, and three children as they would be read.
+//! What a person agrees to before a mapping counts: what its words mean, and some children as they would be read.
 
 use super::ImportError;
 use super::cell::Said;
-use super::layout::{Layout, Words};
+use super::layout::{Field, Layout, Words};
 use super::mapping::{Mapping, word_of};
 use super::rows::{self, File};
 use super::table::Table;
@@ -12,9 +12,11 @@ use jiff::civil::Date;
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::consent::{Purpose, RoomName};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const SAMPLES: usize = 3;
+/// Where more words than that mean Yes.
+const MAX_SAMPLES: usize = 12;
 
 /// How a mapping reads one file.
 #[derive(Clone, Debug, Serialize)]
@@ -76,7 +78,7 @@ impl Reading {
                 .filter(|purpose| !layout.purposes().contains(purpose))
                 .collect(),
             ignored: ignored(&layout, table),
-            samples: samples(&file),
+            samples: samples(&file, &saying_yes(&layout, table)),
             digest,
         }))
     }
@@ -126,8 +128,29 @@ fn ignored(layout: &Layout, table: &Table) -> Vec<String> {
         .collect()
 }
 
-/// Children who answered differently first: they show more of what words mean.
-fn samples(file: &File) -> Vec<Sample> {
+/// By reference, a child for each word that means Yes to something.
+fn saying_yes<'a>(layout: &Layout, table: &'a Table) -> BTreeSet<&'a str> {
+    let mut shown = BTreeSet::new();
+    let mut children = BTreeSet::new();
+    let Some(reference) = layout.fields.get(&Field::Reference) else {
+        return children;
+    };
+    for row in &table.rows {
+        for column in &layout.answers {
+            let word = row.cells.get(column.index).map_or("", String::as_str);
+            let mut purposes = column.purposes.iter();
+            let means_yes = purposes.any(|p| column.words.said(word, *p) == Said::Given);
+            if means_yes && shown.insert((column.index, word.trim().to_lowercase())) {
+                children.extend(row.cells.get(*reference).map(|cell| cell.trim()));
+            }
+        }
+    }
+    children
+}
+
+/// A child for each word that lets photos be used first, so that a mistaken one is seen, and then children who answered
+/// differently.
+fn samples(file: &File, saying_yes: &BTreeSet<&str>) -> Vec<Sample> {
     let mut all: Vec<Sample> = file
         .children
         .iter()
@@ -161,9 +184,9 @@ fn samples(file: &File) -> Vec<Sample> {
     all.sort_by_cached_key(|sample| {
         let is_repeat = seen.contains(&sample.answers);
         seen.push(sample.answers.clone());
-        is_repeat
+        (!saying_yes.contains(sample.reference.as_str()), is_repeat)
     });
-    all.truncate(SAMPLES);
+    all.truncate(saying_yes.len().clamp(SAMPLES, MAX_SAMPLES));
     all
 }
 

@@ -364,13 +364,12 @@ fn the_dry_run_says_child_by_child_what_would_change() {
     );
     let fields: Vec<&str> = plan.changes[0].fields.iter().map(|f| f.field).collect();
     assert_eq!(fields, vec!["rooms", "leave"]);
+    let answers = plan.changes[0].answers.iter();
     assert_eq!(
-        plan.changes[0].answers,
-        vec![AnswerChange {
-            purpose: Purpose::Website,
-            from: ConsentState::Given,
-            to: ConsentState::Refused,
-        }]
+        answers
+            .map(|a| (a.purpose, a.from, a.to))
+            .collect::<Vec<_>>(),
+        [(Purpose::Website, ConsentState::Given, ConsentState::Refused)]
     );
 }
 

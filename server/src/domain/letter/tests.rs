@@ -147,6 +147,43 @@ async fn a_letter_tells_what_is_locked_away_from_what_is_out_of_use_and_from_wha
 }
 
 #[tokio::test]
+async fn a_frozen_photo_that_is_still_where_it_was_is_not_said_to_be_out_of_use() {
+    let test = world().await;
+    let scope = HoldScope::Photo { photo: photo_id(1) };
+    let category = HoldCategory::IllegalContent;
+    hold::open(&test.storage, scope, category, 7, &dsl(), now())
+        .await
+        .unwrap();
+    let by = dsl();
+    let word = Word::Dsl(&by);
+    let found = write(&test.storage, "Little Acorns", "A1", word, later())
+        .await
+        .unwrap();
+    assert_eq!((found.held, found.frozen, found.in_use), (0, 1, 0));
+    let says = found.to_text();
+    assert!(says.contains("1 photo: kept unchanged"), "{says}");
+    assert!(!says.contains("out of use"), "{says}");
+}
+
+#[tokio::test]
+async fn a_use_that_was_given_again_is_not_said_to_be_ended() {
+    let (test, _tablet) = world_and_tablet().await;
+    let at = later() + SignedDuration::from_mins(1);
+    let change = RegisterChange {
+        children: vec![],
+        records: vec![given(1, Purpose::Website, at)],
+        import_key: None,
+    };
+    let version = test.storage.inputs_version().await.unwrap();
+    let act = audit("c");
+    let put = test.storage.register_change(&change, version, &act);
+    put.await.unwrap();
+    task::round(&test.storage, at).await.unwrap();
+    let found = letter(&test, "A1").await;
+    assert_eq!(found.beyond_reach, vec![]);
+}
+
+#[tokio::test]
 async fn no_letter_goes_to_the_parents_of_a_child_who_died() {
     let test = world().await;
     let manager = Operator {

@@ -67,8 +67,8 @@ pub enum RequestError {
         id: AccessRequestId,
         state: &'static str,
     },
-    #[error("request {0} was cancelled")]
-    Cancelled(AccessRequestId),
+    #[error("request {0} was cancelled or closed already, and nothing of it is left")]
+    Over(AccessRequestId),
     #[error(transparent)]
     Hold(#[from] HoldError),
     #[error("failed to remove what was received for request {id}")]
@@ -107,6 +107,13 @@ pub fn word(state: AccessState) -> &'static str {
         AccessState::Cancelled => "cancelled",
         AccessState::Ended => "ended",
     }
+}
+
+/// What the page of a tablet calls a child whose name it does not have, because they are of another room.
+pub fn on_tablets(child: ChildId) -> String {
+    let id = child.as_uuid().simple().to_string().to_uppercase();
+    let (_, end) = id.split_at(id.len() - 6);
+    format!("Child {end}")
 }
 
 /// Notes the wish, and keeps the child's photos from being destroyed meanwhile.
@@ -238,7 +245,7 @@ pub async fn cancel(
     let audit = entry(id, "subject_access.cancel", &by.name, now);
     match storage.access_cancel(id, &act(by, now), &audit).await? {
         Changed::Yes => {}
-        Changed::Already => return Err(RequestError::Cancelled(id)),
+        Changed::Already => return Err(RequestError::Over(id)),
         Changed::Missing => return Err(RequestError::Missing(id)),
     }
     purge(storage, files, id, &by.name, now).await

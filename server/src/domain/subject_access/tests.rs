@@ -38,6 +38,11 @@ fn recipient() -> String {
     x25519::Identity::generate().to_public().to_string()
 }
 
+#[test]
+fn a_child_without_a_name_is_called_as_tablets_call_them() {
+    assert_eq!(request::on_tablets(child(1).id), "Child C00001");
+}
+
 struct World {
     test: TestStorage,
     files: ReceivedFiles,
@@ -352,6 +357,11 @@ async fn an_archive_has_what_was_sent_and_says_what_was_left_out() {
     let again = archive::gather(storage, &world.files, id, &dana, later(1)).await;
     assert!(matches!(again, Err(ArchiveError::Purged(_))));
     assert_eq!(world.may_send(id, 2, later(1)).await, "NotOpen");
+    // It was closed, and stays so.
+    let cancelled = request::cancel(storage, &world.files, id, &dana, later(1)).await;
+    assert!(matches!(cancelled, Err(RequestError::Over(_))));
+    let row = request::find(storage, id).await.unwrap();
+    assert_eq!(row.state(later(1)), AccessState::Ended);
 }
 
 #[tokio::test]

@@ -2,13 +2,13 @@
 
 use super::Today;
 use crate::domain::photo::{self, Judge};
-use crate::storage::task::{PhotoUses, TaskDraft, TaskKind, TaskRound};
+use crate::storage::task::{Over, PhotoUses, Task, TaskDraft, TaskKind, TaskRound};
 use crate::storage::{PhotoRow, Role, Storage, StorageError};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::calendar::Calendar;
 use nestwarden_policy_schema::consent::{PhotoFacts, Purpose, Stage, Tagging};
-use nestwarden_policy_schema::id::{ChildId, DeviceId, PhotoId};
+use nestwarden_policy_schema::id::{ChildId, DeviceId, PhotoId, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
 
 const TAKE_DOWN_DAYS: u32 = 3;
@@ -24,15 +24,26 @@ struct Found {
     /// By tablet, day they were taken, reminder, and the day they are sealed.
     untagged: BTreeMap<(DeviceId, Date, u32, Date), BTreeSet<PhotoId>>,
     uses: Vec<PhotoUses>,
+    /// The open tasks to take a photo down, and from where.
+    taken_down: BTreeMap<PhotoId, Vec<(TaskId, Purpose)>>,
+    /// Those of them with a photo that somebody in it still does not agree to.
+    still_lost: BTreeSet<TaskId>,
 }
 
 pub(super) async fn find(
     storage: &Storage,
     today: &Today<'_>,
     judge: &Judge,
+    open: &[Task],
     round: &mut TaskRound,
 ) -> Result<(), StorageError> {
     let mut found = Found::default();
+    for (task, _, purpose) in take_downs(open) {
+        for photo in &task.subject.photos {
+            let asked = found.taken_down.entry(*photo).or_default();
+            asked.push((task.id, purpose));
+        }
+    }
     photo::each(storage, |row| found.look(&row, judge, today.now)).await?;
     let photos_of = |draft: TaskDraft, photos| TaskDraft {
         subject: crate::storage::task::TaskSubject {
@@ -78,8 +89,37 @@ pub(super) async fn find(
         draft.subject.device = Some(device);
         round.drafts.push(photos_of(draft, photos));
     }
+    for (task, child, purpose) in take_downs(open) {
+        let entry = judge.register.children.get(&child);
+        let is_given = entry.is_some_and(|e| e.permits(purpose, today.calendar, today.now));
+        if is_given && !found.still_lost.contains(&task.id) {
+            round.over.insert(task.id, Over::GivenAgain);
+        }
+    }
     round.uses = found.uses;
     Ok(())
+}
+
+fn take_downs(open: &[Task]) -> impl Iterator<Item = (&Task, ChildId, Purpose)> {
+    let asked = open.iter().filter(|task| task.kind == TaskKind::TakeDown);
+    asked.filter_map(|task| Some((task, task.subject.child?, task.subject.purpose?)))
+}
+
+/// Who in a photo does not agree to this use of it.
+fn denying(
+    facts: &PhotoFacts,
+    purpose: Purpose,
+    judge: &Judge,
+    calendar: &Calendar,
+    now: Timestamp,
+) -> Vec<ChildId> {
+    let date = calendar.local_date(facts.captured_at);
+    let subjects = facts.subjects.all(&judge.register, date);
+    let denies = subjects.into_iter().filter(|id| {
+        let entry = judge.register.children.get(id);
+        entry.is_none_or(|entry| !entry.permits(purpose, calendar, now))
+    });
+    denies.collect()
 }
 
 impl Found {
@@ -104,6 +144,7 @@ impl Found {
                 .insert(row.photo);
         }
         self.untagged(row, &facts, judge, now);
+        self.taken_down(row, &facts, judge, now);
         self.uses_of(row, &facts, judge, now);
     }
 
@@ -127,6 +168,20 @@ impl Found {
         }
     }
 
+    /// A photo that one child's answer took from a use, and another's keeps from it, has no second task: so that of the
+    /// first stays.
+    fn taken_down(&mut self, row: &PhotoRow, facts: &PhotoFacts, judge: &Judge, now: Timestamp) {
+        let asked = self.taken_down.get(&row.photo).into_iter().flatten();
+        for (task, purpose) in asked {
+            let calendar = judge.setup(row.device).map(|setup| &setup.calendar);
+            let is_agreed = calendar
+                .is_some_and(|calendar| denying(facts, *purpose, judge, calendar, now).is_empty());
+            if !is_agreed {
+                self.still_lost.insert(*task);
+            }
+        }
+    }
+
     /// Also of photos that are gone: what was put on a website from them is still there.
     fn uses_of(&mut self, row: &PhotoRow, facts: &PhotoFacts, judge: &Judge, now: Timestamp) {
         let (Some(verdict), Some(setup)) = (judge.verdict(facts), judge.setup(row.device)) else {
@@ -141,13 +196,7 @@ impl Found {
             if !setup.policy.purposes.contains_key(purpose) {
                 continue;
             }
-            let date = setup.calendar.local_date(facts.captured_at);
-            let subjects = facts.subjects.all(&judge.register, date);
-            let denies = subjects.into_iter().filter(|id| {
-                let entry = judge.register.children.get(id);
-                entry.is_none_or(|entry| !entry.permits(*purpose, &setup.calendar, now))
-            });
-            for child in denies {
+            for child in denying(facts, *purpose, judge, &setup.calendar, now) {
                 let photos = self.lost.entry((child, *purpose)).or_default();
                 photos.insert(row.photo);
             }

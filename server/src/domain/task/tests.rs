@@ -185,27 +185,39 @@ async fn a_use_lost_again_after_it_was_taken_down_is_a_new_task() {
     world.open(TaskKind::TakeDown, 0).await;
     world.withdraws(1, Purpose::Website, 5).await;
     let first = world.open(TaskKind::TakeDown, 1).await;
-    // While it is open, more photos join it.
+    world.closes(&first[0]).await;
+    assert_eq!(world.open(TaskKind::TakeDown, 1).await, vec![]);
     world
         .answers(1, Purpose::Website, ConsentState::Given, 70)
         .await;
     world.photo(2, &[1]).await;
     world.open(TaskKind::TakeDown, 2).await;
     world.withdraws(1, Purpose::Website, 130).await;
-    let joined = world.open(TaskKind::TakeDown, 3).await;
-    assert_eq!(joined.len(), 1);
-    assert_eq!(joined[0].id, first[0].id);
-    assert_eq!(joined[0].subject.photos.len(), 2);
-    world.closes(&joined[0]).await;
-    assert_eq!(world.open(TaskKind::TakeDown, 4).await, vec![]);
-    world
-        .answers(1, Purpose::Website, ConsentState::Given, 250)
-        .await;
-    world.open(TaskKind::TakeDown, 5).await;
-    world.withdraws(1, Purpose::Website, 310).await;
-    let again = world.open(TaskKind::TakeDown, 6).await;
+    let again = world.open(TaskKind::TakeDown, 3).await;
     assert_eq!(again.len(), 1);
     assert_ne!(again[0].id, first[0].id);
+    assert_eq!(again[0].subject.photos.len(), 2);
+}
+
+#[tokio::test]
+async fn a_use_given_again_by_the_child_it_is_about_is_not_taken_down_any_more() {
+    let mut world = World::new().await;
+    world.photo(1, &[1, 2]).await;
+    world.open(TaskKind::TakeDown, 0).await;
+    world.withdraws(1, Purpose::Website, 5).await;
+    let first = world.open(TaskKind::TakeDown, 1).await;
+    world.withdraws(2, Purpose::Website, 65).await;
+    world
+        .answers(1, Purpose::Website, ConsentState::Given, 125)
+        .await;
+    // It may still be on the website, and the other child's parents do not want it there.
+    assert_eq!(world.open(TaskKind::TakeDown, 3).await, first);
+    world
+        .answers(2, Purpose::Website, ConsentState::Given, 185)
+        .await;
+    assert_eq!(world.open(TaskKind::TakeDown, 4).await, vec![]);
+    let why = why_closed(&world, TaskKind::TakeDown).await;
+    assert_eq!(why, ["consent was given again"]);
 }
 
 #[tokio::test]

@@ -73,7 +73,8 @@ fn a_bundle_of_the_same_number_and_another_content_was_not_the_one_issued() {
     }
     let other = applied(Some(Digest([5; 32])));
     let found = verified(enrolled, None, &other);
-    assert!(found.problems[0].problem.contains("put back"));
+    let says = &found.problems[0].problem;
+    assert!(says.contains("put back") && says.contains("was changed"));
     let had = |settled| PutBackLine {
         generation: Generation::new(4),
         settled,

@@ -92,14 +92,15 @@ pub(in crate::http) async fn create(
 
 fn failed(error: ImportError) -> ApiError {
     match error {
-        ImportError::Refused { refusals, more } => refused(
-            "import_refused",
-            format!(
-                "the import was refused and the register stays as it was; {} mistakes",
-                refusals.len() + more
-            ),
-        )
-        .with(json!({ "refusals": refusals, "more": more })),
+        ImportError::Refused { refusals, more } => {
+            let mistakes = match refusals.len() + more {
+                1 => "1 mistake".to_owned(),
+                mistakes => format!("{mistakes} mistakes"),
+            };
+            let says = "the import was refused and the register stays as it was";
+            refused("import_refused", format!("{says}; {mistakes}"))
+                .with(json!({ "refusals": refusals, "more": more }))
+        }
         ImportError::NotAllowed(error) => not_allowed(&error),
         error @ ImportError::ChangedMeanwhile => conflict("register_changed", error.to_string()),
         error @ ImportError::Calendar(import::CalendarError::None) => {

@@ -8,6 +8,7 @@ use super::words;
 use crate::domain::import::{ChildChange, Kind, Outcome, Plan, Reading, Refusal};
 use crate::domain::register::Register;
 use crate::storage::Child;
+use jiff::civil::Date;
 use maud::{Markup, html};
 use nestwarden_policy_schema::id::ChildId;
 use std::collections::BTreeMap;
@@ -79,7 +80,7 @@ pub(super) fn outcome(visitor: &Visitor, register: &Register, outcome: &Outcome)
             (token(visitor))
             input type="hidden" name="seen" value=(outcome.seen);
             @if outcome.reading.is_some() {
-                label.choice { input type="checkbox" name="accepted" value="yes" required; "The words mean what is said above, and the three children are read rightly" }
+                label.choice { input type="checkbox" name="accepted" value="yes" required; "The words mean what is said above, and the children are read rightly" }
             }
             @if !plan.concerns.is_empty() {
                 fieldset {
@@ -161,8 +162,10 @@ fn says(change: &ChildChange) -> Markup {
             }
             @for answer in &change.answers {
                 li { (words::purpose(answer.purpose)) ": "
-                    @if change.kind != Kind::New { (words::consent(answer.from).1) " → " }
-                    (words::consent(answer.to).1) }
+                    @if change.kind != Kind::New {
+                        (words::consent(answer.from).1) (until(answer.from_until)) " → "
+                    }
+                    (words::consent(answer.to).1) (until(answer.to_until)) }
             }
             @for field in &change.kept { li { (field) ": as set here, not as in the file" } }
         }
@@ -186,7 +189,12 @@ fn stays(plan: &Plan) -> Markup {
     }
 }
 
-/// What the words mean, and three children. Each word can be said anew.
+/// The last day on which an answer holds.
+fn until(date: Option<Date>) -> String {
+    date.map_or_else(String::new, |date| format!(" until {date}"))
+}
+
+/// What the words mean, and some children. Each word can be said anew.
 fn read_as(visitor: &Visitor, reading: &Reading) -> Markup {
     let count: usize = reading
         .purposes

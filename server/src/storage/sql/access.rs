@@ -304,7 +304,9 @@ impl AccessStore for SqlStorage {
             let mut tx = self.write().await?;
             match find(&mut *tx, &self.setting_text, request).await? {
                 None => return Ok(Changed::Missing),
-                Some(row) if row.cancelled.is_some() => return Ok(Changed::Already),
+                Some(row) if row.cancelled.is_some() || row.purged.is_some() => {
+                    return Ok(Changed::Already);
+                }
                 Some(_) => {}
             }
             self.access_note(&mut tx, request, "cancelled", act).await?;

@@ -441,7 +441,7 @@ impl PhotoStore for SqlStorage {
                 (device.to_string(), id.to_string())
             });
             let select = format!(
-                "{SELECT} AND (p.device_id > $2 OR (p.device_id = $2 AND p.photo_id > $3)) \
+                "{SELECT} AND (p.device_id, p.photo_id) > ($2, $3) \
                  ORDER BY p.device_id, p.photo_id LIMIT $4"
             );
             sqlx::query(sqlx::AssertSqlSafe(select))

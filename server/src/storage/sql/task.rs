@@ -10,10 +10,12 @@ use jiff::Timestamp;
 use nestwarden_policy_schema::id::{PhotoId, TaskId};
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{QueryBuilder, Sqlite};
 use std::collections::BTreeSet;
 
 const WHAT: &str = "a task";
-const BY_ITSELF: &str = "nestwarden";
+/// Photos whose uses are noted in one transaction.
+const USES: usize = 500;
 
 fn word<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, StorageError> {
     serde_json::from_value(serde_json::Value::String(text(row, column, WHAT)?)).map_err(|e| {
@@ -122,20 +124,30 @@ async fn take(
 async fn note_uses(
     tx: &mut SqliteConnection,
     setting: &str,
-    uses: &PhotoUses,
+    uses: &[PhotoUses],
 ) -> Result<(), StorageError> {
-    sqlx::query(
-        "INSERT INTO photo_uses (setting_id, device_id, photo_id, usable) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (setting_id, device_id, photo_id) DO UPDATE SET usable = excluded.usable",
-    )
-    .bind(setting)
-    .bind(uses.device.to_string())
-    .bind(uses.photo.to_string())
-    .bind(to_json(&uses.usable, WHAT)?)
-    .execute(tx)
-    .await
-    .map(drop)
-    .map_err(failed("note what a photo may be used for"))
+    let mut rows = Vec::with_capacity(uses.len());
+    for uses in uses {
+        rows.push((uses, to_json(&uses.usable, WHAT)?));
+    }
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO photo_uses (setting_id, device_id, photo_id, usable) ",
+    );
+    query.push_values(rows, |mut row, (uses, usable)| {
+        row.push_bind(setting)
+            .push_bind(uses.device.to_string())
+            .push_bind(uses.photo.to_string())
+            .push_bind(usable);
+    });
+    query.push(
+        " ON CONFLICT (setting_id, device_id, photo_id) DO UPDATE SET usable = excluded.usable",
+    );
+    query
+        .build()
+        .execute(tx)
+        .await
+        .map(drop)
+        .map_err(failed("note what photos may be used for"))
 }
 
 async fn close(
@@ -201,19 +213,18 @@ impl TaskStore for SqlStorage {
             for draft in &round.drafts {
                 take(&mut tx, &self.setting_text, draft, now, &mut changes).await?;
             }
-            for uses in &round.uses {
-                note_uses(&mut tx, &self.setting_text, uses).await?;
-            }
             for (id, why) in &round.over {
-                let closing = Closing {
-                    at: now,
-                    by: BY_ITSELF.to_owned(),
-                    note: why.as_str().to_owned(),
-                };
+                let closing = Closing::by_itself(now, *why);
                 let closed = close(&mut tx, &self.setting_text, *id, &closing).await?;
                 changes.closed += usize::from(closed == Changed::Yes);
             }
             commit(tx).await?;
+            // What was decided meanwhile is written in between.
+            for uses in round.uses.chunks(USES) {
+                let mut tx = self.write().await?;
+                note_uses(&mut tx, &self.setting_text, uses).await?;
+                commit(tx).await?;
+            }
             Ok(changes)
         })
     }

@@ -3,15 +3,15 @@
 use crate::domain::export::each;
 use crate::domain::verify::{Expected, Verified, Verifier};
 use crate::storage::testing::{
-    TestStorage, TestTablet, audit, child, destroyed, known, now, photo_id,
+    TestStorage, TestTablet, audit, child, destroyed, enrol, known, now, photo_id,
 };
 use crate::storage::{
     AppendOutcome, Begun, Factor, Invitation, Made, NewAccount, NewBatch, NewSession, Operator,
-    Role, Storage, StorageError, conformance, sql,
+    PhotoUses, Role, Storage, StorageError, TaskRound, conformance, sql,
 };
 use jiff::SignedDuration;
 use nestwarden_policy_schema::bytes::{Digest, Secret};
-use nestwarden_policy_schema::consent::{Stage, Tagging};
+use nestwarden_policy_schema::consent::{Purpose, Stage, Tagging};
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::id::OperatorId;
 use proptest::prelude::*;
@@ -112,6 +112,10 @@ async fn verification_names_the_row_somebody_changed() {
             "event 3: the batch head is not signed",
         ),
         (
+            "UPDATE event_heads SET key_id = lower(hex(zeroblob(32))) WHERE seq = 3",
+            "event 3: its batch head names another key",
+        ),
+        (
             "UPDATE device_keys SET public_key = 'AAAA'",
             "a key this tablet never had",
         ),
@@ -190,6 +194,34 @@ proptest! {
     }
 }
 
+#[tokio::test]
+async fn a_decision_is_written_before_what_every_photo_may_be_used_for() {
+    let test = TestStorage::create().await;
+    let device = enrol(&test.storage, "early-years").await;
+    let uses = |photo| PhotoUses {
+        device,
+        photo: photo_id(photo),
+        usable: BTreeSet::from([Purpose::Website]),
+    };
+    let round = TaskRound {
+        uses: (0..1_200).map(uses).collect(),
+        ..TaskRound::default()
+    };
+    let noting = test.storage.task_round(&round, now());
+    let decision = audit("decision");
+    let mut noting = std::pin::pin!(noting);
+    tokio::select! {
+        biased;
+        _ = &mut noting => panic!("the decision waited for every photo"),
+        done = test.storage.audit_add(&decision) => done.unwrap(),
+    }
+    noting.await.unwrap();
+    let pool = in_hand(&test).await;
+    let count = sqlx::query_scalar("SELECT COUNT(*) FROM photo_uses");
+    let noted: i64 = count.fetch_one(&pool).await.unwrap();
+    assert_eq!(noted, 1_200);
+}
+
 async fn verified(storage: &Storage) -> Verified {
     verified_with(storage, Vec::new()).await
 }
@@ -206,11 +238,15 @@ async fn verified_with(storage: &Storage, expected: Vec<Expected>) -> Verified {
 }
 
 /// As somebody with the file in hand would, without regard to references.
-async fn tamper(test: &TestStorage, sql: &'static str) {
+async fn in_hand(test: &TestStorage) -> SqlitePool {
     let options = SqliteConnectOptions::new()
         .filename(test.dir.path().join("nestwarden.db"))
         .foreign_keys(false);
-    let pool = SqlitePool::connect_with(options).await.unwrap();
+    SqlitePool::connect_with(options).await.unwrap()
+}
+
+async fn tamper(test: &TestStorage, sql: &'static str) {
+    let pool = in_hand(test).await;
     let done = sqlx::query(AssertSqlSafe(sql))
         .execute(&pool)
         .await
@@ -340,11 +376,7 @@ async fn who_belongs_to_another_setting_of_the_same_database_is_nobody_here() {
     assert_eq!(begun.unwrap(), Begun::Done);
     assert!(storage.session_find(hash).await.unwrap().is_some());
 
-    let path = test.dir.path().join("nestwarden.db");
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .foreign_keys(false);
-    let database = SqlitePool::connect_with(options).await.unwrap();
+    let database = in_hand(&test).await;
     for table in ["operators", "accounts", "invitations", "sessions"] {
         let moved = format!("UPDATE {table} SET setting_id = 'another'");
         let moved = sqlx::query(AssertSqlSafe(moved)).execute(&database).await;
