@@ -127,6 +127,6 @@ async fn signer_problem(session: &Session) -> Option<String> {
     let signer = SignerClient::new(session.data.signer_socket_path());
     let error = signer.public_key().await.err()?;
     Some(format!(
-        "{error}. Until it runs no decision reaches a tablet: start its service, `systemctl start nestwarden-signer`"
+        "no decision reaches a tablet until the signer answers ({error}): start its service, `systemctl start nestwarden-signer`"
     ))
 }

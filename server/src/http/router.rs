@@ -54,7 +54,7 @@ pub fn tablet_routes() -> Vec<Route> {
 pub fn people_routes() -> Vec<Route> {
     use Area::{Enrol, Evidence, House, People, Register, Safeguarding};
     use Requires::{Nothing, Operator, Person};
-    use console::{account, assets, child, consents, dashboard, enrol, holds, import, orders, people as persons, receipts, set_up, sign_in, tablets, tasks};
+    use console::{account, assets, child, consents, dashboard, enrol, holds, import, orders, people as persons, profiles, receipts, set_up, sign_in, tablets, tasks};
     vec![
         get ("/healthz",                     Nothing,              open::health),
         get ("/admin/v1/devices",            Operator,             admin_api::device::list),
@@ -76,6 +76,10 @@ pub fn people_routes() -> Vec<Route> {
         get ("/tablets/{device}",            Person(House),        tablets::show),
         post("/tablets/{device}/commands",   Person(Enrol),        orders::order),
         post("/tablets/{device}/commands/{command}/cancel", Person(Enrol), orders::cancel),
+        get ("/profiles",                    Person(House),        profiles::list),
+        get ("/profiles/{profile}",          Person(House),        profiles::show),
+        post("/profiles/{profile}/preview",  Person(Enrol),        profiles::preview),
+        post("/profiles/{profile}/apply",    Person(Enrol),        profiles::apply),
         get ("/enrol",                       Person(Enrol),        enrol::form),
         post("/enrol",                       Person(Enrol),        enrol::create),
         get ("/enrol/{token}",               Person(Enrol),        enrol::waiting),

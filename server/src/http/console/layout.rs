@@ -9,10 +9,11 @@ use maud::{DOCTYPE, Markup, html};
 use nestwarden_policy_schema::id::RequestId;
 
 /// What the menu leads to, and who finds it there.
-const MENU: [(&str, &str, Area); 8] = [
+const MENU: [(&str, &str, Area); 9] = [
     ("/", "Overview", Area::House),
     ("/tablets", "Tablets", Area::House),
     ("/enrol", "Add a tablet", Area::Enrol),
+    ("/profiles", "Profiles", Area::House),
     ("/consents", "Children", Area::Register),
     ("/tasks", "Tasks", Area::Register),
     ("/holds", "Holds", Area::Register),

@@ -19,6 +19,7 @@ pub(super) mod orders;
 pub(super) mod page;
 pub(super) mod people;
 mod preview;
+pub(super) mod profiles;
 pub(super) mod receipts;
 pub(super) mod set_up;
 pub(super) mod sign_in;

@@ -19,6 +19,8 @@ use tokio::sync::{mpsc, oneshot};
 const QUEUE: usize = 256;
 /// Batches that share a commit.
 const GROUP: usize = 64;
+/// Events that do; one batch may have more. A fleet that catches up must not keep a decision waiting for its turn to write.
+const GROUP_EVENTS: usize = 1000;
 /// Rows of one statement; SQLite takes 32,766 values.
 const ROWS: usize = 500;
 /// Kinds are short; a longer one is cut, its body keeps it whole.
@@ -51,7 +53,16 @@ impl Ingest {
 
 async fn write(pool: SqlitePool, setting: String, mut queue: mpsc::Receiver<Append>) {
     let mut group = Vec::with_capacity(GROUP);
-    while queue.recv_many(&mut group, GROUP).await > 0 {
+    while let Some(first) = queue.recv().await {
+        let mut events = first.batch.events.len();
+        group.push(first);
+        while group.len() < GROUP
+            && events < GROUP_EVENTS
+            && let Ok(next) = queue.try_recv()
+        {
+            events += next.batch.events.len();
+            group.push(next);
+        }
         match together(&pool, &setting, &group).await {
             Ok(outcomes) => {
                 for (append, outcome) in group.drain(..).zip(outcomes) {

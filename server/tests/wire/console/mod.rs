@@ -4,6 +4,7 @@ mod importing;
 mod orders;
 mod people;
 mod person;
+mod profiles;
 mod refusals;
 mod roles;
 mod sign_in;
@@ -14,10 +15,11 @@ use nestwarden_server::storage::Role;
 use person::Person;
 
 /// Every page without a parameter.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "/",
     "/account",
     "/tablets",
+    "/profiles",
     "/enrol",
     "/consents",
     "/consents/import",

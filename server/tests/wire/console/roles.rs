@@ -61,6 +61,10 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     GET  /tablets/{device}                it manager dsl deputy auditor
     POST /tablets/{device}/commands       it manager
     POST /tablets/{device}/commands/{command}/cancel it manager
+    GET  /profiles                        it manager dsl deputy auditor
+    GET  /profiles/{profile}              it manager dsl deputy auditor
+    POST /profiles/{profile}/preview      it manager
+    POST /profiles/{profile}/apply        it manager
     GET  /enrol                           it manager
     POST /enrol                           it manager
     GET  /enrol/{token}                   it manager
