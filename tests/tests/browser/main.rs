@@ -139,8 +139,8 @@ fn walk(fleet: &Fleet, width: u32, height: u32) {
                 }
                 browser.click(".bar button[value='everyone']").unwrap();
             }
-            4 => browser.click("button[value='nobody']").unwrap(),
-            _ => browser.click("button[value='same']").unwrap(),
+            4 => browser.click(".bar button[value='nobody']").unwrap(),
+            _ => browser.click("button[form='same']").unwrap(),
         }
         most = most.max(browser.clicks - before);
     }
