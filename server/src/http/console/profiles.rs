@@ -239,10 +239,10 @@ pub(in crate::http) async fn apply(
 
 /// What is wrong with a text, line by line.
 fn reasons(error: ProfileChangeError) -> Result<Markup, ApiError> {
-    let lines = match error {
-        ProfileChangeError::Storage(error) => return Err(ApiError::internal(error)),
-        error => error.to_string(),
-    };
+    if let ProfileChangeError::Storage(error) = error {
+        return Err(ApiError::internal(error));
+    }
+    let lines = error.to_string();
     Ok(html! {
         div.notice.bad role="alert" {
             p { "Nothing was changed, because:" }
@@ -252,8 +252,8 @@ fn reasons(error: ProfileChangeError) -> Result<Markup, ApiError> {
 }
 
 fn failed(error: ProfileChangeError) -> ApiError {
-    match error {
-        ProfileChangeError::Storage(error) => ApiError::internal(error),
-        error => refused(StatusCode::UNPROCESSABLE_ENTITY, error),
+    if let ProfileChangeError::Storage(error) = error {
+        return ApiError::internal(error);
     }
+    refused(StatusCode::UNPROCESSABLE_ENTITY, error)
 }
