@@ -48,6 +48,9 @@ struct Kept {
     children: BTreeSet<String>,
 }
 
+/// Never consents again, so that something is due to be sealed at once and destroyed days later, whatever kills hinder.
+const FOR_GOOD: &str = "C001";
+
 /// Kills in one setting: in a longer history no consent stays withdrawn for the days after which a photo is destroyed.
 const IN_ONE_SETTING: u64 = 40;
 
@@ -80,6 +83,7 @@ fn survive(kills: u64, chance: &mut Chance) -> BTreeSet<String> {
         .unwrap();
     fleet.enrol("tablet-1", profile::NAME, &[ROOM]).unwrap();
     let mut deeds = Deeds::default();
+    deeds.begin(&fleet, chance);
     for round in 1..=kills {
         let victim = fleet.tablets[0].agent_id().unwrap();
         let end = move |moment| {
@@ -134,7 +138,7 @@ fn act(fleet: &mut Fleet, deeds: &mut Deeds, chance: &mut Chance, round: u64) {
     match chance.below(6) {
         0 | 1 => {
             advance(fleet, SignedDuration::from_mins(1));
-            if deeds.withdrawn.remove(&reference) {
+            if reference != FOR_GOOD && deeds.withdrawn.remove(&reference) {
                 fleet
                     .server
                     .tell([
@@ -149,7 +153,7 @@ fn act(fleet: &mut Fleet, deeds: &mut Deeds, chance: &mut Chance, round: u64) {
                         DSL,
                     ])
                     .unwrap();
-            } else if deeds.withdrawn.len() < 3 {
+            } else if deeds.withdrawn.len() < 3 && !deeds.withdrawn.contains(&reference) {
                 fleet.server.withdraw(&reference).unwrap();
                 deeds.withdrawn.insert(reference);
             }
@@ -168,6 +172,22 @@ fn act(fleet: &mut Fleet, deeds: &mut Deeds, chance: &mut Chance, round: u64) {
 }
 
 impl Deeds {
+    fn begin(&mut self, fleet: &Fleet, chance: &mut Chance) {
+        let tablet = &fleet.tablets[0];
+        for seed in [0, 1] {
+            self.take(fleet, chance, seed);
+        }
+        tablet.tell(["photos", "rescan"]).unwrap();
+        let child = fleet.server.child_id(FOR_GOOD).unwrap();
+        let photos = tablet.ledger().texts("SELECT id FROM photo").unwrap();
+        for photo in photos {
+            tablet.tag(&photo, std::slice::from_ref(&child)).unwrap();
+            self.tagged.insert(photo, [child.clone()].into());
+        }
+        fleet.server.withdraw(FOR_GOOD).unwrap();
+        self.withdrawn.insert(FOR_GOOD.to_owned());
+    }
+
     fn take(&mut self, fleet: &Fleet, chance: &mut Chance, seed: u64) {
         let tablet = &fleet.tablets[0];
         let path = tablet.take(&format!("photo-{seed}.jpg"), seed).unwrap();

@@ -35,7 +35,7 @@ fn a_tablet_handed_back_by_the_server_has_everything_as_it_was_before() {
         .unwrap();
     tablet
         .until("the server to know", |tablet| {
-            let shown = tablet.server("device show Ladybird-1")?;
+            let shown = tablet.server("device list")?;
             Ok(shown.contains("revoked").then_some(()))
         })
         .unwrap();

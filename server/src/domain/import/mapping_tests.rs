@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::profile;
 use crate::storage::Role;
 use crate::storage::testing::{TestStorage, now};
+use jiff::SignedDuration;
 use nestwarden_policy_schema::consent::{ConsentState, Purpose};
 use nestwarden_policy_schema::id::OperatorId;
 use nestwarden_policy_schema::profile::EARLY_YEARS;
@@ -27,7 +28,9 @@ async fn an_answer_that_only_holds_longer_is_a_change_people_see() {
     apply(world.storage(), &made, first.as_bytes(), "os:test", now())
         .await
         .unwrap();
-    let again = plan(world.storage(), longer.as_bytes(), now())
+    // Of two answers of one instant either may count.
+    let later = now() + SignedDuration::from_mins(1);
+    let again = plan(world.storage(), longer.as_bytes(), later)
         .await
         .unwrap();
     let answer = &again.changes[0].answers[0];
