@@ -63,7 +63,7 @@ pub(super) struct FullLook {
 
 impl FullLook {
     /// When everything may be looked at again before its time.
-    fn next(&self) -> Duration {
+    pub(super) fn next(&self) -> Duration {
         let rest = RESCAN_AFTER.max(self.took.saturating_mul(10));
         self.began.map_or(Duration::ZERO, |began| began + rest)
     }
@@ -112,7 +112,7 @@ pub struct PhotosTask {
     retry_at: Option<Duration>,
     pub(super) rescan_at: Duration,
     pub(super) full: FullLook,
-    judge_at: Duration,
+    pub(super) judge_at: Duration,
 }
 
 pub(super) enum AfterScan {
@@ -255,7 +255,7 @@ impl PhotosTask {
         self.report(bundle).await
     }
 
-    fn wait(&self) -> Duration {
+    pub(super) fn wait(&self) -> Duration {
         let since_boot = self.context.clock.door().since_boot();
         let now = self.context.clock.now().at;
         let change = self.next_change.map(|at| {
@@ -263,13 +263,13 @@ impl PhotosTask {
             since_boot + wait
         });
         let late = self.look_late_at.filter(|_| !self.watched.late);
-        let wakes = [change, self.retry_at, self.watch.next_look(), late];
-        let wake = wakes.into_iter().flatten().min();
-        let wake = wake
-            .unwrap_or(Duration::MAX)
-            .min(self.judge_at)
-            .min(self.rescan_at);
-        wake.saturating_sub(since_boot)
+        // No look begins while another is under way, and its end is heard.
+        let may_look = self.scanner.is_some();
+        let looks =
+            [self.watch.next_look(), Some(self.rescan_at)].map(|at| at.filter(|_| may_look));
+        let wakes = [change, self.retry_at, late, Some(self.judge_at)];
+        let wake = wakes.into_iter().chain(looks).flatten().min();
+        wake.unwrap_or(Duration::MAX).saturating_sub(since_boot)
     }
 
     /// Passes over everything, page by page. What is asked meanwhile is answered, and a newer bundle ends it: a hold that

@@ -2,7 +2,7 @@
 
 use super::catalogue;
 use super::listing::{Listing, Tags};
-use super::task::{LOOK_AT_MOST, PhotosContext, PhotosTask};
+use super::task::{FullLook, LOOK_AT_MOST, PhotosContext, PhotosTask};
 use super::testing::{PICTURES, child, jpeg, policy};
 use super::{PhotosError, PhotosHandle};
 use crate::clock::TrustedClock;
@@ -35,6 +35,15 @@ struct Running {
 }
 
 fn running() -> Running {
+    let (task, running) = prepared();
+    running(tokio::spawn(task.run()))
+}
+
+/// The task before it runs, and what it takes to be watched once it does.
+fn prepared() -> (
+    PhotosTask,
+    impl FnOnce(tokio::task::JoinHandle<()>) -> Running,
+) {
     let temp = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(temp.path().join(PICTURES)).unwrap();
     let paths = Paths::new(temp.path());
@@ -67,9 +76,9 @@ fn running() -> Running {
         .register
         .children
         .insert(child(1), entry(ConsentState::Given));
-    let (handle, task) = PhotosTask::open(context).unwrap();
-    Running {
-        task: tokio::spawn(task.run()),
+    let (handle, photos) = PhotosTask::open(context).unwrap();
+    let running = |task| Running {
+        task,
         temp,
         signer,
         ledger,
@@ -78,6 +87,17 @@ fn running() -> Running {
         board,
         bundle,
         handle,
+    };
+    (photos, running)
+}
+
+/// Everybody in the photo is the one child.
+fn only_the_child() -> Tags {
+    Tags {
+        tagging: Tagging::Complete,
+        confirmed: BTreeSet::from([child(1)]),
+        unregistered_person: false,
+        care_record: false,
     }
 }
 
@@ -152,12 +172,7 @@ async fn a_photo_is_heard_of_tagged_and_gone_when_its_consent_is_withdrawn() {
     assert_eq!(listed[0].session, Some(session.id));
     let (_, photos) = tablet.handle.session_end().await.unwrap();
     assert_eq!(photos, 1);
-    let tags = Tags {
-        tagging: Tagging::Complete,
-        confirmed: BTreeSet::from([child(1)]),
-        unregistered_person: false,
-        care_record: false,
-    };
+    let tags = only_the_child();
     tablet.handle.tag(listed[0].id, tags).await.unwrap();
     tablet.set_consent(ConsentState::Withdrawn);
     tablet
@@ -180,12 +195,7 @@ async fn a_consent_given_again_brings_a_sealed_photo_back_by_the_servers_key() {
     tablet.outcome(Outcome::is_compliant).await;
     std::fs::write(tablet.path("a.jpg"), jpeg(1)).unwrap();
     let listed = tablet.until(|photos| photos.len() == 1).await;
-    let tags = Tags {
-        tagging: Tagging::Complete,
-        confirmed: BTreeSet::from([child(1)]),
-        unregistered_person: false,
-        care_record: false,
-    };
+    let tags = only_the_child();
     tablet.handle.tag(listed[0].id, tags).await.unwrap();
     tablet.set_consent(ConsentState::Withdrawn);
     tablet
@@ -203,12 +213,7 @@ async fn copies_outside_the_capture_roots_are_looked_for_as_soon_as_their_photo_
     tablet.outcome(Outcome::is_compliant).await;
     std::fs::write(tablet.path("a.jpg"), jpeg(1)).unwrap();
     let listed = tablet.until(|photos| photos.len() == 1).await;
-    let tags = Tags {
-        tagging: Tagging::Complete,
-        confirmed: BTreeSet::from([child(1)]),
-        unregistered_person: false,
-        care_record: false,
-    };
+    let tags = only_the_child();
     tablet.handle.tag(listed[0].id, tags).await.unwrap();
     let documents = tablet.temp.path().join("home/anna/Documents");
     std::fs::create_dir_all(&documents).unwrap();
@@ -223,6 +228,28 @@ async fn copies_outside_the_capture_roots_are_looked_for_as_soon_as_their_photo_
     while copy.exists() {
         tablet.handle.list().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn while_everything_is_looked_at_nothing_wakes_the_task_for_another_look() {
+    let (mut task, _running) = prepared();
+    task.judge_at = Duration::MAX;
+    task.rescan_at = Duration::ZERO;
+    assert_eq!(task.wait(), Duration::ZERO);
+    // It is with the look that is under way.
+    task.scanner = None;
+    assert!(task.wait() > Duration::from_hours(24));
+}
+
+#[test]
+fn another_look_at_everything_leaves_the_tablet_most_of_its_time() {
+    let look = |took| FullLook {
+        began: Some(Duration::from_secs(100)),
+        took: Duration::from_secs(took),
+    };
+    assert_eq!(look(1).next(), Duration::from_secs(130));
+    assert_eq!(look(60).next(), Duration::from_secs(700));
+    assert_eq!(FullLook::default().next(), Duration::ZERO);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -240,12 +267,7 @@ async fn a_large_video_is_withheld_at_once_and_keeps_no_other_photo_waiting_whil
     std::fs::write(tablet.path("a.jpg"), jpeg(1)).unwrap();
     std::fs::write(tablet.path("b.jpg"), jpeg(2)).unwrap();
     let listed = tablet.until(|photos| photos.len() == 3).await;
-    let tags = Tags {
-        tagging: Tagging::Complete,
-        confirmed: BTreeSet::from([child(1)]),
-        unregistered_person: false,
-        care_record: false,
-    };
+    let tags = only_the_child();
     for photo in &listed {
         tablet.handle.tag(photo.id, tags.clone()).await.unwrap();
     }
