@@ -201,6 +201,9 @@ fn described(change: &ProfileChange) -> String {
     if change.differences.is_empty() {
         text.push_str("Nothing differs from what is live.\n");
     }
+    if change.live_unreadable {
+        text.push_str("What is live cannot be read by this version, so nothing can be compared with it: whether this loosens anything is not known.\n");
+    }
     if change.live.is_some() {
         for difference in &change.differences {
             let _ = writeln!(

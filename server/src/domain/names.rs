@@ -161,7 +161,7 @@ mod tests {
         let early_years = nestwarden_policy_schema::profile::EARLY_YEARS;
         let act = audit("p");
         storage
-            .profile_put("early-years", early_years, &act)
+            .profile_put("early-years", 0, early_years, &act)
             .await
             .unwrap();
         let tablet = TestTablet::enrol(storage).await;

@@ -31,6 +31,8 @@ pub struct ProfileChange {
     pub differences: Vec<Difference>,
     /// Whether any control becomes looser than it is now.
     pub loosens: bool,
+    /// What is live was written for another version of this program, and cannot be compared with anything.
+    pub live_unreadable: bool,
     /// Tablets that have this profile.
     pub devices: usize,
 }
@@ -47,6 +49,10 @@ pub enum ProfileChangeError {
         "`calendar.closures`: from {from} on, in the closure that ends on {to}, the setting is closed for more than {LONGEST_CLOSURE_DAYS} days on end, and what is due to be destroyed would wait for an opening day all that time; correct the dates, or enter a longer closure when its time has come"
     )]
     Closed { from: Date, to: Date },
+    #[error(
+        "another version of \"{0}\" was made live since this one was compared with it, and nothing was changed; look at the difference again"
+    )]
+    Overtaken(String),
     #[error("there is no profile \"{0}\"; `profile list` shows those there are")]
     Missing(String),
     #[error("the override cannot be read: {0}")]
@@ -65,20 +71,20 @@ pub async fn diff(storage: &Storage, source: &str) -> Result<ProfileChange, Prof
     for device in &devices {
         check_overrides(&new, device, &device.overrides)?;
     }
-    let old = match &live {
-        Some(live) => Some(PolicyProfile::from_toml(&live.source)?),
-        None => None,
-    };
+    let old = live
+        .as_ref()
+        .and_then(|live| PolicyProfile::from_toml(&live.source).ok());
     Ok(ProfileChange {
         differences: differences(old.as_ref(), &new),
         loosens: old.as_ref().is_some_and(|old| is_looser(old, &new)),
+        live_unreadable: live.is_some() && old.is_none(),
         live: live.map(|live| live.version),
         devices: devices.len(),
         name: new.name,
     })
 }
 
-/// Makes `source` live. What was live stays so unless the whole file is good.
+/// Makes `source` live. What was live stays so unless the whole file is good, and is what this was compared with.
 pub async fn apply(
     storage: &Storage,
     source: &str,
@@ -86,6 +92,31 @@ pub async fn apply(
     now: Timestamp,
 ) -> Result<(ProfileChange, u64), ProfileChangeError> {
     let change = diff(storage, source).await?;
+    put(storage, source, change, who, now).await
+}
+
+/// Likewise, if what somebody compared it with is live still: version `looked_at`, 0 where there was none.
+pub async fn apply_over(
+    storage: &Storage,
+    source: &str,
+    looked_at: u64,
+    who: &str,
+    now: Timestamp,
+) -> Result<(ProfileChange, u64), ProfileChangeError> {
+    let change = diff(storage, source).await?;
+    if change.live.unwrap_or(0) != looked_at {
+        return Err(ProfileChangeError::Overtaken(change.name));
+    }
+    put(storage, source, change, who, now).await
+}
+
+async fn put(
+    storage: &Storage,
+    source: &str,
+    change: ProfileChange,
+    who: &str,
+    now: Timestamp,
+) -> Result<(ProfileChange, u64), ProfileChangeError> {
     let calendar = PolicyProfile::from_toml(source)?.calendar;
     if let Some(closure) = calendar.closed_for_longer_than(LONGEST_CLOSURE_DAYS) {
         return Err(ProfileChangeError::Closed {
@@ -107,8 +138,14 @@ pub async fn apply(
             "differences": change.differences.len(), "loosens": change.loosens
         }),
     };
-    let version = storage.profile_put(&change.name, source, &audit).await?;
-    Ok((change, version))
+    let on = change.live.unwrap_or(0);
+    match storage
+        .profile_put(&change.name, on, source, &audit)
+        .await?
+    {
+        Some(version) => Ok((change, version)),
+        None => Err(ProfileChangeError::Overtaken(change.name)),
+    }
 }
 
 pub async fn find(

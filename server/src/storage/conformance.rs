@@ -351,8 +351,15 @@ pub(super) async fn a_nonce_is_good_once_until_it_expires(storage: Storage) {
 pub(super) async fn a_profile_keeps_every_version(storage: Storage) {
     assert_eq!(storage.profile_find("a").await.unwrap(), None);
     for (name, source, version) in [("a", "one", 1), ("a", "two", 2), ("b", "one", 1)] {
-        let put = storage.profile_put(name, source, &audit("p")).await;
-        assert_eq!(put.unwrap(), version);
+        let by = audit("p");
+        let put = storage.profile_put(name, version - 1, source, &by);
+        assert_eq!(put.await.unwrap(), Some(version));
+    }
+    // Compared with a version that is not live any more, or with none.
+    for on in [0, 1, 3] {
+        let by = audit("p");
+        let put = storage.profile_put("a", on, "three", &by);
+        assert_eq!(put.await.unwrap(), None);
     }
     let live = storage.profile_find("a").await.unwrap().unwrap();
     assert_eq!((live.version, live.source.as_str()), (2, "two"));
@@ -526,6 +533,6 @@ pub(super) async fn only_what_may_show_in_a_bundle_moves_the_inputs(storage: Sto
     storage.bundle_put(&bundle(tablet.id, 1)).await.unwrap();
     storage.nonce_put("n", later(1), now()).await.unwrap();
     assert_eq!(version().await.unwrap(), enrolled);
-    storage.profile_put("a", "b", &audit("p")).await.unwrap();
+    storage.profile_put("a", 0, "b", &audit("p")).await.unwrap();
     assert!(version().await.unwrap() > enrolled);
 }

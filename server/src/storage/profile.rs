@@ -24,11 +24,13 @@ pub trait ProfileStore: Send + Sync {
     /// Every version, the newest first.
     fn profile_history<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<ProfileVersion>>;
 
-    /// Makes `source` the live version of `name`; its number.
+    /// Makes `source` the live version of `name`, above version `on` (0: there is none yet); its number. `None`: another is
+    /// live by now, and nothing was written.
     fn profile_put<'a>(
         &'a self,
         name: &'a str,
+        on: u64,
         source: &'a str,
         audit: &'a AuditEntry,
-    ) -> Answer<'a, u64>;
+    ) -> Answer<'a, Option<u64>>;
 }

@@ -61,7 +61,7 @@ impl World {
         let nursery = Nursery::with(limits).await;
         let storage = &nursery.storage;
         let audit = audit();
-        let put = storage.profile_put("early-years", EARLY_YEARS, &audit);
+        let put = storage.profile_put("early-years", 0, EARLY_YEARS, &audit);
         put.await.unwrap();
         let (tablet, other) = (nursery.enrolled().await, nursery.enrolled().await);
         let child = Child {

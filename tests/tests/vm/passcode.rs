@@ -101,6 +101,23 @@ fn last_change(tablet: &Tablet) -> String {
         .to_owned()
 }
 
+/// From `FIRST` to `SECOND`, because the tablet asks for it.
+fn changes_at_the_next_sign_in(tablet: &Tablet) {
+    tablet
+        .until("a change that is asked for", |tablet| {
+            Ok((last_change(tablet) == "0").then_some(()))
+        })
+        .unwrap_or_else(|problem| panic!("{problem:?}\n{}", tablet.agent_log()));
+    let said = tablet
+        .ask(&conversation(
+            "login room",
+            &[("urrent", FIRST), ("ew", SECOND), ("assword", FIRST)],
+        ))
+        .unwrap();
+    assert!(said.stdout.contains("required to change"), "{said:?}");
+    tablet.until_compliant("passcode").unwrap();
+}
+
 #[test]
 fn an_overdue_passcode_is_left_alone_in_contact_hours_and_has_to_change_after_them() {
     let tablet = tablet();
@@ -112,19 +129,7 @@ fn an_overdue_passcode_is_left_alone_in_contact_hours_and_has_to_change_after_th
     assert!(!said.stdout.contains("required to change"), "{said:?}");
 
     tablet.hold_to(&Profile::in_hours(Hours::Closed)).unwrap();
-    tablet
-        .until("a change that is asked for", |tablet| {
-            Ok((last_change(tablet) == "0").then_some(()))
-        })
-        .unwrap();
-    let said = tablet
-        .ask(&conversation(
-            "login room",
-            &[("urrent", FIRST), ("ew", SECOND), ("assword", FIRST)],
-        ))
-        .unwrap();
-    assert!(said.stdout.contains("required to change"), "{said:?}");
-    tablet.until_compliant("passcode").unwrap();
+    changes_at_the_next_sign_in(&tablet);
 }
 
 #[test]
@@ -158,19 +163,7 @@ fn once_somebody_left_who_knows_the_passcode_the_next_sign_in_changes_it_also_in
     tablet
         .server("device new-passcode Ladybird-1 --reason 'somebody left'")
         .unwrap();
-    tablet
-        .until("a change that is asked for", |tablet| {
-            Ok((last_change(tablet) == "0").then_some(()))
-        })
-        .unwrap_or_else(|problem| panic!("{problem:?}\n{}", tablet.agent_log()));
-    let said = tablet
-        .ask(&conversation(
-            "login room",
-            &[("urrent", FIRST), ("ew", SECOND), ("assword", FIRST)],
-        ))
-        .unwrap();
-    assert!(said.stdout.contains("required to change"), "{said:?}");
-    tablet.until_compliant("passcode").unwrap();
+    changes_at_the_next_sign_in(&tablet);
 }
 
 #[test]

@@ -24,7 +24,9 @@ impl World {
     async fn new() -> Self {
         let test = TestStorage::create().await;
         let act = audit("p");
-        let put = test.storage.profile_put("early-years", EARLY_YEARS, &act);
+        let put = test
+            .storage
+            .profile_put("early-years", 0, EARLY_YEARS, &act);
         put.await.unwrap();
         let tablet = TestTablet::enrol(&test.storage).await;
         let change = RegisterChange {

@@ -90,7 +90,7 @@ mod tests {
         let test = TestStorage::create().await;
         let storage = &test.storage;
         storage
-            .profile_put("early-years", EARLY_YEARS, &audit("p"))
+            .profile_put("early-years", 0, EARLY_YEARS, &audit("p"))
             .await
             .unwrap();
         let mut tablet = TestTablet::enrol(storage).await;

@@ -38,7 +38,7 @@ async fn world_and_tablet() -> (TestStorage, TestTablet) {
     let storage = &test.storage;
     let act = audit("p");
     storage
-        .profile_put("early-years", EARLY_YEARS, &act)
+        .profile_put("early-years", 0, EARLY_YEARS, &act)
         .await
         .unwrap();
     let mut tablet = TestTablet::enrol(storage).await;

@@ -17,7 +17,7 @@ async fn world(photos: &[(u128, &[u128])]) -> (TestStorage, TestTablet) {
     let test = TestStorage::create().await;
     let enforcing = EARLY_YEARS.replace("mode = \"observe\"", "mode = \"enforce\"");
     let act = audit("p");
-    let put = test.storage.profile_put("early-years", &enforcing, &act);
+    let put = test.storage.profile_put("early-years", 0, &enforcing, &act);
     put.await.unwrap();
     let change = RegisterChange {
         children: vec![child(1), child(2)],

@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use super::*;
-use crate::storage::testing::{TestStorage, enrol, now};
+use crate::storage::testing::{TestStorage, audit, enrol, now};
 use nestwarden_policy_schema::profile::EARLY_YEARS;
 
 #[tokio::test]
@@ -80,4 +80,24 @@ async fn a_closure_that_never_ends_is_refused_because_destruction_waits_for_open
     let refused = apply(until("2099-12-31")).await.unwrap_err().to_string();
     assert!(refused.contains("2099-12-31"), "{refused}");
     assert!(refused.contains("correct the dates"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_live_and_cannot_be_read_any_more_is_replaced_and_nothing_is_said_of_the_difference()
+ {
+    let test = TestStorage::create().await;
+    let act = audit("p");
+    let put = test
+        .storage
+        .profile_put("early-years", 0, "of = \"another version\"", &act);
+    put.await.unwrap();
+    let change = diff(&test.storage, EARLY_YEARS).await.unwrap();
+    assert!(change.live_unreadable && !change.loosens);
+    assert_eq!(change.live, Some(1));
+    let (_, version) = apply(&test.storage, EARLY_YEARS, "os:test", now())
+        .await
+        .unwrap();
+    assert_eq!(version, 2);
+    let again = diff(&test.storage, EARLY_YEARS).await.unwrap();
+    assert!(!again.live_unreadable);
 }

@@ -57,7 +57,7 @@ impl World {
         let test = TestStorage::create().await;
         let storage = &test.storage;
         let act = audit("p");
-        let put = storage.profile_put("early-years", EARLY_YEARS, &act);
+        let put = storage.profile_put("early-years", 0, EARLY_YEARS, &act);
         put.await.unwrap();
         let mut tablet = TestTablet::enrol(storage).await;
         let mut other = TestTablet::enrol(storage).await;

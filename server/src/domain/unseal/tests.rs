@@ -33,7 +33,9 @@ impl World {
         let made = keys::create_all(keys_dir.path(), setting, &["localhost".to_owned()], now());
         let recipient = made.unwrap().public.release_recipient.parse().unwrap();
         let act = audit("p");
-        let put = test.storage.profile_put("early-years", EARLY_YEARS, &act);
+        let put = test
+            .storage
+            .profile_put("early-years", 0, EARLY_YEARS, &act);
         put.await.unwrap();
         let mut tablet = TestTablet::enrol(&test.storage).await;
         let world = known(tablet.id, 1, &[1], Tagging::Complete);

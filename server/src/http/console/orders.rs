@@ -60,10 +60,19 @@ pub(super) async fn section(
 
 fn forms(visitor: &Visitor, device: &Device) -> Markup {
     let act = format!("/tablets/{}/commands", device.id);
-    let reason = |id: &str| {
+    let asking = |words: &str, ask: &str, means: &str| {
+        let why = format!("why-{ask}");
         html! {
-            label for=(id) { "Why; no names of children" }
-            input id=(id) name="reason" maxlength=(REASON_CHARS) required autocomplete="off";
+            details {
+                summary { (words) }
+                form method="post" action=(act) {
+                    (token(visitor))
+                    p { (means) }
+                    label for=(why) { "Why; no names of children" }
+                    input id=(why) name="reason" maxlength=(REASON_CHARS) required autocomplete="off";
+                    button.stop[ask == "unenrol"] name="ask" value=(ask) { (words) }
+                }
+            }
         }
     };
     html! {
@@ -71,24 +80,8 @@ fn forms(visitor: &Visitor, device: &Device) -> Markup {
             (token(visitor))
             button name="ask" value="refresh" { "Measure everything now" }
         }
-        details {
-            summary { "Ask for a new passcode" }
-            form method="post" action=(act) {
-                (token(visitor))
-                p { "Somebody left who knows it, or it may be known to others. It has to be changed at the next sign-in, in contact hours too; until then it reads overdue." }
-                (reason("why-passcode"))
-                button name="ask" value="new_passcode" { "Ask for a new passcode" }
-            }
-        }
-        details {
-            summary { "Ask for this tablet back" }
-            form method="post" action=(act) {
-                (token(visitor))
-                p { "At its next contact it gives every control back and is shut out: nothing is held there any more. Photos that are withheld or sealed on it stay so, and nobody can open them: decide about them first. Until its next contact this can be taken back." }
-                (reason("why-back"))
-                button.stop name="ask" value="unenrol" { "Ask for it back" }
-            }
-        }
+        (asking("Ask for a new passcode", "new_passcode", "Somebody left who knows it, or it may be known to others. It has to be changed at the next sign-in, in contact hours too; until then it reads overdue."))
+        (asking("Ask for this tablet back", "unenrol", "At its next contact it gives every control back and is shut out: nothing is held there any more. Photos that are withheld or sealed on it stay so, and nobody can open them: decide about them first. Until its next contact this can be taken back."))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Policy profiles: what each holds tablets to, its versions, and a change that is looked at before it is live.
 
-use super::form::{Form, no_such_page, refused};
+use super::form::{Form, no_such_page, parsed, refused};
 use super::gate::Visitor;
 use super::layout::{Tone, badge, field, page, table, token};
 use super::page::{Page, see};
@@ -65,12 +65,11 @@ pub(in crate::http) async fn show(
     Path(name): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Page, ApiError> {
-    let versions = history(&app, &name).await?;
-    let live = versions.first().ok_or_else(no_such_page)?;
+    let (live, earlier) = history(&app, &name).await?;
+    let every = || std::iter::once(&live).chain(&earlier);
     let shown = match asked.version {
-        None => live,
-        Some(number) => versions
-            .iter()
+        None => &live,
+        Some(number) => every()
             .find(|version| version.version == number)
             .ok_or_else(no_such_page)?,
     };
@@ -80,7 +79,7 @@ pub(in crate::http) async fn show(
         (form(&visitor, &name, &shown.source, (shown.version != live.version).then_some(shown.version)))
         h2 { "Versions" }
         ul.todo {
-            @for version in versions.iter().take(VERSIONS_SHOWN) {
+            @for version in every().take(VERSIONS_SHOWN) {
                 li { "Version " (version.version) ", " (when.at(version.applied_at)) " by " (version.applied_by)
                     @if version.version == live.version { " " (badge(Tone::Good, "Live")) }
                     @else { ": " a href={ "/profiles/" (name) "?version=" (version.version) "#change" } { "begin with this one" } } }
@@ -90,9 +89,12 @@ pub(in crate::http) async fn show(
     Ok(page(&visitor, "/profiles", &name, &content))
 }
 
-async fn history(app: &App, name: &str) -> Result<Vec<ProfileVersion>, ApiError> {
+/// The live version, and those before it.
+async fn history(app: &App, name: &str) -> Result<(ProfileVersion, Vec<ProfileVersion>), ApiError> {
     let versions = app.storage.profile_history(name).await;
-    versions.map_err(ApiError::internal)
+    let mut versions = versions.map_err(ApiError::internal)?.into_iter();
+    let live = versions.next().ok_or_else(no_such_page)?;
+    Ok((live, versions.collect()))
 }
 
 /// Each control, and how far it goes.
@@ -150,9 +152,7 @@ pub(in crate::http) async fn preview(
     Path(name): Path<String>,
     Extension(sent): Extension<Form>,
 ) -> Result<Response, ApiError> {
-    if history(&app, &name).await?.is_empty() {
-        return Err(no_such_page());
-    }
+    history(&app, &name).await?;
     let source = source(&sent);
     let change = match profile::diff(&app.storage, &source).await {
         Ok(change) => change,
@@ -200,6 +200,7 @@ fn what_changes(change: &ProfileChange) -> Markup {
         @if change.live.is_none() { p.notice { "There is no profile of this name yet: this makes a new one, which no tablet has." } }
         @else if rows.is_empty() { p { "Nothing differs from what is live." } }
         @else { (table("What differs from what is live", &["Setting", "Is", "Becomes"], &rows)) }
+        @if change.live_unreadable { p.notice.bad { "What is live cannot be read by this version of the server, so nothing can be compared with it: whether this loosens anything is not known." } }
         @if change.loosens { p.notice.bad { "This makes something looser than it is now." } }
     }
 }
@@ -218,21 +219,12 @@ pub(in crate::http) async fn apply(
     Path(name): Path<String>,
     Extension(sent): Extension<Form>,
 ) -> Result<Response, ApiError> {
-    if history(&app, &name).await?.is_empty() {
-        return Err(no_such_page());
-    }
-    let source = source(&sent);
-    let change = profile::diff(&app.storage, &source).await.map_err(failed)?;
-    if sent.text("live") != change.live.unwrap_or(0).to_string() {
-        return Err(refused(
-            StatusCode::CONFLICT,
-            "Somebody made another version live since you looked, so nothing was changed. Open the profile again and look at the difference.",
-        ));
-    }
+    history(&app, &name).await?;
+    let looked_at: u64 = parsed(sent.text("live"))?;
     let who = &visitor.operator.name;
-    profile::apply(&app.storage, &source, who, app.now())
-        .await
-        .map_err(failed)?;
+    let source = source(&sent);
+    let applied = profile::apply_over(&app.storage, &source, looked_at, who, app.now()).await;
+    let (change, _) = applied.map_err(failed)?;
     app.nudge.now();
     Ok(see(&format!("/profiles/{}", change.name)))
 }
@@ -252,8 +244,14 @@ fn reasons(error: ProfileChangeError) -> Result<Markup, ApiError> {
 }
 
 fn failed(error: ProfileChangeError) -> ApiError {
-    if let ProfileChangeError::Storage(error) = error {
-        return ApiError::internal(error);
+    match error {
+        ProfileChangeError::Storage(error) => ApiError::internal(error),
+        error @ ProfileChangeError::Overtaken(_) => refused(StatusCode::CONFLICT, error),
+        error @ (ProfileChangeError::Refused(_)
+        | ProfileChangeError::WithOverrides { .. }
+        | ProfileChangeError::Closed { .. }
+        | ProfileChangeError::Missing(_)
+        | ProfileChangeError::Override(_)
+        | ProfileChangeError::NoDevice(_)) => refused(StatusCode::UNPROCESSABLE_ENTITY, error),
     }
-    refused(StatusCode::UNPROCESSABLE_ENTITY, error)
 }

@@ -58,9 +58,10 @@ impl ProfileStore for SqlStorage {
     fn profile_put<'a>(
         &'a self,
         name: &'a str,
+        on: u64,
         source: &'a str,
         audit: &'a AuditEntry,
-    ) -> Answer<'a, u64> {
+    ) -> Answer<'a, Option<u64>> {
         Box::pin(async move {
             let mut tx = self.write().await?;
             let row = sqlx::query(
@@ -72,7 +73,11 @@ impl ProfileStore for SqlStorage {
             .fetch_one(&mut *tx)
             .await
             .map_err(failed("find the live version of a profile"))?;
-            let version = number(&row, "version", WHAT)? + 1;
+            let live = number(&row, "version", WHAT)?;
+            if live != on {
+                return Ok(None);
+            }
+            let version = live + 1;
             sqlx::query(
                 "INSERT INTO profiles (setting_id, name, version, source, applied_at, applied_by) \
                  VALUES ($1, $2, $3, $4, $5, $6)",
@@ -89,7 +94,7 @@ impl ProfileStore for SqlStorage {
             self.touch_inputs(&mut tx).await?;
             self.add_audit(&mut tx, audit).await?;
             commit(tx).await?;
-            Ok(version)
+            Ok(Some(version))
         })
     }
 }
