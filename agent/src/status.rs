@@ -19,6 +19,9 @@ pub struct Status {
     pub device_name: String,
     pub server: String,
     pub now: Timestamp,
+    /// Of the setting; `None` before the first bundle.
+    #[serde(default)]
+    pub time_zone: Option<String>,
     /// Why the clock is in doubt.
     pub clock_doubt: Option<String>,
     /// 0 before the first bundle.
@@ -51,6 +54,8 @@ pub struct Status {
 pub struct LastRecorded {
     pub running: bool,
     pub device_name: String,
+    #[serde(default)]
+    pub time_zone: Option<String>,
     pub last_seen: Option<Timestamp>,
     pub generation: Generation,
     pub events_waiting: u64,
@@ -63,6 +68,9 @@ impl LastRecorded {
         Ok(Self {
             running: false,
             device_name: enrolment.device_name,
+            time_zone: ledger
+                .bundle()
+                .map(|bundle| bundle.bundle().calendar.time_zone.clone()),
             last_seen: clock::last_seen(ledger)?,
             generation: ledger.newest_generation()?,
             events_waiting: ledger.events_waiting()?,

@@ -531,6 +531,9 @@ fn status_source(shared: Shared, sync: watch::Receiver<SyncState>) -> StatusSour
                 ),
                 server: identity.enrolment.server.clone(),
                 now: now.at,
+                time_zone: bundle
+                    .as_ref()
+                    .map(|b| b.bundle().calendar.time_zone.clone()),
                 clock_doubt: shared.clock.doubt(),
                 generation: shared.generation(),
                 profile: bundle.as_ref().map(|b| b.bundle().profile.clone()),

@@ -323,6 +323,14 @@ impl Calendar {
     }
 }
 
+/// `at` as people of a zone read it, on screens and in answers of commands: `9 Jul 2026, 08:05 BST`. UTC where the zone is
+/// unknown, or there is none yet.
+pub fn shown(at: Timestamp, time_zone: Option<&str>) -> String {
+    let zone = time_zone.and_then(jiff_zone).unwrap_or(TimeZone::UTC);
+    let local = at.to_zoned(zone);
+    local.strftime("%-d %b %Y, %H:%M %Z").to_string()
+}
+
 /// Parsing a zone costs more than everything that is asked of it, so the database keeps those it was asked for.
 fn jiff_zone(name: &str) -> Option<TimeZone> {
     static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);

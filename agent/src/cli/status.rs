@@ -7,6 +7,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::local_api::Request;
 use crate::paths::Paths;
 use crate::status::{LastRecorded, Status};
+use nestwarden_policy_schema::calendar::shown;
 use nestwarden_policy_schema::control::{ControlReport, Outcome};
 use std::fmt::Write as _;
 
@@ -31,10 +32,11 @@ fn without_agent(paths: &Paths, output: Output) -> anyhow::Result<Ended> {
     }
     let last = LastRecorded::read(&Ledger::open(paths)?)?;
     output.answer(&last, || {
+        let local = |at| shown(at, last.time_zone.as_deref());
         let mut text = format!(
             "THE AGENT IS NOT RUNNING on {}. Nothing below says how the tablet stands now.\nLast seen {}, generation {}, {} events waiting for the server.\n",
             last.device_name,
-            last.last_seen.map_or_else(|| "never".to_owned(), |at| at.to_string()),
+            last.last_seen.map_or_else(|| "never".to_owned(), local),
             last.generation,
             last.events_waiting,
         );
@@ -44,7 +46,7 @@ fn without_agent(paths: &Paths, output: Output) -> anyhow::Result<Ended> {
                 "  {:<9} not checked; was {} at {}",
                 report.control,
                 report.outcome.name(),
-                report.measured_at
+                local(report.measured_at)
             );
         }
         text.trim_end().to_owned()
@@ -53,6 +55,7 @@ fn without_agent(paths: &Paths, output: Output) -> anyhow::Result<Ended> {
 }
 
 fn words(status: &Status) -> String {
+    let local = |at| shown(at, status.time_zone.as_deref());
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -78,7 +81,7 @@ fn words(status: &Status) -> String {
     }
     let contact = status
         .last_contact
-        .map_or_else(|| "never".to_owned(), |at| at.to_string());
+        .map_or_else(|| "never".to_owned(), local);
     let _ = writeln!(
         text,
         "Server: {}, last contact {contact}{}",
@@ -92,7 +95,7 @@ fn words(status: &Status) -> String {
     let _ = writeln!(
         text,
         "Time:   {}{}",
-        status.now,
+        local(status.now),
         status
             .clock_doubt
             .as_ref()
@@ -111,7 +114,8 @@ fn words(status: &Status) -> String {
         let _ = writeln!(
             text,
             "Too many wrong passcodes ({}): whoever tries waits until {}",
-            locked_out.tries, locked_out.until
+            locked_out.tries,
+            local(locked_out.until)
         );
     }
     let photos: Vec<String> = status

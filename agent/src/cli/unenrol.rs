@@ -13,6 +13,7 @@ use crate::photos::catalogue;
 use crate::reconcile::handback;
 use crate::wiring;
 use anyhow::{Context as _, bail};
+use nestwarden_policy_schema::calendar::shown;
 use nestwarden_policy_schema::consent::Stage;
 use nestwarden_policy_schema::event::EventBody;
 use serde_json::json;
@@ -43,12 +44,15 @@ pub(super) fn unenrol(paths: &Paths, output: Output) -> anyhow::Result<Ended> {
         );
     };
     let left = left_text(&ledger)?;
+    let time_zone = ledger
+        .bundle()
+        .map(|bundle| bundle.bundle().calendar.time_zone.clone());
     let json = json!({ "enrolled": true, "asked_at": asked.asked_at, "done_at": asked.done.map(|d| d.at) });
     let Some(done) = asked.done else {
         output.answer(&json, || {
             format!(
                 "The server asked at {} for this tablet back. Not every control is given back yet; `nestwarden-agent status` says which.",
-                asked.asked_at
+                shown(asked.asked_at, time_zone.as_deref())
             )
         });
         return Ok(Ended::Failed);

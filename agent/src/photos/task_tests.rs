@@ -78,7 +78,6 @@ fn prepared() -> (
         .insert(child(1), entry(ConsentState::Given));
     let (handle, photos) = PhotosTask::open(context).unwrap();
     let running = |task| Running {
-        task,
         temp,
         signer,
         ledger,
@@ -87,6 +86,7 @@ fn prepared() -> (
         board,
         bundle,
         handle,
+        task,
     };
     (photos, running)
 }

@@ -3,7 +3,7 @@
 use crate::nursery::{at, calendar, cases, date};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use nestwarden_policy_schema::calendar::{Calendar, CalendarError, Closure, Day, TimeRange};
+use nestwarden_policy_schema::calendar::{Calendar, CalendarError, Closure, Day, TimeRange, shown};
 use proptest::prelude::*;
 
 fn london() -> Calendar {
@@ -259,4 +259,16 @@ fn a_closure_without_end_is_found_also_in_pieces() {
     assert!(closed(&[("2026-07-20", "2099-12-31")]).is_some());
     let pieces = [("2026-07-20", "2026-08-20"), ("2026-08-21", "2026-10-20")];
     assert!(closed(&pieces).is_some());
+}
+
+#[test]
+fn a_time_says_its_zone_on_both_sides_of_a_change_of_clocks() {
+    let at = |text: &str, zone| shown(text.parse().unwrap(), zone);
+    let london = Some("Europe/London");
+    assert_eq!(at("2026-07-09T07:05:59Z", london), "9 Jul 2026, 08:05 BST");
+    assert_eq!(at("2026-10-25T00:30:00Z", london), "25 Oct 2026, 01:30 BST");
+    assert_eq!(at("2026-10-25T01:30:00Z", london), "25 Oct 2026, 01:30 GMT");
+    for none in [None, Some("Europe/Londinium")] {
+        assert_eq!(at("2026-07-09T07:05:59Z", none), "9 Jul 2026, 07:05 UTC");
+    }
 }

@@ -5,31 +5,28 @@ use crate::storage::{Storage, StorageError};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use nestwarden_policy_schema::calendar::{Calendar, shown};
 
 /// The setting's time zone; UTC until a profile names one.
 #[derive(Clone, Debug)]
 pub struct LocalTime {
-    zone: TimeZone,
+    calendar: Option<Calendar>,
 }
 
 impl LocalTime {
     pub async fn load(storage: &Storage) -> Result<Self, StorageError> {
         let calendar = local_calendar(storage).await?;
-        let zone = calendar.and_then(|calendar| TimeZone::get(&calendar.time_zone).ok());
-        Ok(Self {
-            zone: zone.unwrap_or(TimeZone::UTC),
-        })
+        Ok(Self { calendar })
     }
 
     pub fn local(&self, at: Timestamp) -> Zoned {
-        at.to_zoned(self.zone.clone())
+        let zone = self.calendar.as_ref().and_then(|known| known.zone().ok());
+        at.to_zoned(zone.unwrap_or(TimeZone::UTC))
     }
 
     #[cfg(test)]
     pub const fn utc() -> Self {
-        Self {
-            zone: TimeZone::UTC,
-        }
+        Self { calendar: None }
     }
 
     pub fn date(&self, at: Timestamp) -> Date {
@@ -38,7 +35,8 @@ impl LocalTime {
 
     /// `9 Jul 2026, 08:05 BST`.
     pub fn at(&self, at: Timestamp) -> String {
-        self.local(at).strftime("%-d %b %Y, %H:%M %Z").to_string()
+        let calendar = self.calendar.as_ref();
+        shown(at, calendar.map(|known| known.time_zone.as_str()))
     }
 
     pub fn at_or(&self, at: Option<Timestamp>, absent: &str) -> String {
@@ -50,18 +48,17 @@ impl LocalTime {
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use nestwarden_policy_schema::profile::{EARLY_YEARS, PolicyProfile};
 
     #[test]
-    fn a_time_says_its_zone_on_both_sides_of_a_change_of_clocks() {
-        let local = LocalTime {
-            zone: TimeZone::get("Europe/London").unwrap(),
-        };
-        let at = |text: &str| local.at(text.parse().unwrap());
-        assert_eq!(at("2026-07-09T07:05:59Z"), "9 Jul 2026, 08:05 BST");
-        assert_eq!(at("2026-10-25T00:30:00Z"), "25 Oct 2026, 01:30 BST");
-        assert_eq!(at("2026-10-25T01:30:00Z"), "25 Oct 2026, 01:30 GMT");
-        assert_eq!(local.at_or(None, "never"), "never");
+    fn a_day_begins_at_the_settings_midnight() {
+        let profile = PolicyProfile::from_toml(EARLY_YEARS).unwrap();
+        let calendar = Some(profile.calendar);
+        let local = LocalTime { calendar };
         let midnight = "2026-07-09T23:30:00Z".parse().unwrap();
         assert_eq!(local.date(midnight), jiff::civil::date(2026, 7, 10));
+        assert_eq!(local.at(midnight), "10 Jul 2026, 00:30 BST");
+        assert_eq!(local.at_or(None, "never"), "never");
+        assert_eq!(LocalTime::utc().at(midnight), "9 Jul 2026, 23:30 UTC");
     }
 }
