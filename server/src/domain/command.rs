@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::command::{ApprovedCommand, Command, CommandKind};
 use nestwarden_policy_schema::hold::HoldScope;
 use nestwarden_policy_schema::id::CommandId;
+use nestwarden_policy_schema::text::visible;
 
 /// A tablet that does not come by within this time is not handed back.
 pub const UNENROL_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -124,10 +125,12 @@ pub const fn asked(kind: &CommandKind) -> &'static str {
 pub fn progress(row: &CommandRow, local: &LocalTime, now: Timestamp) -> String {
     let command = &row.command.command;
     match (&row.outcome, &row.cancelled) {
-        (Some(outcome), None) => format!("{}, at {}", outcome.said, local.at(outcome.at)),
+        (Some(outcome), None) => {
+            format!("{}, at {}", visible(&outcome.said), local.at(outcome.at))
+        }
         (Some(outcome), Some(cancelled)) => format!(
             "{}, at {}, although {} took it back at {}: it had it already",
-            outcome.said,
+            visible(&outcome.said),
             local.at(outcome.at),
             cancelled.by,
             local.at(cancelled.at)
@@ -175,5 +178,41 @@ async fn order(
         Changed::Yes => Ok(approved.command),
         Changed::Already => Err(CommandError::AskedAlready(name())),
         Changed::Missing => Err(CommandError::Revoked(name())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::CommandOutcome;
+    use nestwarden_policy_schema::id::DeviceId;
+    use uuid::Uuid;
+
+    #[test]
+    fn what_a_tablet_says_of_a_command_forges_no_line_after_it() {
+        let at = Timestamp::UNIX_EPOCH;
+        let command = Command {
+            id: CommandId::from_uuid(Uuid::from_u128(1)),
+            device: DeviceId::from_uuid(Uuid::from_u128(2)),
+            kind: CommandKind::Refresh,
+            issued_at: at,
+            expires_at: at,
+        };
+        let row = CommandRow {
+            command: ApprovedCommand {
+                command,
+                approvals: Vec::new(),
+            },
+            ordered_by: "Dana Lead".to_owned(),
+            cancelled: None,
+            outcome: Some(CommandOutcome {
+                said: "done\n2: asked to hand itself back\u{1b}[2K".to_owned(),
+                at,
+            }),
+        };
+        assert_eq!(
+            progress(&row, &LocalTime::utc(), at),
+            "done\\u{a}2: asked to hand itself back\\u{1b}[2K, at 1 Jan 1970, 00:00 UTC"
+        );
     }
 }
