@@ -147,6 +147,34 @@ fn what_was_written_to_before_it_was_withheld_is_read_again_when_it_comes_back()
 }
 
 #[test]
+fn another_photo_written_over_one_just_before_it_was_withheld_is_known_in_the_vault_and_goes_its_own_way()
+ {
+    let mut tablet = Tablet::new();
+    tablet.write("a.jpg", &jpeg(1));
+    tablet.write("b.jpg", &jpeg(1));
+    tablet.look();
+    let before = tablet.only().id;
+    tablet.set_consent(3, ConsentState::Withdrawn);
+    tablet.write("b.jpg", &jpeg(2));
+    tablet.settle();
+    assert!(tablet.pictures().is_empty());
+    let list = tablet.list();
+    assert!(list.iter().all(|photo| photo.stage == Stage::Withheld));
+    let other: Vec<_> = list.iter().filter(|photo| photo.id != before).collect();
+    assert_eq!(other.len(), 1, "{list:?}");
+    tablet.tag(other[0].id, &[2]);
+    tablet.set_consent(2, ConsentState::Withdrawn);
+    tablet.settle();
+    let left: Vec<_> = tablet.vault().into_values().collect();
+    assert!(left.contains(&jpeg(1)) && !left.contains(&jpeg(2)));
+    tablet.tag(before, &[1]);
+    tablet.settle();
+    let pictures = tablet.pictures();
+    assert!(pictures.len() == 1 && pictures.contains_key("a.jpg"));
+    tablet.assert_sound();
+}
+
+#[test]
 fn a_photo_whose_folder_went_comes_back_to_the_nearest_one_that_is_left() {
     let mut tablet = Tablet::new();
     std::fs::create_dir_all(tablet.path("trip/farm")).unwrap();

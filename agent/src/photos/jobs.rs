@@ -4,6 +4,7 @@
 use super::absorb::is_trash;
 use super::fault;
 use super::hash::{ContentKey, LONG_BYTES, Stop};
+use super::reread::RereadJob;
 use super::roots::{RootKind, Roots};
 use super::seal::{self, Plain, Recipients, SealError, SealedFile};
 use super::search::{self, Copy};
@@ -26,6 +27,7 @@ pub enum Job {
     Seal(Box<SealJob>),
     Destroy(Box<DestroyJob>),
     Unseal(Box<UnsealJob>),
+    Reread(Box<RereadJob>),
     /// Of photos that were withheld from these paths.
     Thumbnails(Vec<RelPath>),
 }
@@ -114,7 +116,7 @@ pub enum Done {
         photo: PhotoId,
         problem: String,
     },
-    /// Its reason had gone before it began to do anything lasting.
+    /// Its reason had gone before it began to do anything lasting, or there was nothing to do.
     Stopped {
         photo: PhotoId,
     },
@@ -128,6 +130,7 @@ impl Job {
             Self::Seal(job) => Some(job.photo),
             Self::Destroy(job) => Some(job.photo),
             Self::Unseal(job) => Some(job.photo),
+            Self::Reread(job) => Some(job.photo),
             Self::Thumbnails(_) => None,
         }
     }
@@ -137,7 +140,7 @@ impl Job {
         let bytes = match self {
             Self::Seal(job) => job.bytes,
             Self::Unseal(job) => job.bytes(),
-            Self::Destroy(_) | Self::Thumbnails(_) => 0,
+            Self::Destroy(_) | Self::Reread(_) | Self::Thumbnails(_) => 0,
         };
         bytes >= LONG_BYTES
     }
@@ -148,6 +151,7 @@ impl Job {
             Self::Seal(job) => job.run(vaults),
             Self::Destroy(job) => job.run(vaults),
             Self::Unseal(job) => job.run(vaults),
+            Self::Reread(job) => job.run(vaults),
             Self::Thumbnails(paths) => {
                 let mut thumbnails = Thumbnails::open(vaults.tree());
                 for path in paths {

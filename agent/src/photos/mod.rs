@@ -34,6 +34,7 @@ mod pages;
 mod record;
 mod replay;
 mod replay_withholding;
+mod reread;
 pub mod review;
 pub mod roll;
 mod room;

@@ -1,13 +1,14 @@
 //! Withholding, bringing back, and removing the plaintext of what is sealed: the quick acts of the engine.
 
 use super::burst::{self, Burst, Outcome};
-use super::catalogue::{self, FileRow, FileState, PhotoRow, name_bytes};
+use super::catalogue::{self, FileRow, FileState, Part, PhotoRow, name_bytes};
 use super::engine::{Engine, Moment, Passed, is_absent};
 use super::error::PhotosError;
 use super::fault::Write;
 use super::jobs::Job;
 use super::judgement::Judged;
 use super::mover::Mover;
+use super::reread::{Written, was_written_to};
 use super::tree::{self, Identity, RelPath, Stat};
 use super::vault::{self, MoveError};
 use jiff::Timestamp;
@@ -48,6 +49,7 @@ impl Engine {
         let mut problems: HashMap<PhotoId, String> = HashMap::new();
         let mut unclear = BTreeSet::new();
         let mut names: Vec<RelPath> = Vec::new();
+        let mut written: HashMap<PhotoId, Vec<Written>> = HashMap::new();
         let causes = due.iter().map(|(row, judged)| {
             let cause = judged.why.map(|due| due.cause);
             (row.id, cause)
@@ -85,7 +87,15 @@ impl Engine {
                 let outcome = match mover.move_in(file, &intended.vault, &intended.name) {
                     Ok(stat) => {
                         names.push(file.path.clone());
-                        Outcome::Moved(burst.vault(&intended.vault), Box::new(stat))
+                        let vault = burst.vault(&intended.vault);
+                        if file.part == Part::Photo && was_written_to(file, &stat) {
+                            written.entry(file.photo).or_default().push(Written {
+                                file: file.id,
+                                vault: intended.vault,
+                                name: intended.name,
+                            });
+                        }
+                        Outcome::Moved(vault, Box::new(stat))
                     }
                     Err(MoveError::Changed) => {
                         passed.relook.insert(file.path.clone());
@@ -116,6 +126,12 @@ impl Engine {
         }
         if !names.is_empty() {
             passed.jobs.push(Job::Thumbnails(names));
+        }
+        // Sealing reads what is to be sealed.
+        for (row, _) in due.iter().filter(|(_, j)| j.due == Stage::Withheld) {
+            if let Some(files) = written.remove(&row.id) {
+                self.hand_out_reread(moment, row, files, passed);
+            }
         }
         Ok(unclear)
     }
