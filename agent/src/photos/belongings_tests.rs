@@ -453,3 +453,39 @@ fn nothing_is_looked_for_in_a_vault_that_lies_beneath_a_home() {
     assert_eq!(tablet.receipts().len(), 1);
     assert!(vault.join("b").exists());
 }
+
+#[test]
+fn of_several_photos_of_one_folder_each_takes_along_what_describes_it_and_nothing_else() {
+    let mut tablet = Tablet::new();
+    for (name, content) in [("a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3)] {
+        tablet.write(name, &jpeg(content));
+    }
+    tablet.look();
+    tablet.write("b.xmp", XMP);
+    tablet.write("c.jpg.json", XMP);
+    tablet.write("c.txt", b"of something else");
+    std::fs::create_dir(tablet.path("a.xmp")).unwrap();
+    tablet.write("a.xmp/plan.txt", b"a folder is nobody's sidecar");
+    withdraw(&mut tablet);
+    let left: Vec<String> = tablet.pictures().into_keys().collect();
+    assert_eq!(left, ["a.xmp/plan.txt", "c.txt"]);
+    tablet.assert_sound();
+}
+
+#[test]
+fn photos_of_one_moment_whose_names_only_begin_alike_are_sorted_each_by_itself() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("IMG_0001_BURST001.jpg");
+    std::fs::create_dir(tablet.path("IMG_0001_BURST001.d")).unwrap();
+    for (name, content) in [
+        ("IMG_0002_BURST001.jpg", 2),
+        ("IMG_0003.jpg", 3),
+        ("IMG_0004.jpg", 4),
+        ("IMG_0001_BURST001.d/a.jpg", 5),
+    ] {
+        tablet.write(name, &jpeg(content));
+        tablet.look();
+    }
+    let tagged = |l: &&super::listing::Listing| l.tagging == Tagging::Complete;
+    assert_eq!(tablet.list().iter().filter(tagged).count(), 1);
+}

@@ -112,6 +112,42 @@ fn tags_given_after_a_managers_word_stand_and_it_is_taken_over_once() {
     assert_eq!(known(&tablet).len(), events);
 }
 
+#[test]
+fn of_two_words_of_a_manager_the_later_stands_and_on_what_staff_said_since_neither() {
+    let mut tablet = Tablet::new();
+    let id = tablet.photo_of_one("a.jpg");
+    let film = {
+        tablet.write("a.png", &super::testing::jpeg(2));
+        tablet.look();
+        tablet.list().into_iter().find(|l| l.id != id).unwrap().id
+    };
+    let confirmed = |tablet: &Tablet, photo| {
+        let list = tablet.list();
+        let of_it = list.into_iter().find(|l| l.id == photo).unwrap();
+        of_it.confirmed
+    };
+    let say = |tablet: &mut Tablet, children: &[u128], minutes: i64| {
+        let decided_at = tablet.now.at + SignedDuration::from_mins(minutes);
+        tablet.bundle.corrections = vec![correction(id, children, decided_at)];
+        next_bundle(tablet);
+        tablet.settle();
+    };
+    tablet.now.at += SignedDuration::from_mins(10);
+    say(&mut tablet, &[2], -2);
+    say(&mut tablet, &[3], -1);
+    assert_eq!(confirmed(&tablet, id), BTreeSet::from([child(3)]));
+    say(&mut tablet, &[2], -2);
+    assert_eq!(confirmed(&tablet, id), BTreeSet::from([child(3)]));
+    assert_eq!(confirmed(&tablet, film), BTreeSet::from([child(3)]));
+    // What staff said of the one after a word that comes only now stands for both.
+    tablet.now.at += SignedDuration::from_mins(5);
+    tablet.tag(film, &[3]);
+    tablet.now.at += SignedDuration::from_mins(5);
+    say(&mut tablet, &[2], -6);
+    assert_eq!(confirmed(&tablet, id), BTreeSet::from([child(3)]));
+    assert_eq!(confirmed(&tablet, film), BTreeSet::from([child(3)]));
+}
+
 fn with_one_found() -> Tablet {
     let mut tablet = Tablet::unscanned();
     tablet.write("old.jpg", &jpeg(9));

@@ -27,9 +27,9 @@ pub(super) struct Judged {
 impl Judged {
     /// Whether the photo is where it has to be.
     pub(super) fn is_settled(&self) -> bool {
-        self.frozen || (!self.misplaced && self.stage == self.due)
-            // Further than it has to be is where a stricter reason brought it, and nothing brings a sealed one back here.
-            || (!self.misplaced && self.due != Stage::Live && self.stage == Stage::Sealed && self.due == Stage::Withheld)
+        // Further than it has to be is where a stricter reason brought it, and nothing brings a sealed one back here.
+        let stays_sealed = self.stage == Stage::Sealed && self.due == Stage::Withheld;
+        self.frozen || (!self.misplaced && (self.stage == self.due || stays_sealed))
     }
 
     pub(super) fn waits_for_unseal(&self) -> bool {
