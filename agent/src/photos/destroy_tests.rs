@@ -179,6 +179,63 @@ fn a_vault_that_went_with_its_card_keeps_no_photo_from_being_destroyed() {
     tablet.assert_sound();
 }
 
+#[test]
+fn a_sealed_photo_that_somebody_took_away_is_not_destroyed_until_it_is_back() {
+    for whole_vault in [false, true] {
+        let mut tablet = due_for_destruction();
+        let name = tablet.vault().into_keys().next().unwrap();
+        let vault = tablet.vault_dir();
+        let (from, to) = if whole_vault {
+            (vault.clone(), vault.with_extension("away"))
+        } else {
+            (vault.join(&name), vault.join("away"))
+        };
+        std::fs::rename(&from, &to).unwrap();
+        for _ in 0..2 {
+            tablet.look();
+            assert_eq!(
+                (tablet.receipts().len(), tablet.only().stage),
+                (0, Stage::Sealed)
+            );
+            assert!(tablet.only().note.is_some());
+            assert_eq!(
+                tablet.sealed_out_of_sight, 1,
+                "unknown is not shown as fine"
+            );
+            tablet.restart();
+            tablet.pass_hours(1);
+        }
+        assert!(!whole_vault || !from.exists(), "nothing takes its place");
+        std::fs::rename(&to, &from).unwrap();
+        tablet.look();
+        assert_eq!(
+            (tablet.receipts().len(), tablet.sealed_out_of_sight),
+            (1, 0)
+        );
+        assert!(tablet.vault().is_empty());
+        tablet.assert_sound();
+    }
+}
+
+#[test]
+fn a_destruction_that_was_interrupted_waits_for_a_vault_that_is_not_there() {
+    let mut tablet = due_for_destruction();
+    tablet.with(|engine, moment| engine.pass(moment, &Scope::All).unwrap());
+    let away = tablet.vault_dir().with_extension("away");
+    std::fs::rename(tablet.vault_dir(), &away).unwrap();
+    tablet.restart();
+    tablet.settle();
+    assert_eq!(
+        (tablet.receipts().len(), tablet.only().stage),
+        (0, Stage::Sealed)
+    );
+    std::fs::rename(&away, tablet.vault_dir()).unwrap();
+    tablet.pass_hours(1);
+    tablet.settle();
+    assert_eq!(tablet.receipts().len(), 1);
+    assert!(tablet.vault().is_empty());
+}
+
 /// What the power left of a copy that was caught when it went.
 fn caught_when_the_power_went(content: &[u8]) -> (Tablet, std::path::PathBuf) {
     let mut tablet = due_for_destruction();

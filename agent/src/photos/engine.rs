@@ -55,7 +55,7 @@ pub enum Scope {
 pub(super) struct Trouble {
     pub(super) stage: Stage,
     pub(super) problem: String,
-    attempts: u32,
+    pub(super) attempts: u32,
     pub(super) not_before: Duration,
 }
 

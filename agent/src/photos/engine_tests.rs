@@ -1,5 +1,6 @@
 //! What becomes of real files, and what is left of them when the power goes at any instant.
 
+use super::engine::Scope;
 use super::fault::armed;
 use super::testing::{Tablet, child, jpeg};
 use nestwarden_policy_schema::consent::{Cause, ConsentState, Stage};
@@ -374,6 +375,42 @@ fn what_is_written_through_an_old_descriptor_while_withheld_is_sealed_as_it_is()
     tablet.assert_sound();
     let content = age::decrypt(&tablet.release, tablet.vault().values().next().unwrap()).unwrap();
     assert!(content.ends_with(b"more"));
+    assert_eq!(written_to(&tablet), 1, "it may be evidence");
+}
+
+/// How often it was told that something was written to out of use.
+fn written_to(tablet: &Tablet) -> usize {
+    let told = |event: &EventBody| matches!(event, EventBody::PhotoIncomplete { problem, .. } if problem.contains("written to"));
+    tablet.events().iter().filter(|event| told(event)).count()
+}
+
+#[test]
+fn whoever_goes_on_writing_to_a_withheld_photo_is_waited_for_longer_and_longer_and_it_shows() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    let mut camera = std::fs::OpenOptions::new()
+        .append(true)
+        .open(tablet.path("a.jpg"))
+        .unwrap();
+    tablet.set_consent(1, ConsentState::Withdrawn);
+    let vaults = tablet.engine.as_ref().unwrap().vaults();
+    let mut attempts = 0;
+    for _ in 0..5 {
+        let passed = tablet.with(|engine, moment| engine.pass(moment, &Scope::All).unwrap());
+        for job in passed.jobs.into_iter().filter(|job| job.photo().is_some()) {
+            std::io::Write::write_all(&mut camera, b"more").unwrap();
+            let done = job.run(&vaults);
+            tablet.with(|engine, moment| engine.finish(moment, done).unwrap());
+            attempts += 1;
+        }
+    }
+    assert_eq!(attempts, 2);
+    assert!(tablet.only().note.unwrap().contains("written to"));
+    assert_eq!(written_to(&tablet), 1);
+    tablet.pass_hours(1);
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Sealed);
+    tablet.assert_sound();
 }
 
 #[test]
@@ -446,6 +483,7 @@ fn a_damaged_sealed_file_keeps_a_copy_that_turns_up() {
     tablet.look();
     assert!(tablet.pictures().is_empty());
     assert!(tablet.vault().values().any(|bytes| *bytes == jpeg(1)));
+    assert_eq!(tablet.sealed_out_of_sight, 1);
 }
 
 #[test]

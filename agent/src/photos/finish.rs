@@ -49,6 +49,7 @@ impl Engine {
                 self.busy.remove(&photo);
                 self.replay()?;
                 let other = self.content_changed(moment, file, hash, bytes)?;
+                self.was_written_to(moment, photo)?;
                 Ok([photo].into_iter().chain(other).collect())
             }
             Done::NotSealed { photo, error } => {
@@ -87,7 +88,11 @@ impl Engine {
                 if past_return {
                     self.unfinished.insert(photo, why);
                 } else {
-                    self.replay()?;
+                    // Nothing was done. What is not there now was not removed by us, and a replay could not tell.
+                    self.commit(Write::ReplayClosed, |tx| {
+                        let act = "DELETE FROM photo_journal WHERE photo = ?1 AND act = 'destroy'";
+                        Ok(tx.sql().execute(act, [photo.to_string()])?)
+                    })?;
                 }
                 self.incomplete(moment, photo, Stage::Destroyed, problem)?;
                 Ok(BTreeSet::new())
@@ -164,6 +169,16 @@ impl Engine {
             }
             Ok(None)
         })
+    }
+
+    /// Told, because it may be evidence. Whoever goes on writing is waited for longer and longer.
+    fn was_written_to(&mut self, moment: &Moment<'_>, photo: PhotoId) -> Result<(), PhotosError> {
+        let problem = "it was written to while it was out of use, or just before: what it holds is not what was seen last";
+        self.incomplete(moment, photo, Stage::Sealed, problem.to_owned())?;
+        if let Some(first) = self.trouble.get_mut(&photo).filter(|t| t.attempts == 1) {
+            first.not_before = moment.since_boot;
+        }
+        Ok(())
     }
 
     fn not_sealed(

@@ -290,9 +290,17 @@ impl DestroyJob {
         let sealed_dir = vaults
             .open(&self.sealed.vault)
             .map_err(|e| format!("the vault `{}`: {e}", self.sealed.vault))?;
-        self.past_return = true;
-        vault::discard(&sealed_dir, &self.sealed.name)
+        let goes_on = std::mem::replace(&mut self.past_return, true);
+        let was_there = vault::discard(&sealed_dir, &self.sealed.name)
             .map_err(|e| format!("the sealed file could not be removed: {e}"))?;
+        if !was_there && !goes_on {
+            // Somebody took it away, and may have it.
+            self.past_return = false;
+            return Err(format!(
+                "the sealed file is not in its vault `{}`",
+                self.sealed.vault
+            ));
+        }
         discarded_one(ArtefactKind::Sealed);
         for (vault, name) in &self.sidecars {
             let discarded = vaults

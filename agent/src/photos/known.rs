@@ -3,13 +3,17 @@
 use super::alike;
 use super::catalogue;
 use super::error::PhotosError;
-use super::hash::Head;
+use super::hash::{Head, Stop};
 use super::roots::{Root, RootKind};
-use super::tree::{Identity, RelPath, Stat};
+use super::tree::{self, Identity, RelPath, Stat, Tree};
 use crate::ledger::Ledger;
 use nestwarden_policy_schema::id::PhotoId;
+use rusqlite::Connection;
+use rustix::fd::OwnedFd;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStringExt as _;
 
 /// The vaults, by device and inode: not part of any root.
 pub type Vaulted = HashSet<(u64, u64)>;
@@ -44,6 +48,38 @@ pub(super) struct Present {
     pub(super) next: Option<RelPath>,
 }
 
+/// Sealed files that are told of.
+const MOST_UNSEEN: usize = 10;
+/// Sealed photos asked for at once.
+const SEALED_AT_ONCE: i64 = if cfg!(test) { 2 } else { 1_000 };
+
+struct Sealed {
+    row: i64,
+    vault: RelPath,
+    name: OsString,
+    bytes: u64,
+}
+
+/// Those with which nothing is under way.
+fn sealed_after(sql: &Connection, row: i64) -> Result<Vec<Sealed>, PhotosError> {
+    let mut statement = sql.prepare_cached(
+        "SELECT rowid, sealed_vault, sealed_name, sealed_bytes FROM photo WHERE rowid > ?1 AND stage = 'sealed'
+            AND sealed_name IS NOT NULL AND NOT EXISTS (SELECT 1 FROM photo_journal WHERE photo = photo.id)
+         ORDER BY rowid LIMIT ?2",
+    )?;
+    let mut rows = statement.query([row, SEALED_AT_ONCE])?;
+    let mut sealed = Vec::new();
+    while let Some(row) = rows.next()? {
+        sealed.push(Sealed {
+            row: row.get(0)?,
+            vault: catalogue::rel(row.get(1)?)?,
+            name: OsString::from_vec(row.get(2)?),
+            bytes: row.get::<_, i64>(3)?.cast_unsigned(),
+        });
+    }
+    Ok(sealed)
+}
+
 impl Known {
     pub(super) fn last(&self, path: &RelPath) -> io::Result<Last> {
         let file = self
@@ -66,6 +102,56 @@ impl Known {
             .ledger
             .read(|sql| catalogue::files_present_from(sql, dir, from, 1));
         Ok(found.map_err(unread)?.is_empty())
+    }
+
+    /// Sealed files that are not where they were put, or not to be seen there: their file system is not mounted, or somebody
+    /// took them away. At most a few are named.
+    pub(super) fn sealed_out_of_sight(
+        &self,
+        tree: &Tree,
+        stop: &Stop,
+    ) -> io::Result<Vec<(RelPath, String)>> {
+        let mut vaults: HashMap<RelPath, Option<OwnedFd>> = HashMap::new();
+        let mut unseen = Vec::new();
+        let mut after = 0;
+        loop {
+            stop.check()?;
+            let page = |sql: &Connection| sealed_after(sql, after);
+            let page = self.ledger.read(page).map_err(unread)?;
+            let Some(last) = page.last() else {
+                return Ok(unseen);
+            };
+            after = last.row;
+            for sealed in page {
+                let vault = vaults.entry(sealed.vault.clone()).or_insert_with(|| {
+                    let dir = tree.dir(&sealed.vault);
+                    if let Err(error) = &dir {
+                        let problem =
+                            format!("photos are sealed in it, and it is not there: {error}");
+                        unseen.push((sealed.vault.clone(), problem));
+                    }
+                    dir.ok()
+                });
+                let Some(dir) = vault else { continue };
+                let seen = tree::stat(dir, &sealed.name);
+                if seen.is_ok_and(|stat| stat.identity.size == sealed.bytes) {
+                    continue;
+                }
+                // It may have been destroyed or unsealed since.
+                let is_still = |sql: &Connection| sealed_after(sql, sealed.row - 1);
+                let now = self.ledger.read(is_still).map_err(unread)?;
+                let is_still = now.first().is_some_and(|now| now.name == sealed.name);
+                if is_still
+                    && unseen.len() < MOST_UNSEEN
+                    && let Some(path) = sealed.vault.join(&sealed.name)
+                {
+                    unseen.push((
+                        path,
+                        "a sealed photo is not there as it was written".to_owned(),
+                    ));
+                }
+            }
+        }
     }
 
     /// Whether any photo there ever was has this length.

@@ -49,7 +49,7 @@ impl<'a> Mover<'a> {
         let to = match self.to.entry(vault.clone()) {
             std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::hash_map::Entry::Vacant(free) => {
-                let dir = self.vaults.open(free.key())?;
+                let dir = self.vaults.open_or_make(free.key())?;
                 free.insert(dir)
             }
         };

@@ -146,7 +146,8 @@ impl Engine {
                 Err(error) if is_absent(&error) => None,
                 Err(error) => return Err(error.into()),
             },
-            None => None,
+            // Whether it was removed from a vault that is not there nobody can say; a new attempt does, or waits for it.
+            None => return self.close(entry),
         };
         if size == Some(sealed.bytes) {
             return self.close(entry);

@@ -52,6 +52,11 @@ impl Engine {
                 note.try_for_each(|vault| catalogue::vault_note(tx.sql(), vault))
             })?;
         }
+        for vault in &vaults {
+            if let Err(error) = self.vaults.open_or_make(vault) {
+                tracing::info!(%error, %vault, "a vault cannot be made yet");
+            }
+        }
         self.vaults.keep_room(&vaults);
         Ok(())
     }

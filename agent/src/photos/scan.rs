@@ -18,6 +18,7 @@ use std::fs::File;
 use std::hash::BuildHasher as _;
 use std::io::{self, Read as _, Seek as _};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// A photo at a path, as it was read.
 #[derive(Clone, Debug)]
@@ -99,13 +100,26 @@ pub struct Report {
 }
 
 /// Remembers, while it lives, which files are no photos.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Scanner {
     /// By a hash of their identity.
     ignored: HashSet<u64>,
     hasher: RandomState,
     /// Files elsewhere that have the length of a photo, and what they hold.
     elsewhere: HashMap<Identity, Elsewhere>,
+    /// How long ago the last change of what is remembered must be.
+    pub(super) rest: Duration,
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self {
+            ignored: HashSet::new(),
+            hasher: RandomState::new(),
+            elsewhere: HashMap::new(),
+            rest: WRITTEN_BACK,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -162,6 +176,8 @@ impl Scanner {
                 pass.subtree(&Arc::new(root.clone()), &root.path)?;
             }
         }
+        let out_of_sight = known.sealed_out_of_sight(tree, stop)?;
+        pass.report.unreadable.extend(out_of_sight);
         pass.end()
     }
 
@@ -188,12 +204,33 @@ impl Scanner {
         self.ignored.contains(&self.hasher.hash_one(identity))
     }
 
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.ignored.len()
+    }
+
+    fn forget(&mut self, identity: &Identity) {
+        self.ignored.remove(&self.hasher.hash_one(identity));
+    }
+
     fn ignore(&mut self, identity: &Identity) {
         if self.ignored.len() >= MAX_IGNORED {
             self.ignored.clear();
         }
         self.ignored.insert(self.hasher.hash_one(identity));
     }
+}
+
+/// What was written through a mapping before its pages were written back changes again without a new time. After so long
+/// they were: Linux does it after 30 seconds (`vm.dirty_expire_centisecs`).
+const WRITTEN_BACK: Duration = Duration::from_mins(5);
+
+/// Whether a file that holds something else now has another identity for it. Of one from the future nothing is known.
+fn is_at_rest(identity: &Identity, now: SystemTime, rest: Duration) -> bool {
+    let newest = identity.ctime_ns.max(identity.mtime_ns);
+    let newest = u64::try_from(newest).map(Duration::from_nanos);
+    let age = newest.map(|newest| now.duration_since(SystemTime::UNIX_EPOCH + newest));
+    matches!(age, Ok(Ok(age)) if age >= rest) || age.is_err()
 }
 
 impl<'a> Pass<'a> {
@@ -248,6 +285,7 @@ impl<'a> Pass<'a> {
                         root: &root,
                     };
                     // Something was written, so that an unchanged stat proves nothing.
+                    self.scanner.forget(&stat.identity);
                     self.look(&at, &stat, None)
                 }
                 Err(_) => Ok(()),
@@ -362,7 +400,9 @@ impl<'a> Pass<'a> {
                     self.batch.missing.push(path.clone());
                 }
                 self.beside(at, stat)?;
-                self.scanner.ignore(&identity);
+                if is_at_rest(&identity, SystemTime::now(), self.scanner.rest) {
+                    self.scanner.ignore(&identity);
+                }
             }
             Ok(Content::NoneKnown) => {
                 if last.is_some() {
@@ -588,5 +628,36 @@ fn is_missing(
                 && !known.has_length(stat.identity.size).unwrap_or(true)
         }
         Err(error) => is_absence(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_at_rest_five_minutes_after_its_last_change_and_not_before() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        let at = |mtime: i64, ctime: i64| Identity {
+            dev: 1,
+            ino: 1,
+            born_ns: 0,
+            size: 64,
+            mtime_ns: mtime * 1_000_000_000,
+            ctime_ns: ctime * 1_000_000_000,
+        };
+        for (mtime, ctime, rests) in [
+            (700, 700, true),
+            (701, 700, false),
+            (700, 701, false),
+            (1_001, 700, false),
+            (-9, -8, true),
+        ] {
+            assert_eq!(
+                is_at_rest(&at(mtime, ctime), now, WRITTEN_BACK),
+                rests,
+                "{mtime} {ctime}"
+            );
+        }
     }
 }

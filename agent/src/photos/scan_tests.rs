@@ -3,7 +3,7 @@
 use super::hash::{ContentKey, Stop};
 use super::known::{Known, Vaulted};
 use super::roots::Roots;
-use super::scan::{Report, Scanner, Sighting, Unread};
+use super::scan::{Batch, Report, Scanner, Sighting, Unread};
 use super::tree::{RelPath, Tree};
 use crate::ledger::Ledger;
 use crate::paths::Paths;
@@ -16,6 +16,7 @@ use nestwarden_policy_schema::bytes::Secret;
 use nestwarden_policy_schema::consent::Subjects;
 use nestwarden_policy_schema::id::PhotoId;
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 const JPEG: &[u8] = b"\xff\xd8\xff\xe0 a photo";
 
@@ -69,6 +70,14 @@ impl Place {
     }
 
     fn full(&self, scanner: &mut Scanner) -> Seen {
+        self.look(scanner, None)
+    }
+
+    fn paths(&self, scanner: &mut Scanner, paths: &[RelPath]) -> Seen {
+        self.look(scanner, Some(paths))
+    }
+
+    fn look(&self, scanner: &mut Scanner, paths: Option<&[RelPath]>) -> Seen {
         let known = Known {
             ledger: self.ledger.clone(),
             frozen: self.frozen.clone(),
@@ -79,11 +88,15 @@ impl Place {
         let stop = Stop::default();
         let mut seen = Seen::default();
         let (tree, roots, keys) = (&self.tree, &self.roots(), (&self.key, &stop));
-        let report = scanner.full(tree, roots, &known, keys, &mut |batch| {
+        let mut take = |batch: Batch| {
             seen.sightings.extend(batch.sightings);
             seen.missing.extend(batch.missing);
             Ok(Unread::default())
-        });
+        };
+        let report = match paths {
+            Some(paths) => scanner.paths(tree, roots, paths, &known, keys, &mut take),
+            None => scanner.full(tree, roots, &known, keys, &mut take),
+        };
         seen.report = report.unwrap();
         seen
     }
@@ -127,6 +140,7 @@ fn photos_are_found_at_any_depth_and_what_is_unchanged_is_not_read_again() {
     place.write("deep/er/b.txt", JPEG);
     place.write("notes.jpg", b"no photo at all");
     let mut scanner = Scanner::default();
+    scanner.rest = Duration::ZERO;
     let first = place.full(&mut scanner);
     assert_eq!(first.sightings.len(), 2);
     assert!(first.sightings[0].content.is_some());
@@ -208,4 +222,22 @@ fn copies_are_found_by_content() {
     let wanted = (&wanted.0, wanted.1);
     let found = search(&place.tree, &place.roots(), &none, wanted, &place.key).unwrap();
     assert_eq!((found.copies.len(), found.files_read), (2, 3));
+}
+
+#[test]
+fn what_may_be_written_to_through_a_mapping_without_a_new_time_is_read_at_every_look_until_it_rests()
+ {
+    let place = place();
+    place.write("a.jpg", &[0; 64]);
+    let mut scanner = Scanner::default();
+    place.full(&mut scanner);
+    assert_eq!(scanner.remembered(), 0);
+    let rest = std::mem::take(&mut scanner.rest);
+    place.full(&mut scanner);
+    assert_eq!(scanner.remembered(), 1);
+    // What somebody has just written to is read whatever its times say.
+    scanner.rest = rest;
+    let written = RelPath::new("home/anna/Pictures/a.jpg").unwrap();
+    place.paths(&mut scanner, &[written]);
+    assert_eq!(scanner.remembered(), 0);
 }

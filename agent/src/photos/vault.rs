@@ -83,14 +83,20 @@ impl Vaults {
         others.next().or_else(new)
     }
 
-    /// Opens a vault, makes it if there is none, and refuses one that anybody else could enter.
-    pub fn open(&self, vault: &RelPath) -> io::Result<OwnedFd> {
+    /// Opens a vault to put something in, and makes it if there is none.
+    pub fn open_or_make(&self, vault: &RelPath) -> io::Result<OwnedFd> {
         let parent = self.tree.parent_dir(vault)?;
         match rustix::fs::mkdirat(&parent, vault.name(), Mode::RWXU) {
             Ok(()) => rustix::fs::fsync(&parent)?,
             Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
+        self.open(vault)
+    }
+
+    /// Opens a vault that is there, and refuses one that anybody else could enter. What should lie in one that is not there
+    /// was taken away with it, and may come back: it must not look as if it had never been.
+    pub fn open(&self, vault: &RelPath) -> io::Result<OwnedFd> {
         let dir = self.tree.dir(vault)?;
         let stat = tree::stat_open(&dir)?;
         if stat.uid != rustix::process::geteuid().as_raw() {
@@ -330,7 +336,7 @@ mod tests {
         assert_eq!(candidates[0].to_string(), "/var/vault");
         assert_eq!(candidates[1].to_string(), "/.nestwarden-vault");
         assert!(vaults.candidates(&root, dev + 1).is_empty());
-        vaults.open(&candidates[0]).unwrap();
+        vaults.open_or_make(&candidates[0]).unwrap();
         let mode = || {
             let meta = std::fs::metadata(temp.path().join("var/vault")).unwrap();
             meta.permissions().mode() & 0o777
@@ -338,7 +344,7 @@ mod tests {
         assert_eq!(mode(), 0o700);
         std::fs::set_permissions(temp.path().join("var/vault"), Permissions::from_mode(0o755))
             .unwrap();
-        vaults.open(&candidates[0]).unwrap();
+        vaults.open_or_make(&candidates[0]).unwrap();
         assert_eq!(mode(), 0o700);
     }
 
@@ -355,7 +361,7 @@ mod tests {
         let vault = of();
         let name = vault.to_string();
         assert!(name.starts_with("/media/card/.nestwarden-vault-"), "{name}");
-        vaults.open(&vault).unwrap();
+        vaults.open_or_make(&vault).unwrap();
         assert_eq!(of(), vault, "it is found again");
     }
 
