@@ -29,6 +29,8 @@ pub struct Known {
     /// Nothing may be touched at all, known or not.
     pub everything_frozen: bool,
     pub(super) vaults: Vaulted,
+    /// By the file system's clock; `None`: it cannot be asked, as on a full disk.
+    pub(super) now_ns: Option<i64>,
     /// When the first look into the roots of a pattern began, while it is not over: by the file system's clock.
     pub(super) begun: HashMap<String, i64>,
 }

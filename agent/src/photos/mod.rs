@@ -21,6 +21,7 @@ mod found;
 mod hand_out;
 mod handle;
 pub mod hash;
+mod ignored;
 pub mod jobs;
 mod judgement;
 pub mod known;
@@ -139,3 +140,6 @@ pub(crate) mod testing;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod unseal_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod written_tests;

@@ -2,6 +2,7 @@
 //! before its root was looked after only the beginning is read. What is seen is handed on a batch at a time.
 
 use super::hash::{ContentKey, Head, LONG_BYTES, Stop};
+use super::ignored::Ignored;
 use super::known::{Known, Last};
 use super::media::{HEAD_BYTES, Media};
 use super::roots::{Root, RootKind, Roots};
@@ -11,14 +12,11 @@ use super::walk::{Unseen, is_absence, walk};
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::id::PhotoId;
 use rustix::fd::OwnedFd;
-use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::hash::BuildHasher as _;
 use std::io::{self, Read as _, Seek as _};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 /// A photo at a path, as it was read.
 #[derive(Clone, Debug)]
@@ -100,26 +98,11 @@ pub struct Report {
 }
 
 /// Remembers, while it lives, which files are no photos.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Scanner {
-    /// By a hash of their identity.
-    ignored: HashSet<u64>,
-    hasher: RandomState,
+    pub(super) ignored: Ignored,
     /// Files elsewhere that have the length of a photo, and what they hold.
     elsewhere: HashMap<Identity, Elsewhere>,
-    /// How long ago the last change of what is remembered must be.
-    pub(super) rest: Duration,
-}
-
-impl Default for Scanner {
-    fn default() -> Self {
-        Self {
-            ignored: HashSet::new(),
-            hasher: RandomState::new(),
-            elsewhere: HashMap::new(),
-            rest: WRITTEN_BACK,
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -135,8 +118,6 @@ const MAX_LINKS: usize = 100;
 const MAX_UNREADABLE: usize = 1_000;
 /// Files elsewhere whose content is remembered.
 const MAX_ELSEWHERE: usize = 20_000;
-/// Files remembered as being no photos.
-const MAX_IGNORED: usize = 200_000;
 /// Sightings handed on at once.
 const BATCH: usize = if cfg!(test) { 2 } else { 1_024 };
 
@@ -199,38 +180,6 @@ impl Scanner {
         }
         pass.end()
     }
-
-    fn is_ignored(&self, identity: &Identity) -> bool {
-        self.ignored.contains(&self.hasher.hash_one(identity))
-    }
-
-    #[cfg(test)]
-    pub(super) fn remembered(&self) -> usize {
-        self.ignored.len()
-    }
-
-    fn forget(&mut self, identity: &Identity) {
-        self.ignored.remove(&self.hasher.hash_one(identity));
-    }
-
-    fn ignore(&mut self, identity: &Identity) {
-        if self.ignored.len() >= MAX_IGNORED {
-            self.ignored.clear();
-        }
-        self.ignored.insert(self.hasher.hash_one(identity));
-    }
-}
-
-/// What was written through a mapping before its pages were written back changes again without a new time. After so long
-/// they were: Linux does it after 30 seconds (`vm.dirty_expire_centisecs`).
-const WRITTEN_BACK: Duration = Duration::from_mins(5);
-
-/// Whether a file that holds something else now has another identity for it. Of one from the future nothing is known.
-fn is_at_rest(identity: &Identity, now: SystemTime, rest: Duration) -> bool {
-    let newest = identity.ctime_ns.max(identity.mtime_ns);
-    let newest = u64::try_from(newest).map(Duration::from_nanos);
-    let age = newest.map(|newest| now.duration_since(SystemTime::UNIX_EPOCH + newest));
-    matches!(age, Ok(Ok(age)) if age >= rest) || age.is_err()
 }
 
 impl<'a> Pass<'a> {
@@ -285,7 +234,7 @@ impl<'a> Pass<'a> {
                         root: &root,
                     };
                     // Something was written, so that an unchanged stat proves nothing.
-                    self.scanner.forget(&stat.identity);
+                    self.scanner.ignored.forget(&stat.identity);
                     self.look(&at, &stat, None)
                 }
                 Err(_) => Ok(()),
@@ -379,7 +328,8 @@ impl<'a> Pass<'a> {
         if stat.kind == Kind::Link && root.kind == RootKind::Capture && is_told {
             self.report.links.push(path.clone());
         }
-        let unchanged = last == Some(&stat.identity) || self.scanner.is_ignored(&stat.identity);
+        let unchanged =
+            last == Some(&stat.identity) || self.scanner.ignored.contains(&stat.identity);
         if stat.kind != Kind::File || unchanged {
             return Ok(());
         }
@@ -400,9 +350,7 @@ impl<'a> Pass<'a> {
                     self.batch.missing.push(path.clone());
                 }
                 self.beside(at, stat)?;
-                if is_at_rest(&identity, SystemTime::now(), self.scanner.rest) {
-                    self.scanner.ignore(&identity);
-                }
+                self.scanner.ignored.add(&identity, self.known.now_ns);
             }
             Ok(Content::NoneKnown) => {
                 if last.is_some() {
@@ -424,7 +372,7 @@ impl<'a> Pass<'a> {
     /// Hands on what is named like the sidecar of a photo. Whether it is one is for the catalogue to say, which knows what
     /// becomes of that photo at the same moment.
     fn beside(&mut self, at: &At<'_>, stat: &Stat) -> io::Result<()> {
-        let is_new = stat.kind == Kind::File && !self.scanner.is_ignored(&stat.identity);
+        let is_new = stat.kind == Kind::File && !self.scanner.ignored.contains(&stat.identity);
         if !is_new || !sidecar::is_named_like_one(at.path.name()) {
             return Ok(());
         }
@@ -628,36 +576,5 @@ fn is_missing(
                 && !known.has_length(stat.identity.size).unwrap_or(true)
         }
         Err(error) => is_absence(&error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_at_rest_five_minutes_after_its_last_change_and_not_before() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
-        let at = |mtime: i64, ctime: i64| Identity {
-            dev: 1,
-            ino: 1,
-            born_ns: 0,
-            size: 64,
-            mtime_ns: mtime * 1_000_000_000,
-            ctime_ns: ctime * 1_000_000_000,
-        };
-        for (mtime, ctime, rests) in [
-            (700, 700, true),
-            (701, 700, false),
-            (700, 701, false),
-            (1_001, 700, false),
-            (-9, -8, true),
-        ] {
-            assert_eq!(
-                is_at_rest(&at(mtime, ctime), now, WRITTEN_BACK),
-                rests,
-                "{mtime} {ctime}"
-            );
-        }
     }
 }

@@ -16,7 +16,6 @@ use nestwarden_policy_schema::bytes::Secret;
 use nestwarden_policy_schema::consent::Subjects;
 use nestwarden_policy_schema::id::PhotoId;
 use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
 
 const JPEG: &[u8] = b"\xff\xd8\xff\xe0 a photo";
 
@@ -28,6 +27,7 @@ struct Place {
     frozen: BTreeSet<PhotoId>,
     everything_frozen: bool,
     begun: HashMap<String, i64>,
+    now_ns: Option<i64>,
 }
 
 const PATTERN: &str = "/home/*/Pictures";
@@ -45,6 +45,7 @@ fn place() -> Place {
         frozen: BTreeSet::new(),
         everything_frozen: false,
         begun: HashMap::new(),
+        now_ns: Some(i64::MAX),
     }
 }
 
@@ -83,6 +84,7 @@ impl Place {
             frozen: self.frozen.clone(),
             everything_frozen: self.everything_frozen,
             vaults: Vaulted::new(),
+            now_ns: self.now_ns,
             begun: self.begun.clone(),
         };
         let stop = Stop::default();
@@ -140,7 +142,6 @@ fn photos_are_found_at_any_depth_and_what_is_unchanged_is_not_read_again() {
     place.write("deep/er/b.txt", JPEG);
     place.write("notes.jpg", b"no photo at all");
     let mut scanner = Scanner::default();
-    scanner.rest = Duration::ZERO;
     let first = place.full(&mut scanner);
     assert_eq!(first.sightings.len(), 2);
     assert!(first.sightings[0].content.is_some());
@@ -227,17 +228,20 @@ fn copies_are_found_by_content() {
 #[test]
 fn what_may_be_written_to_through_a_mapping_without_a_new_time_is_read_at_every_look_until_it_rests()
  {
-    let place = place();
+    let mut place = place();
     place.write("a.jpg", &[0; 64]);
     let mut scanner = Scanner::default();
+    for now_ns in [None, Some(0)] {
+        place.now_ns = now_ns;
+        place.full(&mut scanner);
+        assert_eq!(scanner.ignored.len(), 0);
+    }
+    place.now_ns = Some(i64::MAX);
     place.full(&mut scanner);
-    assert_eq!(scanner.remembered(), 0);
-    let rest = std::mem::take(&mut scanner.rest);
-    place.full(&mut scanner);
-    assert_eq!(scanner.remembered(), 1);
+    assert_eq!(scanner.ignored.len(), 1);
     // What somebody has just written to is read whatever its times say.
-    scanner.rest = rest;
+    place.now_ns = Some(0);
     let written = RelPath::new("home/anna/Pictures/a.jpg").unwrap();
     place.paths(&mut scanner, &[written]);
-    assert_eq!(scanner.remembered(), 0);
+    assert_eq!(scanner.ignored.len(), 0);
 }

@@ -209,14 +209,15 @@ async fn a_consent_given_again_brings_a_sealed_photo_back_by_the_servers_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn copies_outside_the_capture_roots_are_looked_for_as_soon_as_their_photo_goes() {
     let mut tablet = running();
+    // Something new in the home itself would be heard of.
+    let documents = tablet.temp.path().join("home/anna/Documents");
+    std::fs::create_dir_all(&documents).unwrap();
     tablet.store();
     tablet.outcome(Outcome::is_compliant).await;
     std::fs::write(tablet.path("a.jpg"), jpeg(1)).unwrap();
     let listed = tablet.until(|photos| photos.len() == 1).await;
     let tags = only_the_child();
     tablet.handle.tag(listed[0].id, tags).await.unwrap();
-    let documents = tablet.temp.path().join("home/anna/Documents");
-    std::fs::create_dir_all(&documents).unwrap();
     let copy = documents.join("copy.txt");
     std::fs::write(&copy, jpeg(1)).unwrap();
     // Not ten minutes: nobody looks of themselves.

@@ -424,15 +424,18 @@ impl Tablet {
     }
 
     pub(super) fn tag(&mut self, photo: PhotoId, children: &[u128]) {
+        self.try_tag(photo, children).unwrap();
+    }
+
+    pub(super) fn try_tag(&mut self, photo: PhotoId, children: &[u128]) -> Result<(), PhotosError> {
         let tags = Tags {
             tagging: Tagging::Complete,
             confirmed: children.iter().map(|n| child(*n)).collect(),
             unregistered_person: false,
             care_record: false,
         };
-        self.with(|engine, moment| engine.tag(moment, photo, &tags))
-            .unwrap();
-        self.settle();
+        self.with(|engine, moment| engine.tag(moment, photo, &tags))?;
+        self.try_settle()
     }
 
     /// A photo of child 1, tagged.
