@@ -4,6 +4,8 @@ use super::engine::Scope;
 use super::testing::{Tablet, jpeg};
 use nestwarden_policy_schema::consent::{ConsentState, Stage};
 use nestwarden_policy_schema::event::EventBody;
+use std::fs::File;
+use std::io::Write as _;
 
 #[test]
 fn what_was_written_to_before_it_was_withheld_is_read_again_when_it_comes_back() {
@@ -11,7 +13,7 @@ fn what_was_written_to_before_it_was_withheld_is_read_again_when_it_comes_back()
     tablet.photo_of_one("a.jpg");
     let path = tablet.path("a.jpg");
     let mut edit = std::fs::OpenOptions::new().append(true).open(path).unwrap();
-    std::io::Write::write_all(&mut edit, b"edited").unwrap();
+    edit.write_all(b"edited").unwrap();
     tablet.now.doubtful = true;
     tablet.settle();
     tablet.now.doubtful = false;
@@ -48,17 +50,20 @@ fn another_photo_written_over_one_just_before_it_was_withheld_is_known_in_the_va
     tablet.assert_sound();
 }
 
-#[test]
-fn what_is_written_through_an_old_descriptor_while_withheld_is_sealed_as_it_is() {
+/// A photo of child 1 that a program goes on writing to.
+fn held_open() -> (Tablet, File) {
     let mut tablet = Tablet::new();
     tablet.photo_of_one("a.jpg");
-    let mut camera = std::fs::OpenOptions::new()
-        .append(true)
-        .open(tablet.path("a.jpg"))
-        .unwrap();
+    let camera = File::options().append(true).open(tablet.path("a.jpg"));
+    (tablet, camera.unwrap())
+}
+
+#[test]
+fn what_is_written_through_an_old_descriptor_while_withheld_is_sealed_as_it_is() {
+    let (mut tablet, mut camera) = held_open();
     tablet.now.doubtful = true;
     tablet.settle();
-    std::io::Write::write_all(&mut camera, b"more").unwrap();
+    camera.write_all(b"more").unwrap();
     tablet.now.doubtful = false;
     tablet.set_consent(1, ConsentState::Withdrawn);
     tablet.settle();
@@ -77,19 +82,14 @@ fn written_to(tablet: &Tablet) -> usize {
 
 #[test]
 fn whoever_goes_on_writing_to_a_withheld_photo_is_waited_for_longer_and_longer_and_it_shows() {
-    let mut tablet = Tablet::new();
-    tablet.photo_of_one("a.jpg");
-    let mut camera = std::fs::OpenOptions::new()
-        .append(true)
-        .open(tablet.path("a.jpg"))
-        .unwrap();
+    let (mut tablet, mut camera) = held_open();
     tablet.set_consent(1, ConsentState::Withdrawn);
     let vaults = tablet.engine.as_ref().unwrap().vaults();
     let mut attempts = 0;
     for _ in 0..5 {
         let passed = tablet.with(|engine, moment| engine.pass(moment, &Scope::All).unwrap());
         for job in passed.jobs.into_iter().filter(|job| job.photo().is_some()) {
-            std::io::Write::write_all(&mut camera, b"more").unwrap();
+            camera.write_all(b"more").unwrap();
             let done = job.run(&vaults);
             tablet.with(|engine, moment| engine.finish(moment, done).unwrap());
             attempts += 1;
