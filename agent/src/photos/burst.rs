@@ -6,6 +6,7 @@ use super::catalogue;
 use super::engine::{Engine, Moment};
 use super::error::PhotosError;
 use super::fault::Write;
+use super::shut;
 use super::tree::{RelPath, Stat};
 use super::withhold::{file_vaulted, stage_withheld, tell_other_links, vault_name};
 use nestwarden_policy_schema::consent::Cause;
@@ -84,6 +85,25 @@ impl Page {
 }
 
 impl Engine {
+    /// Closes what went out of sight to whoever holds it open, once it is on record whose it was.
+    fn shut(&self, burst: &Burst) {
+        let dirs: Vec<_> = burst.vaults.iter().map(|v| self.vaults.open(v)).collect();
+        let moved = burst.pages.iter().flat_map(|page| &page.files);
+        for done in moved {
+            let Outcome::Moved(vault, _) = &done.outcome else {
+                continue;
+            };
+            let Some(Ok(dir)) = dirs.get(*vault) else {
+                continue;
+            };
+            let name = vault_name(done.photo, done.file);
+            if let Err(error) = shut::shut(dir, &name) {
+                // The next start tries again.
+                tracing::warn!(%error, photo.id = %done.photo, "a withheld photo could not be closed to whoever holds it open");
+            }
+        }
+    }
+
     /// Records what went out of sight.
     pub(super) fn settle(&mut self, moment: &Moment<'_>, burst: Burst) -> Result<(), PhotosError> {
         for page in &burst.pages {
@@ -112,6 +132,7 @@ impl Engine {
                 Ok(())
             })?;
         }
+        self.shut(&burst);
         self.judge_again(moment, burst.unclear)
     }
 }

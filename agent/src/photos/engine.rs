@@ -130,6 +130,7 @@ impl Engine {
             asking: Asking::default(),
         };
         engine.replay()?;
+        engine.shut_all()?;
         Ok(engine)
     }
 

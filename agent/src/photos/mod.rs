@@ -45,6 +45,7 @@ pub mod seal;
 mod search;
 pub mod sending;
 pub mod session;
+mod shut;
 mod sidecar;
 mod strays;
 mod sweep;
@@ -120,6 +121,9 @@ mod scan_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod seal_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod shut_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod soundness;

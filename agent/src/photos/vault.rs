@@ -1,8 +1,8 @@
 //! Where withheld photos lie: folders that only the agent can enter, on the same file system as the photos, so that
 //! withholding is a rename. It takes no space, no time that depends on size, and one rename back undoes it.
 //!
-//! A program that opened a photo before it was withheld can go on reading it until it is sealed; from then on that
-//! descriptor reads nothing, because the content is emptied and not only unlinked.
+//! A program that opened a photo before it was withheld can go on reading it until it is sealed, but not open it again
+//! (`shut.rs`); from then on that descriptor reads nothing, because the content is emptied and not only unlinked.
 
 use super::room;
 use super::tree::{self, Identity, Kind, RelPath, Stat, Tree};

@@ -9,6 +9,7 @@ use super::jobs::Job;
 use super::judgement::Judged;
 use super::mover::Mover;
 use super::reread::{Written, was_written_to};
+use super::shut;
 use super::tree::{self, Identity, RelPath, Stat};
 use super::vault::{self, MoveError};
 use jiff::Timestamp;
@@ -185,6 +186,9 @@ impl Engine {
         let from = self.vaults.open(vault)?;
         let to_path = vault::way_back(self.tree(), &file.path, &file.root)?;
         let to = self.tree().dir(&to_path)?;
+        let owner = self
+            .ledger
+            .read(|sql| shut::owner_on_record(sql, file.id))?;
         for candidate in vault::numbered(file.path.name()) {
             let Some(target) = to_path.join(&candidate) else {
                 continue;
@@ -200,6 +204,7 @@ impl Engine {
                 let entry = ("restore", file.photo, Some(file.id));
                 journal(sql, entry, (None, target.as_bytes()), None, moment.now.at)
             })?;
+            shut::hand_back(&from, name, owner)?;
             match tree::rename_new(&from, name, &to, &candidate) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -307,11 +312,12 @@ pub(super) fn file_vaulted(
     (vault, name): (&RelPath, &OsStr),
     stat: &Stat,
 ) -> Result<(), PhotosError> {
+    let was = shut::owner_before(sql, id, stat)?;
     sql.prepare_cached(
         "UPDATE photo_file SET state = 'vaulted', vault = ?2, vault_name = ?3, mode = ?4, uid = ?5, gid = ?6
          WHERE id = ?1",
     )?
-    .execute(params![id, vault.as_bytes(), name_bytes(name), stat.mode, stat.uid, stat.gid])?;
+    .execute(params![id, vault.as_bytes(), name_bytes(name), was.mode, was.uid, was.gid])?;
     Ok(())
 }
 
@@ -342,7 +348,8 @@ pub(super) fn file_restored(
     catalogue::file_identify(sql, id, &identity)
 }
 
-/// Hard links outside of the capture roots cannot be found. They read the photo until it is sealed, and nothing after.
+/// Hard links outside of the capture roots cannot be found. They are closed with the photo, and read nothing once it is
+/// sealed.
 pub(super) fn tell_other_links(
     tx: &crate::ledger::LedgerTx<'_>,
     (photo, file): (PhotoId, i64),
@@ -365,7 +372,7 @@ pub(super) fn tell_other_links(
     let elsewhere = stat.links.saturating_sub(known.cast_unsigned());
     if elsewhere > 0 && first == file {
         let problem = format!(
-            "{elsewhere} more names of it lie outside the capture roots and can be read until it is sealed"
+            "{elsewhere} more names of it lie outside the capture roots; only what has one of them open reads it until it is sealed"
         );
         let event = EventBody::PhotoIncomplete {
             photo,
