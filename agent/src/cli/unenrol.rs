@@ -10,6 +10,8 @@ use crate::ledger::Ledger;
 use crate::paths::Paths;
 use crate::photos::PhotosError;
 use crate::photos::catalogue;
+use crate::photos::tree::Tree;
+use crate::photos::vault;
 use crate::reconcile::handback;
 use crate::wiring;
 use anyhow::{Context as _, bail};
@@ -17,7 +19,6 @@ use nestwarden_policy_schema::calendar::shown;
 use nestwarden_policy_schema::consent::Stage;
 use nestwarden_policy_schema::event::EventBody;
 use serde_json::json;
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
@@ -104,12 +105,13 @@ pub(super) async fn release(paths: &Paths, doors: &Doors, output: Output) -> any
 
 fn note_vaults(paths: &Paths, ledger: &Ledger) -> anyhow::Result<()> {
     let vaults = ledger.read::<_, PhotosError>(catalogue::vaults)?;
+    let tree = Tree::open(paths.root_dir())?;
     let mut lines = Vec::new();
     for vault in vaults {
-        let dir = paths.on_tablet(OsStr::from_bytes(vault.as_bytes()));
-        let holds_something = std::fs::read_dir(&dir).is_ok_and(|mut files| files.next().is_some());
-        if holds_something {
-            lines.extend(dir.as_os_str().as_bytes());
+        // What cannot be looked into may hold photos.
+        let is_empty = vault::remove_empty(&tree, &vault).unwrap_or(false);
+        if !is_empty {
+            lines.extend(tree.absolute(&vault).as_os_str().as_bytes());
             lines.push(b'\n');
         }
     }

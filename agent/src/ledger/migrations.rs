@@ -13,6 +13,7 @@ const STEPS: &[&str] = &[
     crate::photos::review::SCHEMA_REVIEW,
     include_str!("migrations/v8.sql"),
     include_str!("migrations/v9.sql"),
+    include_str!("migrations/v10.sql"),
 ];
 
 pub(super) fn run(connection: &mut Connection) -> Result<(), LedgerError> {

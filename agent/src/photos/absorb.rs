@@ -37,6 +37,7 @@ impl Engine {
             frozen: self.frozen.clone(),
             everything_frozen: holds.any(|hold| self.freezes_what_is_new(hold, moment.now.at)),
             vaults: self.vaults.identities(&vaults),
+            places: self.vaults.clone(),
             now_ns: self.file_system_now().ok(),
             begun: starts
                 .into_iter()

@@ -186,7 +186,7 @@ fn a_sealed_photo_that_somebody_took_away_is_not_destroyed_until_it_is_back() {
         let name = tablet.vault().into_keys().next().unwrap();
         let vault = tablet.vault_dir();
         let (from, to) = if whole_vault {
-            (vault.clone(), vault.with_extension("away"))
+            (vault.clone(), tablet.temp.path().join("away"))
         } else {
             (vault.join(&name), vault.join("away"))
         };
@@ -221,7 +221,7 @@ fn a_sealed_photo_that_somebody_took_away_is_not_destroyed_until_it_is_back() {
 fn a_destruction_that_was_interrupted_waits_for_a_vault_that_is_not_there() {
     let mut tablet = due_for_destruction();
     tablet.with(|engine, moment| engine.pass(moment, &Scope::All).unwrap());
-    let away = tablet.vault_dir().with_extension("away");
+    let away = tablet.temp.path().join("away");
     std::fs::rename(tablet.vault_dir(), &away).unwrap();
     tablet.restart();
     tablet.settle();

@@ -129,7 +129,9 @@ impl Engine {
             decisions_of: None,
             asking: Asking::default(),
         };
+        engine.know_vaults()?;
         engine.replay()?;
+        engine.mark_vaults()?;
         engine.shut_all()?;
         Ok(engine)
     }

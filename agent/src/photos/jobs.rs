@@ -203,8 +203,10 @@ impl SealJob {
         let mut sealed = self.sealed.clone();
         let mut content = self.hash.map(|hash| (hash, self.bytes));
         if let Some(sealed) = &sealed {
-            let act = "compare the sealed file";
-            if !seal::is_whole(vaults.tree(), sealed, &self.stop).map_err(io(act))? {
+            let is_whole = vaults
+                .open(&sealed.vault)
+                .and_then(|dir| seal::is_whole(&dir, sealed, &self.stop));
+            if !is_whole.map_err(io("compare the sealed file"))? {
                 let problem =
                     "it is missing or damaged; the copy that turned up is kept in the vault";
                 return Err(SealError::NotAsWritten(problem.to_owned()));

@@ -5,7 +5,8 @@ use super::catalogue;
 use super::error::PhotosError;
 use super::hash::{Head, Stop};
 use super::roots::{Root, RootKind};
-use super::tree::{self, Identity, RelPath, Stat, Tree};
+use super::tree::{self, Identity, RelPath, Stat};
+use super::vault::Vaults;
 use crate::ledger::Ledger;
 use nestwarden_policy_schema::id::PhotoId;
 use rusqlite::Connection;
@@ -29,6 +30,7 @@ pub struct Known {
     /// Nothing may be touched at all, known or not.
     pub everything_frozen: bool,
     pub(super) vaults: Vaulted,
+    pub(super) places: Vaults,
     /// By the file system's clock; `None`: it cannot be asked, as on a full disk.
     pub(super) now_ns: Option<i64>,
     /// When the first look into the roots of a pattern began, while it is not over: by the file system's clock.
@@ -108,11 +110,7 @@ impl Known {
 
     /// Sealed files that are not where they were put, or not to be seen there: their file system is not mounted, or somebody
     /// took them away. At most a few are named.
-    pub(super) fn sealed_out_of_sight(
-        &self,
-        tree: &Tree,
-        stop: &Stop,
-    ) -> io::Result<Vec<(RelPath, String)>> {
+    pub(super) fn sealed_out_of_sight(&self, stop: &Stop) -> io::Result<Vec<(RelPath, String)>> {
         let mut vaults: HashMap<RelPath, Option<OwnedFd>> = HashMap::new();
         let mut unseen = Vec::new();
         let mut after = 0;
@@ -126,7 +124,7 @@ impl Known {
             after = last.row;
             for sealed in page {
                 let vault = vaults.entry(sealed.vault.clone()).or_insert_with(|| {
-                    let dir = tree.dir(&sealed.vault);
+                    let dir = self.places.open(&sealed.vault);
                     if let Err(error) = &dir {
                         let problem =
                             format!("photos are sealed in it, and it is not there: {error}");

@@ -27,6 +27,10 @@ mod judgement;
 pub mod known;
 pub mod listing;
 mod looking;
+mod mark;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod mark_tests;
 pub mod media;
 mod mover;
 pub mod outbox;

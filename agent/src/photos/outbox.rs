@@ -245,7 +245,7 @@ impl Vaults {
     fn outbox(&self) -> io::Result<rustix::fd::OwnedFd> {
         let state = self.own_parent().unwrap_or_else(RelPath::root);
         let folder = state.join(OsStr::new(FOLDER)).unwrap_or_else(RelPath::root);
-        self.open_or_make(&folder)
+        self.open_or_make_folder(&folder)
     }
 }
 

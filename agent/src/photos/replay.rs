@@ -167,7 +167,7 @@ impl Engine {
     }
 
     pub(super) fn vault_if_there(&self, vault: &RelPath) -> Result<Option<OwnedFd>, PhotosError> {
-        match self.tree().dir(vault) {
+        match self.vaults.open(vault) {
             Ok(dir) => Ok(Some(dir)),
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(error.into()),

@@ -331,7 +331,7 @@ impl Engine {
         let Some(file) = row.sealed.clone() else {
             return Ok(Content::Plain(self.view(moment, row.id)?));
         };
-        let dir = self.tree().dir(&file.vault)?;
+        let dir = self.vaults.open(&file.vault)?;
         let stanzas = stanzas(tree::open_file(&dir, &file.name)?)?;
         Ok(Content::Sealed(Sealed {
             file,

@@ -57,6 +57,7 @@ impl Engine {
                 tracing::info!(%error, %vault, "a vault cannot be made yet");
             }
         }
+        self.record_marks()?;
         self.vaults.keep_room(&vaults);
         Ok(())
     }

@@ -157,7 +157,7 @@ impl Scanner {
                 pass.subtree(&Arc::new(root.clone()), &root.path)?;
             }
         }
-        let out_of_sight = known.sealed_out_of_sight(tree, stop)?;
+        let out_of_sight = known.sealed_out_of_sight(stop)?;
         pass.report.unreadable.extend(out_of_sight);
         pass.end()
     }

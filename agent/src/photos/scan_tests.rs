@@ -5,6 +5,7 @@ use super::known::{Known, Vaulted};
 use super::roots::Roots;
 use super::scan::{Batch, Report, Scanner, Sighting, Unread};
 use super::tree::{RelPath, Tree};
+use super::vault::Vaults;
 use crate::ledger::Ledger;
 use crate::paths::Paths;
 use crate::photos::PhotosError;
@@ -16,6 +17,7 @@ use nestwarden_policy_schema::bytes::Secret;
 use nestwarden_policy_schema::consent::Subjects;
 use nestwarden_policy_schema::id::PhotoId;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 const JPEG: &[u8] = b"\xff\xd8\xff\xe0 a photo";
 
@@ -84,6 +86,10 @@ impl Place {
             frozen: self.frozen.clone(),
             everything_frozen: self.everything_frozen,
             vaults: Vaulted::new(),
+            places: Vaults::new(
+                Arc::new(Tree::open(self.temp.path()).unwrap()),
+                RelPath::new("var/vault").unwrap(),
+            ),
             now_ns: self.now_ns,
             begun: self.begun.clone(),
         };

@@ -12,7 +12,7 @@
 use super::fault::Write as Lasting;
 use super::hash::{ContentKey, Stop, copy};
 use super::room;
-use super::tree::{self, Identity, RelPath, Tree};
+use super::tree::{self, Identity, RelPath};
 use age::secrecy::ExposeSecret as _;
 use age::x25519;
 use age_core::format::{FileKey, Stanza};
@@ -220,9 +220,8 @@ fn verify(
 }
 
 /// Whether a sealed file is still what it was when it was verified.
-pub fn is_whole(tree: &Tree, sealed: &SealedFile, stop: &Stop) -> io::Result<bool> {
-    let dir = tree.dir(&sealed.vault)?;
-    let mut file = match tree::open_file(&dir, &sealed.name) {
+pub fn is_whole(vault: &OwnedFd, sealed: &SealedFile, stop: &Stop) -> io::Result<bool> {
+    let mut file = match tree::open_file(vault, &sealed.name) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),

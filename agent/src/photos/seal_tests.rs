@@ -11,7 +11,6 @@ use std::ffi::OsStr;
 
 struct Place {
     temp: tempfile::TempDir,
-    tree: Tree,
     dir: OwnedFd,
     key: ContentKey,
     identities: [x25519::Identity; 2],
@@ -32,7 +31,6 @@ fn place(content: &[u8]) -> Place {
     .unwrap();
     Place {
         temp,
-        tree,
         dir,
         key,
         identities,
@@ -91,7 +89,7 @@ fn a_damaged_sealed_file_is_not_whole() {
         bytes: written.bytes,
         sha256: written.sha256,
     };
-    let whole = || is_whole(&place.tree, &sealed, &Stop::default()).unwrap();
+    let whole = || is_whole(&place.dir, &sealed, &Stop::default()).unwrap();
     assert!(whole());
     let path = place.temp.path().join("sealed");
     let mut ciphertext = std::fs::read(&path).unwrap();
@@ -124,7 +122,7 @@ fn a_sealed_file_that_is_missing_is_not_whole() {
         bytes: 1,
         sha256: Digest::sha256(b""),
     };
-    assert!(!is_whole(&place.tree, &missing, &Stop::default()).unwrap());
+    assert!(!is_whole(&place.dir, &missing, &Stop::default()).unwrap());
 }
 
 #[test]

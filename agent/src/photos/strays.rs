@@ -4,10 +4,9 @@
 use super::catalogue;
 use super::engine::is_absent;
 use super::error::PhotosError;
-use super::room;
 use super::roots::Roots;
 use super::tree::{self, RelPath, Tree};
-use super::vault::Vaults;
+use super::vault::{Vaults, is_own};
 use crate::ledger::Ledger;
 use crate::paths::Paths;
 use std::collections::HashSet;
@@ -41,8 +40,7 @@ pub fn strays(ledger: &Ledger, paths: &Paths) -> Result<Vec<RelPath>, PhotosErro
             Err(error) => return Err(error.into()),
         };
         let names = tree::names(&dir)?;
-        // The room that is set aside for a full disk is the agent's own, and no photo.
-        let strange = names.iter().filter(|name| *name != room::NAME);
+        let strange = names.iter().filter(|name| !is_own(name));
         found.extend(strange.filter_map(|name| vault.join(name)));
     }
     // After the vaults: what goes into one is in the record before.

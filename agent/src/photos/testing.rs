@@ -473,10 +473,11 @@ impl Tablet {
         self.paths.state_dir().join("vault")
     }
 
-    /// Names and contents of everything in the vault, but for the room that is set aside.
+    /// Names and contents of everything in the vault, but for its mark and the room that is set aside.
     pub(super) fn vault(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = files_in(&self.vault_dir());
         files.remove(super::room::NAME);
+        files.remove(super::mark::NAME);
         files
     }
 

@@ -153,7 +153,7 @@ impl Engine {
             return Ok(None);
         };
         let header = row.sealed.as_ref().map(|sealed| {
-            let dir = self.tree().dir(&sealed.vault)?;
+            let dir = self.vaults.open(&sealed.vault)?;
             stanzas(tree::open_file(&dir, &sealed.name)?)
         });
         match header {

@@ -4,10 +4,11 @@
 //! A program that opened a photo before it was withheld can go on reading it until it is sealed, but not open it again
 //! (`shut.rs`); from then on that descriptor reads nothing, because the content is emptied and not only unlinked.
 
+use super::mark::{self, Marks};
 use super::room;
 use super::tree::{self, Identity, Kind, RelPath, Stat, Tree};
 use rustix::fd::OwnedFd;
-use rustix::fs::Mode;
+use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -15,6 +16,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use uuid::Uuid;
 
 /// The name of a vault outside of the agent's own state.
 const NAME: &str = ".nestwarden-vault";
@@ -28,6 +30,7 @@ pub struct Vaults {
     tree: Arc<Tree>,
     /// In the agent's state; used for whatever is on the same file system.
     own: RelPath,
+    marks: Marks,
     /// Some of the room that is set aside was given up.
     gave_room: Arc<AtomicBool>,
 }
@@ -37,6 +40,7 @@ impl Vaults {
         Self {
             tree,
             own,
+            marks: Marks::default(),
             gave_room: Arc::default(),
         }
     }
@@ -51,7 +55,8 @@ impl Vaults {
                 .is_ok_and(|stat| stat.identity.dev == dev)
         };
         let mut candidates = Vec::new();
-        if self.own.parent().is_some_and(|state| is_on(&state)) {
+        let was_taken_away = self.marks.of(&self.own).is_some() && self.open(&self.own).is_err();
+        if self.own.parent().is_some_and(|state| is_on(&state)) && !was_taken_away {
             candidates.push(self.own.clone());
         }
         // The further up, the less can anybody but root have a hand in the folder it lies in.
@@ -67,36 +72,115 @@ impl Vaults {
     fn in_folder(&self, dir: &RelPath) -> Option<RelPath> {
         let vault = dir.join(OsStr::new(NAME))?;
         match self.tree.stat(&vault) {
-            Ok(stat) if is_ours(&stat) => return Some(vault),
             Err(error) if error.kind() != io::ErrorKind::NotFound => return None,
-            Err(_) => return Some(vault),
-            Ok(_) => {}
+            Ok(_) | Err(_) if self.may_be_used(&vault) => return Some(vault),
+            Ok(_) | Err(_) => {}
         }
         let names = self.tree.dir(dir).and_then(|dir| tree::names(&dir)).ok()?;
         let mut others = names
             .iter()
             .filter(|name| name.as_bytes().starts_with(NAME.as_bytes()))
             .filter_map(|name| dir.join(name))
-            .filter(|other| self.tree.stat(other).is_ok_and(|stat| is_ours(&stat)));
+            .filter(|other| self.open(other).is_ok());
         // One that could be foretold could be taken, too.
-        let new = || dir.join(OsStr::new(&format!("{NAME}-{}", uuid::Uuid::new_v4())));
+        let new = || dir.join(OsStr::new(&format!("{NAME}-{}", Uuid::new_v4())));
         others.next().or_else(new)
     }
 
-    /// Opens a vault to put something in, and makes it if there is none.
+    /// Whether a vault is there, or may be made. One that was taken away is not made again: what lies in it would seem never
+    /// to have been.
+    fn may_be_used(&self, vault: &RelPath) -> bool {
+        match self.open(vault) {
+            Ok(_) => true,
+            Err(error) => error.kind() == io::ErrorKind::NotFound && self.marks.of(vault).is_none(),
+        }
+    }
+
+    /// Opens a vault to put something in, and makes it if there never was one.
     pub fn open_or_make(&self, vault: &RelPath) -> io::Result<OwnedFd> {
+        let dir = match self.open(vault) {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && self.marks.of(vault).is_none() =>
+            {
+                self.make(vault)?
+            }
+            other => other?,
+        };
+        self.adopt(vault, &dir);
+        Ok(dir)
+    }
+
+    /// Marks a vault that has no mark on record.
+    pub(super) fn adopt(&self, vault: &RelPath, dir: &OwnedFd) {
+        if self.marks.of(vault).is_some() {
+            return;
+        }
+        let has_one = mark::read(dir).and_then(|mark| mark.map_or_else(|| mark::write(dir), Ok));
+        match has_one {
+            Ok(mark) => self.marks.set(vault, mark),
+            // On a full disk, say: it is used as it is, and marked when there is room.
+            Err(error) => tracing::warn!(%error, %vault, "the vault could not be marked"),
+        }
+    }
+
+    /// A folder of the agent's that is no vault.
+    pub(super) fn open_or_make_folder(&self, folder: &RelPath) -> io::Result<OwnedFd> {
+        match self.open_ours(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make(folder),
+            other => other,
+        }
+    }
+
+    fn make(&self, vault: &RelPath) -> io::Result<OwnedFd> {
         let parent = self.tree.parent_dir(vault)?;
         match rustix::fs::mkdirat(&parent, vault.name(), Mode::RWXU) {
             Ok(()) => rustix::fs::fsync(&parent)?,
             Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        self.open(vault)
+        self.open_ours(vault)
     }
 
     /// Opens a vault that is there, and refuses one that anybody else could enter. What should lie in one that is not there
-    /// was taken away with it, and may come back: it must not look as if it had never been.
+    /// was taken away with it, and may come back: it must not look as if it had never been. One that only has another name by
+    /// now, in the same folder, is found.
     pub fn open(&self, vault: &RelPath) -> io::Result<OwnedFd> {
+        let found = self.open_ours(vault);
+        let Some(mark) = self.marks.of(vault) else {
+            let dir = found?;
+            return match mark::read(&dir)? {
+                Some(mark) if self.marks.is_anothers(vault, mark) => Err(taken_away(vault)),
+                Some(_) | None => Ok(dir),
+            };
+        };
+        let problem = match found {
+            Ok(dir) if mark::read(&dir)? == Some(mark) => return Ok(dir),
+            Ok(_) => taken_away(vault),
+            Err(error) => error,
+        };
+        self.under_another_name(vault, mark)?.ok_or(problem)
+    }
+
+    fn under_another_name(&self, vault: &RelPath, mark: Uuid) -> io::Result<Option<OwnedFd>> {
+        let Some(folder) = vault.parent() else {
+            return Ok(None);
+        };
+        let names = match self.tree.dir(&folder) {
+            Ok(folder) => tree::names(&folder)?,
+            Err(_) => return Ok(None),
+        };
+        for other in names.iter().filter_map(|name| folder.join(name)) {
+            if self.tree.stat(&other).is_ok_and(|stat| is_ours(&stat))
+                && let Ok(dir) = self.open_ours(&other)
+                && mark::read(&dir)? == Some(mark)
+            {
+                return Ok(Some(dir));
+            }
+        }
+        Ok(None)
+    }
+
+    fn open_ours(&self, vault: &RelPath) -> io::Result<OwnedFd> {
         let dir = self.tree.dir(vault)?;
         let stat = tree::stat_open(&dir)?;
         if stat.uid != rustix::process::geteuid().as_raw() {
@@ -164,7 +248,7 @@ impl Vaults {
 
     pub(super) fn release_room<'a>(&self, vaults: impl IntoIterator<Item = &'a RelPath>) {
         for vault in vaults {
-            let released = self.tree.dir(vault).and_then(|dir| room::release(&dir));
+            let released = self.open(vault).and_then(|dir| room::release(&dir));
             if let Err(error) = released
                 && error.kind() != io::ErrorKind::NotFound
             {
@@ -177,7 +261,7 @@ impl Vaults {
     pub fn identities(&self, vaults: &BTreeSet<RelPath>) -> HashSet<(u64, u64)> {
         vaults
             .iter()
-            .filter_map(|vault| self.tree.dir(vault).and_then(tree::stat_open).ok())
+            .filter_map(|vault| self.open(vault).and_then(tree::stat_open).ok())
             .map(|stat| (stat.identity.dev, stat.identity.ino))
             .collect()
     }
@@ -187,9 +271,43 @@ impl Vaults {
         self.own.parent()
     }
 
+    pub(super) const fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
     pub fn tree(&self) -> &Arc<Tree> {
         &self.tree
     }
+}
+
+/// Takes a vault with nothing in it off the tablet. `false`: something lies in it.
+pub(crate) fn remove_empty(tree: &Tree, vault: &RelPath) -> io::Result<bool> {
+    let dir = match tree.dir(vault) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        other => other?,
+    };
+    let names = tree::names(&dir)?;
+    if !is_ours(&tree::stat_open(&dir)?) || !names.iter().all(|name| is_own(name)) {
+        return Ok(false);
+    }
+    for name in &names {
+        tree::unlink(&dir, name)?;
+    }
+    let parent = tree.parent_dir(vault)?;
+    rustix::fs::unlinkat(&parent, vault.name(), AtFlags::REMOVEDIR)?;
+    Ok(true)
+}
+
+/// Whether a file in a vault is the agent's own, and no photo: the vault's mark, and room that is set aside.
+pub(super) fn is_own(name: &OsStr) -> bool {
+    name == mark::NAME || name == room::NAME
+}
+
+fn taken_away(vault: &RelPath) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("the vault `{vault}` was taken away; another folder has its name"),
+    )
 }
 
 fn is_ours(stat: &Stat) -> bool {
