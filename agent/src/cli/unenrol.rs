@@ -9,7 +9,7 @@ use crate::identity::IdentityStore;
 use crate::ledger::Ledger;
 use crate::paths::Paths;
 use crate::photos::PhotosError;
-use crate::photos::catalogue;
+use crate::photos::mark;
 use crate::photos::tree::Tree;
 use crate::photos::vault;
 use crate::reconcile::handback;
@@ -18,6 +18,7 @@ use anyhow::{Context as _, bail};
 use nestwarden_policy_schema::calendar::shown;
 use nestwarden_policy_schema::consent::Stage;
 use nestwarden_policy_schema::event::EventBody;
+use rusqlite::Connection;
 use serde_json::json;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
@@ -104,12 +105,14 @@ pub(super) async fn release(paths: &Paths, doors: &Doors, output: Output) -> any
 }
 
 fn note_vaults(paths: &Paths, ledger: &Ledger) -> anyhow::Result<()> {
-    let vaults = ledger.read::<_, PhotosError>(catalogue::vaults)?;
+    let vaults = ledger.read(mark::on_record)?;
     let tree = Tree::open(paths.root_dir())?;
     let mut lines = Vec::new();
-    for vault in vaults {
-        // What cannot be looked into may hold photos.
-        let is_empty = vault::remove_empty(&tree, &vault).unwrap_or(false);
+    for (vault, mark) in vaults {
+        let nothing = |sql: &Connection| Ok::<_, PhotosError>(mark::holds_nothing(sql, &vault)?);
+        // What should lie in it may lie elsewhere, and what cannot be looked into may hold photos.
+        let is_empty =
+            ledger.read(nothing)? && vault::remove_empty(&tree, &vault, mark).unwrap_or(false);
         if !is_empty {
             lines.extend(tree.absolute(&vault).as_os_str().as_bytes());
             lines.push(b'\n');

@@ -273,7 +273,7 @@ fn miss(
         .stat(path)
         .is_ok_and(|stat| stat.identity == file.identity);
     // It came back since, or a job is at work on it and will say.
-    if is_there {
+    if is_there || catalogue::is_under_way(tx.sql(), file.id)? {
         return Ok(None);
     }
     catalogue::file_forget(tx.sql(), file.id)?;

@@ -6,7 +6,6 @@ use super::catalogue;
 use super::engine::{Engine, Moment};
 use super::error::PhotosError;
 use super::fault::Write;
-use super::mark;
 use super::shut;
 use super::tree::{RelPath, Stat};
 use super::withhold::{file_vaulted, stage_withheld, tell_other_links, vault_name};
@@ -110,11 +109,6 @@ impl Engine {
         for page in &burst.pages {
             self.commit(Write::Withheld, |tx| {
                 let sql = tx.sql();
-                for vault in &burst.vaults {
-                    if let Some(mark) = self.vaults.marks().of(vault) {
-                        mark::record(sql, vault, mark)?;
-                    }
-                }
                 let mut close =
                     sql.prepare_cached("DELETE FROM photo_withholding WHERE file = ?1")?;
                 for done in &page.files {

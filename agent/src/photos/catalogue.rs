@@ -439,6 +439,19 @@ pub fn vaults(sql: &Connection) -> Result<BTreeSet<RelPath>, PhotosError> {
     rows.map(|path| rel(path?)).collect()
 }
 
+/// Files on their way into a vault.
+pub fn files_under_way(sql: &Connection) -> Result<BTreeSet<i64>, PhotosError> {
+    let mut statement = sql.prepare_cached("SELECT file FROM photo_withholding")?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub fn is_under_way(sql: &Connection, file: i64) -> Result<bool, PhotosError> {
+    let asked = "SELECT EXISTS (SELECT 1 FROM photo_withholding WHERE file = ?1)";
+    let mut statement = sql.prepare_cached(asked)?;
+    Ok(statement.query_row([file], |row| row.get(0))?)
+}
+
 pub fn vault_note(sql: &Connection, vault: &RelPath) -> Result<(), PhotosError> {
     sql.execute(
         "INSERT OR IGNORE INTO photo_vault (path) VALUES (?1)",

@@ -130,7 +130,13 @@ impl Engine {
             asking: Asking::default(),
         };
         engine.know_vaults()?;
-        engine.replay()?;
+        match engine.replay() {
+            // A card that cannot be read keeps nothing else from being held; every pass tries again, and says so.
+            Err(PhotosError::Io(error)) if !super::fault::is_over(&error) => {
+                tracing::error!(%error, "what the photo journal says could not be carried out yet");
+            }
+            other => other?,
+        }
         engine.mark_vaults()?;
         engine.shut_all()?;
         Ok(engine)

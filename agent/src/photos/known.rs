@@ -52,36 +52,39 @@ pub(super) struct Present {
     pub(super) next: Option<RelPath>,
 }
 
-/// Sealed files that are told of.
+/// Files that are told of.
 const MOST_UNSEEN: usize = 10;
-/// Sealed photos asked for at once.
-const SEALED_AT_ONCE: i64 = if cfg!(test) { 2 } else { 1_000 };
+/// Asked for at once of what lies in vaults.
+const KEPT_AT_ONCE: i64 = if cfg!(test) { 2 } else { 1_000 };
 
-struct Sealed {
+struct Kept {
     row: i64,
     vault: RelPath,
     name: OsString,
-    bytes: u64,
+    /// Of a sealed one; a plain one may have been written to.
+    bytes: Option<u64>,
 }
 
-/// Those with which nothing is under way.
-fn sealed_after(sql: &Connection, row: i64) -> Result<Vec<Sealed>, PhotosError> {
-    let mut statement = sql.prepare_cached(
-        "SELECT rowid, sealed_vault, sealed_name, sealed_bytes FROM photo WHERE rowid > ?1 AND stage = 'sealed'
+/// What lies in vaults after one of them, in order: sealed photos with which nothing is under way, then plain ones.
+fn kept_after(sql: &Connection, (is_sealed, row): (bool, i64)) -> Result<Vec<Kept>, PhotosError> {
+    let sealed = "SELECT rowid, sealed_vault, sealed_name, sealed_bytes FROM photo WHERE rowid > ?1 AND stage = 'sealed'
             AND sealed_name IS NOT NULL AND NOT EXISTS (SELECT 1 FROM photo_journal WHERE photo = photo.id)
-         ORDER BY rowid LIMIT ?2",
-    )?;
-    let mut rows = statement.query([row, SEALED_AT_ONCE])?;
-    let mut sealed = Vec::new();
+         ORDER BY rowid LIMIT ?2";
+    let plain = "SELECT id, vault, vault_name, NULL FROM photo_file WHERE id > ?1 AND state = 'vaulted'
+            AND vault IS NOT NULL AND NOT EXISTS (SELECT 1 FROM photo_journal WHERE photo = photo_file.photo)
+         ORDER BY id LIMIT ?2";
+    let mut statement = sql.prepare_cached(if is_sealed { sealed } else { plain })?;
+    let mut rows = statement.query([row, KEPT_AT_ONCE])?;
+    let mut kept = Vec::new();
     while let Some(row) = rows.next()? {
-        sealed.push(Sealed {
+        kept.push(Kept {
             row: row.get(0)?,
             vault: catalogue::rel(row.get(1)?)?,
             name: OsString::from_vec(row.get(2)?),
-            bytes: row.get::<_, i64>(3)?.cast_unsigned(),
+            bytes: row.get::<_, Option<i64>>(3)?.map(i64::cast_unsigned),
         });
     }
-    Ok(sealed)
+    Ok(kept)
 }
 
 impl Known {
@@ -108,46 +111,50 @@ impl Known {
         Ok(found.map_err(unread)?.is_empty())
     }
 
-    /// Sealed files that are not where they were put, or not to be seen there: their file system is not mounted, or somebody
-    /// took them away. At most a few are named.
-    pub(super) fn sealed_out_of_sight(&self, stop: &Stop) -> io::Result<Vec<(RelPath, String)>> {
+    /// Files in vaults that are not where they were put, or not to be seen there: their file system is not mounted, or
+    /// somebody took them away. At most a few are named.
+    pub(super) fn kept_out_of_sight(&self, stop: &Stop) -> io::Result<Vec<(RelPath, String)>> {
         let mut vaults: HashMap<RelPath, Option<OwnedFd>> = HashMap::new();
         let mut unseen = Vec::new();
-        let mut after = 0;
+        let mut after = (true, 0);
         loop {
             stop.check()?;
-            let page = |sql: &Connection| sealed_after(sql, after);
+            let page = |sql: &Connection| kept_after(sql, after);
             let page = self.ledger.read(page).map_err(unread)?;
             let Some(last) = page.last() else {
+                if after.0 {
+                    after = (false, 0);
+                    continue;
+                }
                 return Ok(unseen);
             };
-            after = last.row;
-            for sealed in page {
-                let vault = vaults.entry(sealed.vault.clone()).or_insert_with(|| {
-                    let dir = self.places.open(&sealed.vault);
+            after.1 = last.row;
+            for kept in page {
+                let vault = vaults.entry(kept.vault.clone()).or_insert_with(|| {
+                    let dir = self.places.open(&kept.vault);
                     if let Err(error) = &dir {
                         let problem =
-                            format!("photos are sealed in it, and it is not there: {error}");
-                        unseen.push((sealed.vault.clone(), problem));
+                            format!("photos are kept in it, and it is not there: {error}");
+                        unseen.push((kept.vault.clone(), problem));
                     }
                     dir.ok()
                 });
                 let Some(dir) = vault else { continue };
-                let seen = tree::stat(dir, &sealed.name);
-                if seen.is_ok_and(|stat| stat.identity.size == sealed.bytes) {
+                let seen = tree::stat(dir, &kept.name);
+                if seen.is_ok_and(|stat| kept.bytes.is_none_or(|b| b == stat.identity.size)) {
                     continue;
                 }
-                // It may have been destroyed or unsealed since.
-                let is_still = |sql: &Connection| sealed_after(sql, sealed.row - 1);
+                // It may have been sealed, destroyed or brought back since.
+                let is_still = |sql: &Connection| kept_after(sql, (after.0, kept.row - 1));
                 let now = self.ledger.read(is_still).map_err(unread)?;
-                let is_still = now.first().is_some_and(|now| now.name == sealed.name);
+                let is_still = now.first().is_some_and(|now| now.name == kept.name);
                 if is_still
                     && unseen.len() < MOST_UNSEEN
-                    && let Some(path) = sealed.vault.join(&sealed.name)
+                    && let Some(path) = kept.vault.join(&kept.name)
                 {
                     unseen.push((
                         path,
-                        "a sealed photo is not there as it was written".to_owned(),
+                        "a photo that is kept there is not there as it was put".to_owned(),
                     ));
                 }
             }

@@ -76,7 +76,7 @@ pub(super) fn record(sql: &Connection, vault: &RelPath, mark: Uuid) -> rusqlite:
     Ok(())
 }
 
-fn on_record(sql: &Connection) -> Result<BTreeMap<RelPath, Option<Uuid>>, PhotosError> {
+pub(crate) fn on_record(sql: &Connection) -> Result<BTreeMap<RelPath, Option<Uuid>>, PhotosError> {
     let mut statement = sql.prepare_cached("SELECT path, mark FROM photo_vault")?;
     let mut rows = statement.query([])?;
     let mut marks = BTreeMap::new();
@@ -87,7 +87,7 @@ fn on_record(sql: &Connection) -> Result<BTreeMap<RelPath, Option<Uuid>>, Photos
     Ok(marks)
 }
 
-fn holds_nothing(sql: &Connection, vault: &RelPath) -> rusqlite::Result<bool> {
+pub(crate) fn holds_nothing(sql: &Connection, vault: &RelPath) -> rusqlite::Result<bool> {
     sql.query_row(
         "SELECT NOT EXISTS (SELECT 1 FROM photo_file WHERE vault = ?1 AND state IN ('vaulted', 'dropping'))
             AND NOT EXISTS (SELECT 1 FROM photo WHERE sealed_vault = ?1)

@@ -2,14 +2,18 @@
 
 use super::engine::Scope;
 use super::error::PhotosError;
+use super::fault::{Write, armed};
+use super::hash::{ContentKey, Stop};
 use super::mark;
+use super::roots::Roots;
+use super::scan::{Batch, Scanner, Unread};
 use super::testing::{Tablet, jpeg};
 use super::tree::{RelPath, Tree};
 use super::vault::{Vaults, remove_empty};
 use nestwarden_policy_schema::consent::{ConsentState, Stage};
-use std::fs;
-use std::os::unix::fs::chown;
-use std::path::PathBuf;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 fn due_for_destruction() -> Tablet {
@@ -169,12 +173,175 @@ fn an_empty_vault_is_taken_off_the_tablet_and_one_with_a_photo_is_not() {
     let tree = Arc::new(Tree::open(temp.path()).unwrap());
     let path = RelPath::new("vault").unwrap();
     let vaults = Vaults::new(Arc::clone(&tree), RelPath::new("var/vault").unwrap());
-    vaults.open_or_make(&path).unwrap();
+    let mark = mark::read(&vaults.open_or_make(&path).unwrap()).unwrap();
     let photo = temp.path().join("vault/photo");
     fs::write(&photo, jpeg(1)).unwrap();
-    assert!(!remove_empty(&tree, &path).unwrap());
+    assert!(!remove_empty(&tree, &path, mark).unwrap());
     fs::remove_file(photo).unwrap();
-    assert!(remove_empty(&tree, &path).unwrap());
+    let other = Some(uuid::Uuid::new_v4());
+    assert!(!remove_empty(&tree, &path, other).unwrap(), "another one");
+    assert!(remove_empty(&tree, &path, mark).unwrap());
     assert!(!temp.path().join("vault").exists());
-    assert!(remove_empty(&tree, &path).unwrap(), "there is none");
+    assert!(remove_empty(&tree, &path, mark).unwrap(), "there is none");
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+#[test]
+fn whoever_looks_for_a_vault_changes_no_other_folder() {
+    let mut tablet = due_for_destruction();
+    let beside = tablet.vault_dir().with_file_name("beside");
+    fs::create_dir(&beside).unwrap();
+    fs::set_permissions(&beside, Permissions::from_mode(0o2775)).unwrap();
+    for to in [tablet.vault_dir().with_extension("x"), elsewhere(&tablet)] {
+        fs::rename(tablet.vault_dir(), &to).unwrap();
+        tablet.restart();
+        tablet.write("b.jpg", &jpeg(2));
+        tablet.look();
+        assert_eq!(mode(&beside), 0o2775);
+        fs::rename(&to, tablet.vault_dir()).unwrap();
+    }
+}
+
+#[test]
+fn a_withheld_photo_whose_vault_is_not_there_is_told_of() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    tablet.now.doubtful = true;
+    tablet.settle();
+    assert_eq!(tablet.only().stage, Stage::Withheld);
+    let away = elsewhere(&tablet);
+    fs::rename(tablet.vault_dir(), &away).unwrap();
+    tablet.look();
+    assert_eq!(tablet.sealed_out_of_sight, 1);
+    fs::rename(&away, tablet.vault_dir()).unwrap();
+    tablet.look();
+    assert_eq!(tablet.sealed_out_of_sight, 0);
+}
+
+#[test]
+fn a_vault_that_lies_where_another_might_is_neither_of_both() {
+    let temp = tempfile::tempdir().unwrap();
+    for dir in ["one", "two"] {
+        fs::create_dir(temp.path().join(dir)).unwrap();
+    }
+    let tree = Arc::new(Tree::open(temp.path()).unwrap());
+    let vaults = Vaults::new(tree, RelPath::new("var/vault").unwrap());
+    let [one, two] = ["one/v", "two/v"].map(|path| RelPath::new(path).unwrap());
+    vaults.open_or_make(&one).unwrap();
+    fs::rename(temp.path().join("one/v"), temp.path().join("two/v")).unwrap();
+    for open in [Vaults::open, Vaults::open_or_make] {
+        let error = open(&vaults, &two).unwrap_err();
+        assert!(error.to_string().contains("another vault"), "{error}");
+    }
+    assert!(vaults.marks().of(&two).is_none());
+    fs::rename(temp.path().join("two/v"), temp.path().join("one/v")).unwrap();
+    assert!(vaults.open(&one).is_ok() && vaults.open_or_make(&two).is_ok());
+}
+
+/// Its vault is away when the tablet starts again after the power went, and back when it starts once more.
+fn withheld_when_the_power_went_and_the_card_was_out(instants: u64) -> bool {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    // Whatever is withheld stays so.
+    tablet.now.doubtful = true;
+    armed::cut_after(instants);
+    let went = tablet.try_settle().is_err();
+    armed::restore_power();
+    let (vault, away) = (tablet.vault_dir(), elsewhere(&tablet));
+    let is_in_it = !tablet.vault().is_empty();
+    if is_in_it {
+        fs::rename(&vault, &away).unwrap();
+    }
+    tablet.restart();
+    tablet.look();
+    if is_in_it {
+        fs::rename(&away, &vault).unwrap();
+    }
+    tablet.restart();
+    tablet.look();
+    assert_eq!(tablet.only().stage, Stage::Withheld, "after {instants}");
+    assert!(tablet.pictures().is_empty(), "after {instants}");
+    assert_eq!(tablet.sealed_out_of_sight, 0, "after {instants}");
+    went
+}
+
+#[test]
+fn a_photo_that_was_on_its_way_into_a_vault_is_not_forgotten_while_the_vault_is_away() {
+    let mut instants = 0;
+    while withheld_when_the_power_went_and_the_card_was_out(instants) {
+        instants += 1;
+    }
+    assert!(instants > 8, "{instants}");
+}
+
+#[test]
+fn somebody_elses_folder_under_the_name_of_a_vault_keeps_no_agent_from_starting() {
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else has folders that are not the agent's.
+        return;
+    }
+    let mut tablet = due_for_destruction();
+    tablet.with(|engine, moment| engine.pass(moment, &Scope::All).unwrap());
+    let (vault, away) = (tablet.vault_dir(), elsewhere(&tablet));
+    fs::rename(&vault, &away).unwrap();
+    fs::create_dir(&vault).unwrap();
+    chown(&vault, Some(1000), None).unwrap();
+    tablet.try_restart().unwrap();
+    tablet.look();
+    assert_eq!(tablet.receipts().len(), 0);
+    assert_eq!(tablet.sealed_out_of_sight, 1);
+}
+
+#[test]
+fn what_could_not_come_back_is_closed_again() {
+    let mut tablet = Tablet::new();
+    tablet.photo_of_one("a.jpg");
+    let path = tablet.path("a.jpg");
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    tablet.look();
+    tablet.now.doubtful = true;
+    tablet.settle();
+    tablet.now.doubtful = false;
+    let folder = path.parent().unwrap().to_owned();
+    armed::at(Write::Rename, move || fs::remove_dir(folder).unwrap());
+    tablet.settle();
+    let name = tablet.vault().into_keys().next().unwrap();
+    assert_eq!(mode(&tablet.vault_dir().join(name)), 0o600);
+}
+
+#[test]
+fn a_vault_is_no_home_and_nothing_in_it_is_seen() {
+    let mut tablet = Tablet::new();
+    let folders = ["home/.nestwarden-vault", "home/anna/Pictures/v"];
+    let tree = Arc::new(Tree::open(tablet.temp.path()).unwrap());
+    let vaults = Vaults::new(Arc::clone(&tree), RelPath::new("var/vault").unwrap());
+    for (folder, seed) in folders.into_iter().zip(1..) {
+        vaults.open_or_make(&RelPath::new(folder).unwrap()).unwrap();
+        let photo = tablet.temp.path().join(folder).join("photo");
+        fs::write(photo, jpeg(seed)).unwrap();
+    }
+    tablet.look();
+    assert_eq!(tablet.list().len(), 0);
+    let patterns = ["/home/*/Pictures".to_owned()].into();
+    let roots = Roots::resolve(&tree, &patterns);
+    let vault = RelPath::new(folders[0]).unwrap();
+    assert!(roots.roots.iter().all(|root| !root.path.is_within(&vault)));
+    assert!(!roots.watch_for_more.contains(&vault));
+    // Nor by a word about the file alone.
+    let photo = RelPath::new("home/anna/Pictures/v/photo").unwrap();
+    let known = tablet.with(|engine, moment| engine.known(moment).unwrap());
+    let key = ContentKey::new(&tablet.bundle.photo_hash_key);
+    let stop = Stop::default();
+    let mut seen = 0;
+    let mut take = |batch: Batch| {
+        seen += batch.sightings.len();
+        Ok(Unread::default())
+    };
+    let looked =
+        Scanner::default().paths(&tree, &roots, &[photo], &known, (&key, &stop), &mut take);
+    looked.unwrap();
+    assert_eq!(seen, 0);
 }

@@ -27,7 +27,7 @@ mod judgement;
 pub mod known;
 pub mod listing;
 mod looking;
-mod mark;
+pub(crate) mod mark;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod mark_tests;

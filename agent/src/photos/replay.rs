@@ -28,6 +28,7 @@ use nestwarden_policy_schema::consent::{Due, Stage};
 use nestwarden_policy_schema::id::PhotoId;
 use rustix::fd::OwnedFd;
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 
 struct Entry {
@@ -83,13 +84,15 @@ impl Engine {
         let Some(file) = &entry.file else {
             return self.close(entry);
         };
-        if let Some((vault, name)) = &file.vault
-            && let Some(dir) = self.vault_if_there(vault)?
-        {
-            match tree::stat(&dir, name) {
-                Ok(_) => return self.close(entry),
-                Err(error) if is_absent(&error) => tree::sync_dir(&dir)?,
-                Err(error) => return Err(error.into()),
+        let mut vault_is_there = true;
+        if let Some((vault, name)) = &file.vault {
+            match self.vault_if_there(vault)? {
+                Some(dir) => match tree::stat(&dir, name) {
+                    Ok(_) => return self.close(entry),
+                    Err(error) if is_absent(&error) => tree::sync_dir(&dir)?,
+                    Err(error) => return Err(error.into()),
+                },
+                None => vault_is_there = false,
             }
         }
         let target = catalogue::rel(entry.name.clone())?;
@@ -97,6 +100,10 @@ impl Engine {
         let found = found
             .ok()
             .filter(|s| s.identity.is_same_file(&file.identity));
+        if found.is_none() && !vault_is_there {
+            // It lies in the vault, or where it came back to: whichever is seen first says.
+            return Ok(());
+        }
         let dir = self.tree().parent_dir(&target).ok();
         if let Some(dir) = dir.filter(|_| found.is_some()) {
             tree::sync_dir(&dir)?;
@@ -170,6 +177,8 @@ impl Engine {
         match self.vaults.open(vault) {
             Ok(dir) => Ok(Some(dir)),
             Err(error) if is_absent(&error) => Ok(None),
+            // Somebody else's folder has its name: it is not there.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

@@ -15,6 +15,14 @@ struct Entry {
     begun_at: Timestamp,
 }
 
+/// Where a file is that was on its way.
+enum Lies {
+    InVault(Stat),
+    Elsewhere,
+    /// Its vault is not there, as on a card that was taken out: it may lie in it.
+    OutOfSight,
+}
+
 impl Engine {
     /// What cannot be looked at stays open, and is the error once the rest is settled.
     pub(super) fn replay_withholding(&self) -> Result<(), PhotosError> {
@@ -26,13 +34,13 @@ impl Engine {
                 continue;
             }
             match self.found(&entry) {
-                Ok(found) => {
-                    if found.is_some() {
-                        folders.extend(entry.file.path.parent());
-                        folders.insert(entry.vault.clone());
-                    }
-                    settled.push((entry, found));
+                Ok(Lies::OutOfSight) => {}
+                Ok(Lies::InVault(stat)) => {
+                    folders.extend(entry.file.path.parent());
+                    folders.insert(entry.vault.clone());
+                    settled.push((entry, Some(stat)));
                 }
+                Ok(Lies::Elsewhere) => settled.push((entry, None)),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
@@ -70,21 +78,29 @@ impl Engine {
     }
 
     /// The file in the vault. Something that was caught in its place goes back where it came from.
-    fn found(&self, entry: &Entry) -> Result<Option<Stat>, PhotosError> {
+    fn found(&self, entry: &Entry) -> Result<Lies, PhotosError> {
         let Some(vault) = self.vault_if_there(&entry.vault)? else {
-            return Ok(None);
+            let still = self.tree().stat(&entry.file.path);
+            let is_still_there =
+                still.is_ok_and(|stat| stat.identity.is_same_file(&entry.file.identity));
+            let was_made = self.vaults.marks().of(&entry.vault).is_some();
+            return Ok(if is_still_there || !was_made {
+                Lies::Elsewhere
+            } else {
+                Lies::OutOfSight
+            });
         };
         let name = vault_name(entry.file.photo, entry.file.id);
         let found = match tree::stat(&vault, &name) {
             Ok(stat) => stat,
-            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) if is_absent(&error) => return Ok(Lies::Elsewhere),
             Err(error) => return Err(error.into()),
         };
         if found.identity.is_same_file(&entry.file.identity) {
-            return Ok(Some(found));
+            return Ok(Lies::InVault(found));
         }
         self.put_back(&entry.file, &vault, &name)?;
-        Ok(None)
+        Ok(Lies::Elsewhere)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The folders that are looked after: the profile's capture roots, and the trash their photos may be thrown into.
 
 use super::tree::{self, Kind, RelPath, Tree};
+use super::vault;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
@@ -146,7 +147,11 @@ impl Roots {
     fn step(&mut self, tree: &Tree, at: &RelPath, name: &OsStr) -> Option<RelPath> {
         let next = at.join(name)?;
         match tree.stat(&next) {
-            Ok(stat) if stat.kind == Kind::Dir => Some(next),
+            // What lies in a vault is in use nowhere.
+            Ok(stat) if stat.kind == Kind::Dir => {
+                let is_vault = tree.dir(&next).is_ok_and(|dir| vault::is_one(&dir));
+                (!is_vault).then_some(next)
+            }
             Ok(stat) => {
                 if stat.kind == Kind::Link {
                     self.problem(&next, "is a link, and links are not followed: remove it, and keep photos in the folder itself");

@@ -8,6 +8,7 @@ use super::media::{HEAD_BYTES, Media};
 use super::roots::{Root, RootKind, Roots};
 use super::sidecar;
 use super::tree::{self, Identity, Kind, Lookup, RelPath, Stat, Tree};
+use super::vault;
 use super::walk::{Unseen, is_absence, walk};
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::id::PhotoId;
@@ -157,7 +158,7 @@ impl Scanner {
                 pass.subtree(&Arc::new(root.clone()), &root.path)?;
             }
         }
-        let out_of_sight = known.sealed_out_of_sight(stop)?;
+        let out_of_sight = known.kept_out_of_sight(stop)?;
         pass.report.unreadable.extend(out_of_sight);
         pass.end()
     }
@@ -227,6 +228,7 @@ impl<'a> Pass<'a> {
         match self.tree.stat(path) {
             Ok(stat) if stat.kind == Kind::Dir => self.subtree(&root, path),
             Ok(stat) => match self.tree.parent_dir(path) {
+                Ok(dir) if self.is_vault(&dir) => Ok(()),
                 Ok(dir) => {
                     let at = At {
                         dir: &dir,
@@ -245,6 +247,14 @@ impl<'a> Pass<'a> {
                 Ok(())
             }
         }
+    }
+
+    fn is_vault(&self, dir: &OwnedFd) -> bool {
+        let on_record = tree::stat_open(dir).is_ok_and(|stat| {
+            let identity = (stat.identity.dev, stat.identity.ino);
+            self.known.vaults.contains(&identity)
+        });
+        on_record || vault::is_one(dir)
     }
 
     fn subtree(&mut self, root: &Arc<Root>, top: &RelPath) -> io::Result<()> {

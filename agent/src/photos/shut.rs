@@ -60,7 +60,7 @@ fn give(vault: &OwnedFd, name: &OsStr, owner: Owner) -> io::Result<()> {
     let link = AtFlags::SYMLINK_NOFOLLOW;
     let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
     permitted(rustix::fs::chownat(vault, name, Some(uid), Some(gid), link))?;
-    let mode = Mode::from_raw_mode(owner.mode & 0o777);
+    let mode = Mode::from_raw_mode(owner.mode & 0o7777);
     permitted(rustix::fs::chmodat(vault, name, mode, AtFlags::empty()))
 }
 

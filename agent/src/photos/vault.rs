@@ -149,12 +149,12 @@ impl Vaults {
         let Some(mark) = self.marks.of(vault) else {
             let dir = found?;
             return match mark::read(&dir)? {
-                Some(mark) if self.marks.is_anothers(vault, mark) => Err(taken_away(vault)),
+                Some(mark) if self.marks.is_anothers(vault, mark) => Err(anothers(vault)),
                 Some(_) | None => Ok(dir),
             };
         };
         let problem = match found {
-            Ok(dir) if mark::read(&dir)? == Some(mark) => return Ok(dir),
+            Ok(dir) if mark::read(&dir).is_ok_and(|found| found == Some(mark)) => return Ok(dir),
             Ok(_) => taken_away(vault),
             Err(error) => error,
         };
@@ -170,32 +170,19 @@ impl Vaults {
             Err(_) => return Ok(None),
         };
         for other in names.iter().filter_map(|name| folder.join(name)) {
+            // Most are somebody's folder, and nothing is done to them.
             if self.tree.stat(&other).is_ok_and(|stat| is_ours(&stat))
-                && let Ok(dir) = self.open_ours(&other)
-                && mark::read(&dir)? == Some(mark)
+                && let Ok(dir) = self.tree.dir(&other)
+                && mark::read(&dir).is_ok_and(|found| found == Some(mark))
             {
-                return Ok(Some(dir));
+                return close(vault, dir).map(Some);
             }
         }
         Ok(None)
     }
 
     fn open_ours(&self, vault: &RelPath) -> io::Result<OwnedFd> {
-        let dir = self.tree.dir(vault)?;
-        let stat = tree::stat_open(&dir)?;
-        if stat.uid != rustix::process::geteuid().as_raw() {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                format!(
-                    "the vault `{vault}` belongs to user {}; remove it",
-                    stat.uid
-                ),
-            ));
-        }
-        if stat.mode & 0o777 != 0o700 {
-            rustix::fs::fchmod(&dir, Mode::RWXU)?;
-        }
-        Ok(dir)
+        close(vault, self.tree.dir(vault)?)
     }
 
     /// Does what needs `bytes` on a vault's file system; where the disk is full, with room that was set aside for it.
@@ -280,14 +267,41 @@ impl Vaults {
     }
 }
 
-/// Takes a vault with nothing in it off the tablet. `false`: something lies in it.
-pub(crate) fn remove_empty(tree: &Tree, vault: &RelPath) -> io::Result<bool> {
+/// Refuses a folder that anybody else could enter, and closes one that is the agent's.
+fn close(vault: &RelPath, dir: OwnedFd) -> io::Result<OwnedFd> {
+    let stat = tree::stat_open(&dir)?;
+    if stat.uid != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!(
+                "the vault `{vault}` belongs to user {}; remove it",
+                stat.uid
+            ),
+        ));
+    }
+    if stat.mode & 0o777 != 0o700 {
+        rustix::fs::fchmod(&dir, Mode::RWXU)?;
+    }
+    Ok(dir)
+}
+
+/// Whether an open folder is a vault, whatever its name and on whatever record: the agent's alone, and marked.
+pub(super) fn is_one(dir: &OwnedFd) -> bool {
+    let is_closed =
+        tree::stat_open(dir).is_ok_and(|stat| is_ours(&stat) && stat.mode & 0o777 == 0o700);
+    is_closed && mark::read(dir).is_ok_and(|mark| mark.is_some())
+}
+
+/// Takes a vault with nothing in it off the tablet, if it is the one that bears this mark. `false`: it is not, or something
+/// lies in it.
+pub(crate) fn remove_empty(tree: &Tree, vault: &RelPath, mark: Option<Uuid>) -> io::Result<bool> {
     let dir = match tree.dir(vault) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         other => other?,
     };
     let names = tree::names(&dir)?;
-    if !is_ours(&tree::stat_open(&dir)?) || !names.iter().all(|name| is_own(name)) {
+    let is_it = is_ours(&tree::stat_open(&dir)?) && mark::read(&dir)? == mark;
+    if !is_it || !names.iter().all(|name| is_own(name)) {
         return Ok(false);
     }
     for name in &names {
@@ -308,6 +322,12 @@ fn taken_away(vault: &RelPath) -> io::Error {
         io::ErrorKind::NotFound,
         format!("the vault `{vault}` was taken away; another folder has its name"),
     )
+}
+
+fn anothers(vault: &RelPath) -> io::Error {
+    io::Error::other(format!(
+        "`{vault}` is another vault that was moved there; move it back"
+    ))
 }
 
 fn is_ours(stat: &Stat) -> bool {

@@ -3,6 +3,7 @@
 use super::known::Vaulted;
 use super::roots::{Root, RootKind, Roots};
 use super::tree::{self, Kind, RelPath, Stat, Tree};
+use super::vault;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::io;
@@ -62,7 +63,8 @@ pub(super) fn walk(
             }
         };
         let stat = tree::stat_open(&dir).map(|stat| stat.identity).ok();
-        let is_vault = stat.is_some_and(|at| vaults.contains(&(at.dev, at.ino)));
+        let is_vault =
+            stat.is_some_and(|at| vaults.contains(&(at.dev, at.ino))) || vault::is_one(&dir);
         // What is mounted in a home is a place of its own, and may be one that never answers.
         let device = *device.get_or_insert(stat.map(|at| at.dev));
         let is_mount = root.kind == RootKind::Elsewhere && stat.map(|at| at.dev) != device;

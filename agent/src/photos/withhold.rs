@@ -7,6 +7,7 @@ use super::error::PhotosError;
 use super::fault::Write;
 use super::jobs::Job;
 use super::judgement::Judged;
+use super::mark;
 use super::mover::Mover;
 use super::reread::{Written, was_written_to};
 use super::shut;
@@ -56,6 +57,16 @@ impl Engine {
             (row.id, cause)
         });
         let mut page = burst::Page::of(causes);
+        // What was on its way into a vault that is out of sight may lie there.
+        let under_way = self.ledger.read(catalogue::files_under_way)?;
+        waiting.retain(|file| {
+            let is_free = !under_way.contains(&file.id);
+            if !is_free {
+                let problem = format!("`{}`: its vault is not there", file.path);
+                problems.insert(file.photo, problem);
+            }
+            is_free
+        });
         for attempt in 0.. {
             let mut intended = Vec::new();
             for file in std::mem::take(&mut waiting) {
@@ -79,6 +90,10 @@ impl Engine {
             }
             if intended.is_empty() {
                 break;
+            }
+            // Made first, so that what is announced says which one it is. What keeps it from being made the move will say.
+            for vault in intended.iter().map(|i| &i.vault).collect::<BTreeSet<_>>() {
+                let _ = self.vaults.open_or_make(vault);
             }
             self.intend(moment, &intended)?;
             let mut mover = Mover::new(&self.vaults);
@@ -142,6 +157,9 @@ impl Engine {
             let vaults: BTreeSet<&RelPath> = intended.iter().map(|i| &i.vault).collect();
             for vault in vaults {
                 catalogue::vault_note(tx.sql(), vault)?;
+                if let Some(mark) = self.vaults.marks().of(vault) {
+                    mark::record(tx.sql(), vault, mark)?;
+                }
             }
             let at = moment.now.at.to_string();
             let mut begin = tx.sql().prepare_cached(
@@ -207,8 +225,14 @@ impl Engine {
             shut::hand_back(&from, name, owner)?;
             match tree::rename_new(&from, name, &to, &candidate) {
                 Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    // It stays where it is, and nobody's.
+                    shut::shut(&from, name)?;
+                    if error.kind() == io::ErrorKind::AlreadyExists {
+                        continue;
+                    }
+                    return Err(error.into());
+                }
             }
             tree::sync_dir(&to)?;
             tree::sync_dir(&from)?;
