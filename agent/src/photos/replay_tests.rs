@@ -257,3 +257,30 @@ fn a_destruction_whose_sealed_file_is_gone_is_ended_after_the_next_start() {
     assert_eq!(tablet.receipts().len(), 1);
     assert_eq!(tablet.open_journal(), 0);
 }
+
+#[test]
+fn what_was_still_plain_of_a_sealed_photo_when_the_power_went_goes_at_the_next_pass() {
+    let mut left_plain = 0;
+    for instants in 0.. {
+        let mut tablet = Tablet::new();
+        tablet.photo_of_one("a.jpg");
+        tablet.set_consent(1, ConsentState::Withdrawn);
+        armed::cut_after(instants);
+        let went = tablet.try_settle().is_err();
+        armed::restore_power();
+        let is_sealed = tablet.only().stage == Stage::Sealed;
+        left_plain += u32::from(is_sealed && tablet.vault().len() > 1);
+        tablet.restart();
+        tablet.settle();
+        assert_eq!(tablet.only().stage, Stage::Sealed, "after {instants}");
+        let left: Vec<String> = tablet.vault().into_keys().collect();
+        assert!(
+            matches!(&left[..], [sealed] if sealed.rsplit('.').next() == Some("age")),
+            "after {instants}: {left:?}"
+        );
+        if !went {
+            break;
+        }
+    }
+    assert!(left_plain > 0);
+}

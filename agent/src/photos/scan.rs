@@ -412,8 +412,9 @@ impl<'a> Pass<'a> {
             content: None,
             is_compared: false,
         };
-        if !sighting.is_long() && !self.known.was_there_before(at.root, &stat) {
-            self.read_to_end(&mut file, &mut sighting)?;
+        let is_read = !sighting.is_long() && !self.known.was_there_before(at.root, &stat);
+        if is_read && !self.read_to_end(&mut file, &mut sighting)? {
+            return Ok(Content::NoneKnown);
         }
         Ok(Content::Photo(Box::new(sighting)))
     }
@@ -457,7 +458,9 @@ impl<'a> Pass<'a> {
                 Some(file) => file,
                 None => tree::open_file(at.dir, at.path.name())?,
             };
-            self.read_to_end(&mut file, &mut sighting)?;
+            if !self.read_to_end(&mut file, &mut sighting)? {
+                return Ok(Content::NoneKnown);
+            }
             found.content = sighting.content;
         }
         if self.scanner.elsewhere.len() >= MAX_ELSEWHERE {
@@ -481,13 +484,14 @@ impl<'a> Pass<'a> {
         Ok(Some((media, self.key.head(stat.identity.size, &head))))
     }
 
-    /// No further than its end was when it was looked at: somebody may go on writing.
-    fn read_to_end(&self, file: &mut File, sighting: &mut Sighting) -> io::Result<()> {
+    /// No further than its end was when it was looked at: somebody may go on writing. `false`: it was emptied meanwhile, as
+    /// sealing does under every name, and what is left of it is no content.
+    fn read_to_end(&self, file: &mut File, sighting: &mut Sighting) -> io::Result<bool> {
         file.rewind()?;
         let mut as_seen = file.take(sighting.stat.identity.size);
         let (content, bytes) = self.key.hash(&mut as_seen, self.stop)?;
         (sighting.content, sighting.bytes) = (Some(content), bytes);
-        Ok(())
+        Ok(bytes == sighting.stat.identity.size)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -519,10 +523,7 @@ impl<'a> Pass<'a> {
             let read = self.tree.file(&sighting.path).and_then(|mut file| {
                 sighting.stat = tree::stat_open(&file)?;
                 let is_as_seen = sighting.stat.identity.size == sighting.bytes;
-                if is_as_seen {
-                    self.read_to_end(&mut file, &mut sighting)?;
-                }
-                Ok(is_as_seen)
+                Ok(is_as_seen && self.read_to_end(&mut file, &mut sighting)?)
             });
             match read {
                 Ok(true) => self.batch.sightings.push(sighting),
@@ -546,7 +547,7 @@ impl<'a> Pass<'a> {
 enum Content {
     Photo(Box<Sighting>),
     Other(Identity),
-    /// A photo by its beginning, and none that is known.
+    /// A photo by its beginning, and none that is known, or nothing any more.
     NoneKnown,
 }
 

@@ -190,7 +190,14 @@ impl Deeds {
 
     fn take(&mut self, fleet: &Fleet, chance: &mut Chance, seed: u64) {
         let tablet = &fleet.tablets[0];
-        let path = tablet.take(&format!("photo-{seed}.jpg"), seed).unwrap();
+        // Whole when it appears: what is seen while it is written may count as a photo of its own.
+        let put = |path: &Path, content: &[u8]| {
+            let whole = tablet.root_dir().join("being-written");
+            fs::write(&whole, content).unwrap();
+            fs::rename(whole, path).unwrap();
+        };
+        let path = tablet.pictures_dir().join(format!("photo-{seed}.jpg"));
+        put(&path, &content(seed));
         let mut taken = Taken {
             content: content(seed),
             names: vec![path.clone()],
@@ -208,7 +215,7 @@ impl Deeds {
             }
             1 => {
                 let copy = album.join(format!("copied-{seed}"));
-                fs::write(&copy, &taken.content).unwrap();
+                put(&copy, &taken.content);
                 taken.names.push(copy);
             }
             2 => {
