@@ -8,7 +8,6 @@ use crate::door::Doors;
 use crate::identity::IdentityStore;
 use crate::ledger::Ledger;
 use crate::paths::Paths;
-use crate::photos::PhotosError;
 use crate::photos::mark;
 use crate::photos::tree::Tree;
 use crate::photos::vault;
@@ -18,7 +17,6 @@ use anyhow::{Context as _, bail};
 use nestwarden_policy_schema::calendar::shown;
 use nestwarden_policy_schema::consent::Stage;
 use nestwarden_policy_schema::event::EventBody;
-use rusqlite::Connection;
 use serde_json::json;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
@@ -109,10 +107,9 @@ fn note_vaults(paths: &Paths, ledger: &Ledger) -> anyhow::Result<()> {
     let tree = Tree::open(paths.root_dir())?;
     let mut lines = Vec::new();
     for (vault, mark) in vaults {
-        let nothing = |sql: &Connection| Ok::<_, PhotosError>(mark::holds_nothing(sql, &vault)?);
         // What should lie in it may lie elsewhere, and what cannot be looked into may hold photos.
-        let is_empty =
-            ledger.read(nothing)? && vault::remove_empty(&tree, &vault, mark).unwrap_or(false);
+        let is_empty = ledger.read(|sql| mark::holds_nothing(sql, &vault))?
+            && vault::remove_empty(&tree, &vault, mark).unwrap_or(false);
         if !is_empty {
             lines.extend(tree.absolute(&vault).as_os_str().as_bytes());
             lines.push(b'\n');

@@ -10,18 +10,9 @@ use nestwarden_policy_schema::consent::{ConsentState, Stage};
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::policy::Mode;
 
-fn due_for_destruction() -> Tablet {
-    let mut tablet = Tablet::new();
-    tablet.photo_of_one("a.jpg");
-    tablet.set_consent(1, ConsentState::Withdrawn);
-    tablet.settle();
-    tablet.pass_hours(96);
-    tablet
-}
-
 /// Destroyed, as far as the vault goes, when the power went; and a copy of it turned up while the tablet was off.
 fn half_destroyed_with_a_copy() -> (Tablet, std::fs::File) {
-    let mut tablet = due_for_destruction();
+    let mut tablet = Tablet::due_for_destruction();
     let passed = tablet.with(|engine, moment| engine.pass(moment, &Scope::All).unwrap());
     let vaults = tablet.engine.as_ref().unwrap().vaults();
     for job in passed.jobs {
@@ -73,7 +64,7 @@ fn a_copy_that_was_written_to_in_the_middle_of_destruction_is_another_photo_and_
 
 #[test]
 fn what_was_written_over_a_copy_the_moment_it_was_caught_is_kept() {
-    let mut tablet = due_for_destruction();
+    let mut tablet = Tablet::due_for_destruction();
     tablet.write("late.jpg", &jpeg(1));
     let late = std::fs::File::options()
         .write(true)
@@ -92,7 +83,7 @@ fn what_was_written_over_a_copy_the_moment_it_was_caught_is_kept() {
 
 #[test]
 fn what_was_half_destroyed_when_the_tablet_turned_to_observing_is_finished_and_told_of() {
-    let mut tablet = due_for_destruction();
+    let mut tablet = Tablet::due_for_destruction();
     let passed = tablet.with(|engine, moment| engine.pass(moment, &Scope::All).unwrap());
     let vaults = tablet.engine.as_ref().unwrap().vaults();
     for job in passed.jobs {
@@ -135,7 +126,7 @@ fn wherever_the_power_went_before_a_tablet_observes_no_photo_is_left_half_sealed
         assert_eq!(opened, tablet.only().stage == Stage::Withheld);
         enforcing(tablet);
     });
-    cut_everywhere(due_for_destruction, observing_after, |tablet| {
+    cut_everywhere(Tablet::due_for_destruction, observing_after, |tablet| {
         let is_gone = tablet.vault().is_empty();
         assert_eq!(tablet.receipts().len(), usize::from(is_gone));
         assert_eq!(tablet.open_journal(), 0);
@@ -149,7 +140,7 @@ fn a_copy_thrown_away_while_nobody_looked_goes_with_its_information_and_no_other
         "home/anna/.local/share/Trash",
         "media/anna/CARD/.Trash-1000",
     ] {
-        let mut tablet = due_for_destruction();
+        let mut tablet = Tablet::due_for_destruction();
         let trash = tablet.temp.path().join(trash);
         let info = |name: &str| trash.join("info").join(format!("{name}.trashinfo"));
         for dir in ["files", "info"] {
@@ -168,7 +159,7 @@ fn a_copy_thrown_away_while_nobody_looked_goes_with_its_information_and_no_other
 
 #[test]
 fn a_vault_that_went_with_its_card_keeps_no_photo_from_being_destroyed() {
-    let mut tablet = due_for_destruction();
+    let mut tablet = Tablet::due_for_destruction();
     let gone = RelPath::new("media/anna/CARD/.nestwarden-vault").unwrap();
     let note = tablet
         .ledger
@@ -182,7 +173,7 @@ fn a_vault_that_went_with_its_card_keeps_no_photo_from_being_destroyed() {
 #[test]
 fn a_sealed_photo_that_somebody_took_away_is_not_destroyed_until_it_is_back() {
     for whole_vault in [false, true] {
-        let mut tablet = due_for_destruction();
+        let mut tablet = Tablet::due_for_destruction();
         let name = tablet.vault().into_keys().next().unwrap();
         let vault = tablet.vault_dir();
         let (from, to) = if whole_vault {
@@ -219,7 +210,7 @@ fn a_sealed_photo_that_somebody_took_away_is_not_destroyed_until_it_is_back() {
 
 #[test]
 fn a_destruction_that_was_interrupted_waits_for_a_vault_that_is_not_there() {
-    let mut tablet = due_for_destruction();
+    let mut tablet = Tablet::due_for_destruction();
     tablet.with(|engine, moment| engine.pass(moment, &Scope::All).unwrap());
     let away = tablet.temp.path().join("away");
     std::fs::rename(tablet.vault_dir(), &away).unwrap();
@@ -238,7 +229,7 @@ fn a_destruction_that_was_interrupted_waits_for_a_vault_that_is_not_there() {
 
 /// What the power left of a copy that was caught when it went.
 fn caught_when_the_power_went(content: &[u8]) -> (Tablet, std::path::PathBuf) {
-    let mut tablet = due_for_destruction();
+    let mut tablet = Tablet::due_for_destruction();
     let caught = tablet
         .vault_dir()
         .join(format!("{}.caught", tablet.only().id));

@@ -87,15 +87,15 @@ pub(crate) fn on_record(sql: &Connection) -> Result<BTreeMap<RelPath, Option<Uui
     Ok(marks)
 }
 
-pub(crate) fn holds_nothing(sql: &Connection, vault: &RelPath) -> rusqlite::Result<bool> {
-    sql.query_row(
+pub(crate) fn holds_nothing(sql: &Connection, vault: &RelPath) -> Result<bool, PhotosError> {
+    Ok(sql.query_row(
         "SELECT NOT EXISTS (SELECT 1 FROM photo_file WHERE vault = ?1 AND state IN ('vaulted', 'dropping'))
             AND NOT EXISTS (SELECT 1 FROM photo WHERE sealed_vault = ?1)
             AND NOT EXISTS (SELECT 1 FROM photo_journal WHERE vault = ?1)
             AND NOT EXISTS (SELECT 1 FROM photo_withholding WHERE vault = ?1)",
         [vault.as_bytes()],
         |row| row.get(0),
-    )
+    )?)
 }
 
 impl Engine {
@@ -108,8 +108,7 @@ impl Engine {
                 .vaults
                 .open(&vault)
                 .is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
-            let nothing = |sql: &Connection| Ok::<_, PhotosError>(holds_nothing(sql, &vault)?);
-            if gone && self.ledger.read(nothing)? {
+            if gone && self.ledger.read(|sql| holds_nothing(sql, &vault))? {
                 self.vaults.marks().forget(&vault);
             }
         }

@@ -149,7 +149,7 @@ impl Roots {
         match tree.stat(&next) {
             // What lies in a vault is in use nowhere.
             Ok(stat) if stat.kind == Kind::Dir => {
-                let is_vault = tree.dir(&next).is_ok_and(|dir| vault::is_one(&dir));
+                let is_vault = tree.dir(&next).is_ok_and(|dir| vault::is_one(&next, &dir));
                 (!is_vault).then_some(next)
             }
             Ok(stat) => {

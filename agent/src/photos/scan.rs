@@ -228,7 +228,7 @@ impl<'a> Pass<'a> {
         match self.tree.stat(path) {
             Ok(stat) if stat.kind == Kind::Dir => self.subtree(&root, path),
             Ok(stat) => match self.tree.parent_dir(path) {
-                Ok(dir) if self.is_vault(&dir) => Ok(()),
+                Ok(dir) if self.is_in_vault(path, &dir) => Ok(()),
                 Ok(dir) => {
                     let at = At {
                         dir: &dir,
@@ -249,12 +249,13 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn is_vault(&self, dir: &OwnedFd) -> bool {
+    fn is_in_vault(&self, path: &RelPath, dir: &OwnedFd) -> bool {
         let on_record = tree::stat_open(dir).is_ok_and(|stat| {
             let identity = (stat.identity.dev, stat.identity.ino);
             self.known.vaults.contains(&identity)
         });
-        on_record || vault::is_one(dir)
+        let folder = path.parent();
+        on_record || folder.is_some_and(|folder| vault::is_one(&folder, dir))
     }
 
     fn subtree(&mut self, root: &Arc<Root>, top: &RelPath) -> io::Result<()> {

@@ -447,6 +447,16 @@ impl Tablet {
         id
     }
 
+    /// With a photo that is sealed, and that the next pass destroys.
+    pub(super) fn due_for_destruction() -> Self {
+        let mut tablet = Self::new();
+        tablet.photo_of_one("a.jpg");
+        tablet.set_consent(1, ConsentState::Withdrawn);
+        tablet.settle();
+        tablet.pass_hours(96);
+        tablet
+    }
+
     pub(super) fn events(&self) -> Vec<EventBody> {
         self.ledger
             .read(|sql| {

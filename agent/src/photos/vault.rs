@@ -285,11 +285,13 @@ fn close(vault: &RelPath, dir: OwnedFd) -> io::Result<OwnedFd> {
     Ok(dir)
 }
 
-/// Whether an open folder is a vault, whatever its name and on whatever record: the agent's alone, and marked.
-pub(super) fn is_one(dir: &OwnedFd) -> bool {
+/// Whether an open folder is a vault on whatever record: the agent's alone, and marked or, where a full disk left no room for
+/// a mark, named like one.
+pub(super) fn is_one(path: &RelPath, dir: &OwnedFd) -> bool {
     let is_closed =
         tree::stat_open(dir).is_ok_and(|stat| is_ours(&stat) && stat.mode & 0o777 == 0o700);
-    is_closed && mark::read(dir).is_ok_and(|mark| mark.is_some())
+    let is_named = path.name().as_bytes().starts_with(NAME.as_bytes());
+    is_closed && (is_named || mark::read(dir).is_ok_and(|mark| mark.is_some()))
 }
 
 /// Takes a vault with nothing in it off the tablet, if it is the one that bears this mark. `false`: it is not, or something

@@ -64,7 +64,7 @@ pub(super) fn walk(
         };
         let stat = tree::stat_open(&dir).map(|stat| stat.identity).ok();
         let is_vault =
-            stat.is_some_and(|at| vaults.contains(&(at.dev, at.ino))) || vault::is_one(&dir);
+            stat.is_some_and(|at| vaults.contains(&(at.dev, at.ino))) || vault::is_one(&at, &dir);
         // What is mounted in a home is a place of its own, and may be one that never answers.
         let device = *device.get_or_insert(stat.map(|at| at.dev));
         let is_mount = root.kind == RootKind::Elsewhere && stat.map(|at| at.dev) != device;
