@@ -439,13 +439,7 @@ pub fn vaults(sql: &Connection) -> Result<BTreeSet<RelPath>, PhotosError> {
     rows.map(|path| rel(path?)).collect()
 }
 
-/// Files on their way into a vault.
-pub fn files_under_way(sql: &Connection) -> Result<BTreeSet<i64>, PhotosError> {
-    let mut statement = sql.prepare_cached("SELECT file FROM photo_withholding")?;
-    let rows = statement.query_map([], |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
+/// Whether a file is on its way into a vault.
 pub fn is_under_way(sql: &Connection, file: i64) -> Result<bool, PhotosError> {
     let asked = "SELECT EXISTS (SELECT 1 FROM photo_withholding WHERE file = ?1)";
     let mut statement = sql.prepare_cached(asked)?;

@@ -103,6 +103,8 @@ pub struct Engine {
     /// The bundle whose decisions on photos were taken over last.
     pub(super) decisions_of: Option<Generation>,
     pub(super) asking: Asking,
+    /// Files that may lie in a vault nobody can look into now: what was on its way in when the last run ended.
+    pub(super) out_of_sight: BTreeSet<i64>,
 }
 
 impl Engine {
@@ -128,6 +130,7 @@ impl Engine {
             rate_alarm_at: None,
             decisions_of: None,
             asking: Asking::default(),
+            out_of_sight: BTreeSet::new(),
         };
         engine.know_vaults()?;
         match engine.replay() {

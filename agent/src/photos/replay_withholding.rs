@@ -25,25 +25,33 @@ enum Lies {
 
 impl Engine {
     /// What cannot be looked at stays open, and is the error once the rest is settled.
-    pub(super) fn replay_withholding(&self) -> Result<(), PhotosError> {
+    pub(super) fn replay_withholding(&mut self) -> Result<(), PhotosError> {
         let mut settled = Vec::new();
         let mut folders = BTreeSet::new();
         let mut failed = None;
+        let mut open = BTreeSet::new();
         for entry in self.ledger.read(entries)? {
             if self.busy.contains_key(&entry.file.photo) {
+                open.insert(entry.file.id);
                 continue;
             }
             match self.found(&entry) {
-                Ok(Lies::OutOfSight) => {}
+                Ok(Lies::OutOfSight) => {
+                    open.insert(entry.file.id);
+                }
                 Ok(Lies::InVault(stat)) => {
                     folders.extend(entry.file.path.parent());
                     folders.insert(entry.vault.clone());
                     settled.push((entry, Some(stat)));
                 }
                 Ok(Lies::Elsewhere) => settled.push((entry, None)),
-                Err(error) => failed = failed.or(Some(error)),
+                Err(error) => {
+                    open.insert(entry.file.id);
+                    failed = failed.or(Some(error));
+                }
             }
         }
+        self.out_of_sight = open;
         for folder in folders {
             // The folder a photo came from may have gone since.
             if let Ok(dir) = self.tree().dir(&folder) {

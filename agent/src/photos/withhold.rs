@@ -57,10 +57,8 @@ impl Engine {
             (row.id, cause)
         });
         let mut page = burst::Page::of(causes);
-        // What was on its way into a vault that is out of sight may lie there.
-        let under_way = self.ledger.read(catalogue::files_under_way)?;
         waiting.retain(|file| {
-            let is_free = !under_way.contains(&file.id);
+            let is_free = !self.out_of_sight.contains(&file.id);
             if !is_free {
                 let problem = format!("`{}`: its vault is not there", file.path);
                 problems.insert(file.photo, problem);
