@@ -32,6 +32,11 @@ pub struct Machine {
 impl Machine {
     /// Leaves the mount namespace of the machine and mounts a file system at `root_dir`. Call it before any thread starts.
     pub fn apart(root_dir: &Path) -> Result<Self> {
+        Self::apart_with(root_dir, 0)
+    }
+
+    /// The same; the approved app has so many more programs, see [`Self::approved_more`].
+    pub fn apart_with(root_dir: &Path, more: usize) -> Result<Self> {
         unshare(CloneFlags::CLONE_NEWNS).context("no mount namespace of its own")?;
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
@@ -47,12 +52,12 @@ impl Machine {
         let machine = Self {
             root_dir: root_dir.to_owned(),
         };
-        machine.install()?;
+        machine.install(more)?;
         Ok(machine)
     }
 
     /// A dpkg database with two apps, one of which the profile approves.
-    fn install(&self) -> Result<()> {
+    fn install(&self, more: usize) -> Result<()> {
         let info_dir = self.on_tablet("var/lib/dpkg/info");
         fs::create_dir_all(&info_dir)?;
         let mut status = String::new();
@@ -64,7 +69,16 @@ impl Machine {
                 &entry,
                 &format!("[Desktop Entry]\nType=Application\nName={package}\nExec={program}\n"),
             )?;
-            let list = format!("/.\n/usr\n/usr/bin\n{program}\n/usr/share/applications\n{entry}\n");
+            let mut list =
+                format!("/.\n/usr\n/usr/bin\n{program}\n/usr/share/applications\n{entry}\n");
+            if package == APPROVED_PACKAGE && more > 0 {
+                let _ = writeln!(list, "/usr/lib\n/usr/lib/{package}");
+                for number in 0..more {
+                    let program = more_path(number);
+                    self.program(&program)?;
+                    let _ = writeln!(list, "{program}");
+                }
+            }
             self.file(&format!("/var/lib/dpkg/info/{package}.list"), &list)?;
             let _ = write!(
                 status,
@@ -107,6 +121,11 @@ impl Machine {
         self.on_tablet(&format!("/usr/bin/{APPROVED_PACKAGE}"))
     }
 
+    /// One of its further programs.
+    pub fn approved_more(&self, number: usize) -> PathBuf {
+        self.on_tablet(&more_path(number))
+    }
+
     /// Whether a member of staff can run the approved app.
     pub fn approved_runs(&self) -> Result<bool> {
         self.runs(&format!("/usr/bin/{APPROVED_PACKAGE}"))
@@ -119,30 +138,41 @@ impl Machine {
         Ok(!installed && !downloaded)
     }
 
-    /// Through `setpriv`, because a process that waits for leave to start a program cannot be given up on by whoever
-    /// started it: it says 126 when it was refused.
     fn runs(&self, path: &str) -> Result<bool> {
-        let mut child = Command::new("setpriv")
-            .arg(format!("--reuid={STAFF}"))
-            .arg(format!("--regid={STAFF}"))
-            .arg("--clear-groups")
-            .arg(self.on_tablet(path))
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("`setpriv` cannot be started; it is part of util-linux")?;
-        let Some(status) = wait(&mut child, START_LIMIT)? else {
-            child.kill()?;
-            bail!("{path} neither ran nor was refused within {START_LIMIT:?}")
-        };
-        match status.code() {
-            Some(0) => Ok(true),
-            Some(126) => Ok(false),
-            _ => bail!("{path} ended with {status}"),
-        }
+        staff_can_run(&self.on_tablet(path))
     }
+}
+
+/// Whether a member of staff can run a program; an error when it fails, or is neither let go nor refused.
+///
+/// Through `setpriv`, because a process that waits for leave to start a program cannot be given up on by whoever
+/// started it: it says 126 when it was refused.
+pub fn staff_can_run(program: &Path) -> Result<bool> {
+    let mut child = Command::new("setpriv")
+        .arg(format!("--reuid={STAFF}"))
+        .arg(format!("--regid={STAFF}"))
+        .arg("--clear-groups")
+        .arg(program)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("`setpriv` cannot be started; it is part of util-linux")?;
+    let program = program.display();
+    let Some(status) = wait(&mut child, START_LIMIT)? else {
+        child.kill()?;
+        bail!("{program} neither ran nor was refused within {START_LIMIT:?}")
+    };
+    match status.code() {
+        Some(0) => Ok(true),
+        Some(126) => Ok(false),
+        _ => bail!("{program} ended with {status}"),
+    }
+}
+
+fn more_path(number: usize) -> String {
+    format!("/usr/lib/{APPROVED_PACKAGE}/program-{number}")
 }
 
 impl Drop for Machine {

@@ -18,22 +18,41 @@ pub const LEASH_VARIABLE: &str = "NESTWARDEN_HARNESS_LEASH";
 /// How long one command may take.
 const COMMAND_LIMIT: Duration = Duration::from_mins(2);
 
-/// The harness, which is both programs under test as well.
+/// The programs under test.
 #[derive(Clone, Debug)]
-pub struct Programs {
-    harness_path: PathBuf,
+pub struct Programs(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// The harness, which is both programs as well, with a clock that can be set.
+    Harness(PathBuf),
+    /// What is shipped, from the folder that they were built in. They know no clock but the machine's.
+    Shipped(PathBuf),
 }
 
 impl Programs {
     pub fn at(harness_path: impl Into<PathBuf>) -> Self {
-        Self {
-            harness_path: harness_path.into(),
-        }
+        Self(Kind::Harness(harness_path.into()))
     }
 
     /// For the demo and the figures, which are the harness themselves.
     pub fn of_this_process() -> Result<Self> {
         Ok(Self::at(std::env::current_exe()?))
+    }
+
+    /// The programs as they are shipped, which lie beside the harness once they were built.
+    pub fn shipped() -> Result<Self> {
+        let harness = std::env::current_exe()?;
+        let dir = harness.parent().context("the harness lies nowhere")?;
+        for name in ["nestwarden-agent", "nestwarden-server"] {
+            let path = dir.join(name);
+            ensure!(
+                path.is_file(),
+                "{} is not there: run `cargo build --locked --release --workspace` first",
+                path.display()
+            );
+        }
+        Ok(Self(Kind::Shipped(dir.to_owned())))
     }
 
     pub fn agent(&self, clock: &Path) -> Command {
@@ -45,12 +64,15 @@ impl Programs {
     }
 
     fn program(&self, which: &str, clock: &Path) -> Command {
-        let mut command = Command::new(&self.harness_path);
-        command
-            .arg(which)
-            .env(CLOCK_VARIABLE, clock)
-            .env_remove("NESTWARDEN_DATA")
-            .stdin(Stdio::null());
+        let mut command = match &self.0 {
+            Kind::Harness(path) => {
+                let mut command = Command::new(path);
+                command.arg(which).env(CLOCK_VARIABLE, clock);
+                command
+            }
+            Kind::Shipped(dir) => Command::new(dir.join(format!("nestwarden-{which}"))),
+        };
+        command.env_remove("NESTWARDEN_DATA").stdin(Stdio::null());
         command
     }
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, tcp};
@@ -24,6 +26,7 @@ pub enum Weather {
 pub struct ChaosProxy {
     address: SocketAddr,
     weather: watch::Sender<Weather>,
+    passed_bytes: Arc<AtomicU64>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -36,10 +39,12 @@ impl ChaosProxy {
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let address = listener.local_addr()?;
         let (weather, seen) = watch::channel(Weather::Fair);
-        runtime.spawn(accept(listener, upstream, seen));
+        let passed_bytes = Arc::new(AtomicU64::new(0));
+        runtime.spawn(accept(listener, upstream, seen, Arc::clone(&passed_bytes)));
         Ok(Self {
             address,
             weather,
+            passed_bytes,
             _runtime: runtime,
         })
     }
@@ -48,14 +53,25 @@ impl ChaosProxy {
         self.address
     }
 
+    /// How much went through so far, both ways together, as the connections carry it.
+    pub fn passed_bytes(&self) -> u64 {
+        self.passed_bytes.load(Ordering::Relaxed)
+    }
+
     pub fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
     }
 }
 
-async fn accept(listener: TcpListener, upstream: SocketAddr, weather: watch::Receiver<Weather>) {
+async fn accept(
+    listener: TcpListener,
+    upstream: SocketAddr,
+    weather: watch::Receiver<Weather>,
+    count: Arc<AtomicU64>,
+) {
     while let Ok((tablet, _)) = listener.accept().await {
         let weather = weather.clone();
+        let count = Arc::clone(&count);
         tokio::spawn(async move {
             if *weather.borrow() == Weather::Cut {
                 return;
@@ -66,8 +82,8 @@ async fn accept(listener: TcpListener, upstream: SocketAddr, weather: watch::Rec
             let (from_tablet, to_tablet) = tablet.into_split();
             let (from_server, to_server) = server.into_split();
             tokio::select! {
-                () = pass(from_tablet, to_server, weather.clone()) => {}
-                () = pass(from_server, to_tablet, weather.clone()) => {}
+                () = pass(from_tablet, to_server, weather.clone(), &count) => {}
+                () = pass(from_server, to_tablet, weather.clone(), &count) => {}
                 () = until_cut(weather) => {}
             }
         });
@@ -78,6 +94,7 @@ async fn pass(
     mut from: tcp::OwnedReadHalf,
     mut to: tcp::OwnedWriteHalf,
     mut weather: watch::Receiver<Weather>,
+    count: &AtomicU64,
 ) {
     let mut piece = vec![0; 16 * 1024];
     while let Ok(length @ 1..) = from.read(&mut piece).await {
@@ -95,6 +112,7 @@ async fn pass(
         if to.write_all(&piece[..length]).await.is_err() {
             return;
         }
+        count.fetch_add(length as u64, Ordering::Relaxed);
     }
 }
 

@@ -1,6 +1,7 @@
-//! What starting an approved program costs under the guard: the same program on two file systems, one guarded, in
-//! alternated rounds.
+//! What starting an approved program costs under the guard: the same programs on three file systems, one that nobody
+//! guards, ours, and one that fapolicyd guards, in alternated starts.
 
+use super::fapolicyd::Fapolicyd;
 use super::sample::{Figure, Samples};
 use crate::fleet::Fleet;
 use crate::machine::{Machine, STAFF};
@@ -8,26 +9,41 @@ use crate::patience::until;
 use crate::process::{Programs, is_root};
 use crate::profile;
 use crate::register::Register;
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const ROOM: &str = "Hedgehogs";
 
-/// More than anybody notices, less than any app takes to draw its first window.
-const EXTRA_US: f64 = 200.0;
+/// Starts of each program in each round.
+const STARTS: usize = 20;
 
-/// Starts in each round.
-const STARTS: usize = 10;
+/// Programs started for the first time in each round.
+const FIRST_STARTS: usize = 4;
+
+/// What a decision may add to a start that was decided before, and to one that was not.
+const WARM_US: f64 = 5.0;
+const COLD_US: f64 = 60.0;
+const WARM_P99: f64 = 1.1;
+
+/// A file system with the approved programs on it.
+struct Place {
+    warm: PathBuf,
+    cold: Vec<PathBuf>,
+    starts: Vec<Duration>,
+    first_starts: Vec<Duration>,
+    /// Of each round the median.
+    rounds: Vec<f64>,
+    first_rounds: Vec<f64>,
+}
 
 pub(super) fn measure(rounds: usize) -> Result<Vec<Figure>> {
-    let name = "approved program started, median";
     if !is_root() {
-        let unmeasured = Figure::new(format!("{name} (unknown: needs root)"), f64::NAN, "µs");
-        return Ok(vec![unmeasured]);
+        let name = "approved program started, warm (unknown: needs root)";
+        return Ok(vec![Figure::new(name, f64::NAN, "µs")]);
     }
     let programs = Programs::of_this_process()?;
     let today = crate::clock::system_now().in_tz(crate::fleet::ZONE)?.date();
@@ -35,45 +51,178 @@ pub(super) fn measure(rounds: usize) -> Result<Vec<Figure>> {
     let mut fleet = Fleet::open(&programs, &profile::everything(), &register)?;
     let root_dir = fleet.root_dir_of("tablet-1");
     fs::create_dir_all(&root_dir)?;
-    let machine = Machine::apart(&root_dir)?;
+    let more = rounds * FIRST_STARTS;
+    let machine = Machine::apart_with(&root_dir, more)?;
     fleet.enrol("tablet-1", profile::NAME, &[ROOM])?;
     until("the guard of programs to stand", || {
         Ok(machine.others_are_refused()?.then_some(()))
     })?;
-    let guarded = machine.approved_program();
-    let free = root_dir.with_file_name("unguarded-program");
-    fs::copy(&guarded, &free)?;
-    let (mut with, mut without) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        for _ in 0..STARTS {
-            with.push(start(&guarded)?);
-        }
-        for _ in 0..STARTS {
-            without.push(start(&free)?);
-        }
-    }
-    let (with, without) = (
-        Samples::microseconds(&with),
-        Samples::microseconds(&without),
+    let ours = Place::new(
+        machine.approved_program(),
+        (0..more).map(|n| machine.approved_more(n)).collect(),
     );
-    let figure = |name: &str, share| {
-        let peer = without.quantile(share);
-        Figure::new(name, with.quantile(share), "µs")
-            .beside(peer)
-            .over(&with)
+    let free_dir = root_dir.with_file_name("unguarded");
+    let free = ours.copied_to(&free_dir)?;
+    let mut places = vec![free, ours];
+    let peer_dir = root_dir.with_file_name("fapolicyd");
+    let peer = match Fapolicyd::prepare(&peer_dir) {
+        Ok(ready) => {
+            let place = places[1].copied_to(ready.programs_dir())?;
+            let approved = place.cold.iter().chain([&place.warm]);
+            let running = ready.start(approved)?;
+            places.push(place);
+            Ok(running)
+        }
+        Err(error) => Err(error),
     };
-    let peer = without.median();
-    // The file system first, or its directory could not be removed.
+    for round in 0..rounds {
+        measure_round(&mut places, round)?;
+    }
+    let figures = figures_of(&places, peer.as_ref().err());
+    // The file systems first, or their directories could not be removed.
+    drop(peer);
     drop(machine);
     drop(fleet);
-    Ok(vec![
-        figure(name, 0.5).at_most(peer + EXTRA_US),
-        figure("approved program started, p99", 0.99),
-    ])
+    figures
+}
+
+fn measure_round(places: &mut [Place], round: usize) -> Result<()> {
+    let count = places.len();
+    for start in 0..STARTS {
+        for turn in 0..count {
+            let place = &mut places[(turn + start + round) % count];
+            place.starts.push(time_start(&place.warm)?);
+        }
+    }
+    for start in 0..FIRST_STARTS {
+        for turn in 0..count {
+            let place = &mut places[(turn + start + round) % count];
+            let program = &place.cold[round * FIRST_STARTS + start];
+            place.first_starts.push(time_start(program)?);
+        }
+    }
+    for place in places {
+        let median = |all: &[Duration], last| {
+            Samples::microseconds(&all[all.len().saturating_sub(last)..]).median()
+        };
+        place.rounds.push(median(&place.starts, STARTS));
+        let first = median(&place.first_starts, FIRST_STARTS);
+        place.first_rounds.push(first);
+    }
+    Ok(())
+}
+
+fn figures_of(places: &[Place], no_peer: Option<&anyhow::Error>) -> Result<Vec<Figure>> {
+    let (free, ours) = places
+        .split_first()
+        .and_then(|(free, rest)| Some((free, rest.first()?)))
+        .context("nothing was measured")?;
+    let warm = |place: &Place| Samples::microseconds(&place.starts);
+    let cold = |place: &Place| Samples::microseconds(&place.first_starts);
+    let free_p99 = warm(free).quantile(0.99);
+    let mut figures = vec![
+        Figure::new(
+            "approved program started, warm, median",
+            warm(ours).median(),
+            "µs",
+        )
+        .beside(warm(free).median()),
+        more_than(
+            free,
+            ours,
+            "our guard adds, warm",
+            |p| &p.rounds,
+            Some(WARM_US),
+        ),
+        Figure::new(
+            "approved program started, warm, p99",
+            warm(ours).quantile(0.99),
+            "µs",
+        )
+        .beside(free_p99)
+        .at_most(free_p99 * WARM_P99),
+        Figure::new(
+            "approved program started for the first time, median",
+            cold(ours).median(),
+            "µs",
+        )
+        .beside(cold(free).median()),
+        more_than(
+            free,
+            ours,
+            "our guard adds, first time",
+            |p| &p.first_rounds,
+            Some(COLD_US),
+        ),
+    ];
+    if let Some(peer) = places.get(2) {
+        figures.extend([
+            more_than(free, peer, "fapolicyd adds, warm", |p| &p.rounds, None),
+            Figure::new("fapolicyd, warm, p99", warm(peer).quantile(0.99), "µs"),
+            more_than(
+                free,
+                peer,
+                "fapolicyd adds, first time",
+                |p| &p.first_rounds,
+                None,
+            ),
+        ]);
+    } else if let Some(error) = no_peer {
+        figures.push(Figure::new(
+            format!("fapolicyd (unknown: {error:#})"),
+            f64::NAN,
+            "µs",
+        ));
+    }
+    Ok(figures)
+}
+
+/// The median over the rounds of how much more one place took than the other, with its interval.
+fn more_than(
+    free: &Place,
+    place: &Place,
+    name: &str,
+    rounds: fn(&Place) -> &[f64],
+    target: Option<f64>,
+) -> Figure {
+    let pairs = rounds(place).iter().zip(rounds(free));
+    let more = Samples::of_differences(pairs.map(|(with, without)| with - without).collect());
+    let figure = Figure::new(name, more.median(), "µs");
+    let (interval, count) = (more.median_interval(), more.len());
+    match target {
+        Some(target) => figure.surely_at_most(target, interval, count),
+        None => figure.within(interval, count),
+    }
+}
+
+impl Place {
+    fn new(warm: PathBuf, cold: Vec<PathBuf>) -> Self {
+        Self {
+            warm,
+            cold,
+            starts: Vec::new(),
+            first_starts: Vec::new(),
+            rounds: Vec::new(),
+            first_rounds: Vec::new(),
+        }
+    }
+
+    fn copied_to(&self, dir: &Path) -> Result<Self> {
+        fs::create_dir_all(dir)?;
+        let copy = |from: &PathBuf| {
+            let to = dir.join(from.file_name().context("a program without a name")?);
+            fs::copy(from, &to).with_context(|| format!("cannot copy to {}", to.display()))?;
+            Ok(to)
+        };
+        Ok(Self::new(
+            copy(&self.warm)?,
+            self.cold.iter().map(copy).collect::<Result<_>>()?,
+        ))
+    }
 }
 
 /// From asking for the program to its end.
-fn start(program: &Path) -> Result<Duration> {
+fn time_start(program: &Path) -> Result<Duration> {
     let begun = Instant::now();
     let status = Command::new(program)
         .uid(STAFF)

@@ -2,6 +2,7 @@
 
 mod consent;
 mod exec;
+mod fapolicyd;
 mod footprint;
 mod photos;
 pub mod sample;
@@ -11,6 +12,7 @@ use sample::Figure;
 use serde::Serialize;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Measures budgets.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,6 +26,9 @@ pub struct FiguresArguments {
     /// Rounds of each measurement.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(10..=110))]
     rounds: u16,
+    /// For how long the programs are left alone to measure what they take at rest.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=1440))]
+    minutes: u64,
     /// Far fewer photos, to see that it works.
     #[arg(long)]
     quick: bool,
@@ -41,7 +46,7 @@ enum Name {
     Consent,
     /// What starting an approved program costs under the guard.
     Exec,
-    /// Memory of the agent and the server at rest.
+    /// What agent and server take at rest. Takes half an hour.
     Footprint,
     /// Many photos: the first scan, and thousands that lapse together. Takes ten minutes and 12 GB.
     Photos,
@@ -65,7 +70,7 @@ pub fn run(arguments: &FiguresArguments) -> Result<ExitCode> {
         figures.extend(match name {
             Name::Consent => consent::measure(rounds)?,
             Name::Exec => exec::measure(rounds)?,
-            Name::Footprint => footprint::measure()?,
+            Name::Footprint => footprint::measure(Duration::from_mins(arguments.minutes))?,
             Name::Photos => {
                 let size = if arguments.quick {
                     photos::Size::QUICK

@@ -19,6 +19,9 @@ pub struct Figure {
     /// The middle 95 % of the rounds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<[f64; 2]>,
+    /// Where the true median lies, with 95 % confidence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub median_interval: Option<[f64; 2]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rounds: Option<usize>,
 }
@@ -33,6 +36,7 @@ impl Figure {
             holds: None,
             peer: None,
             interval: None,
+            median_interval: None,
             rounds: None,
         }
     }
@@ -45,9 +49,29 @@ impl Figure {
         }
     }
 
+    /// Like [`Self::at_most`], for something that has to stay below it with this interval, too.
+    pub fn surely_at_most(self, target: f64, interval: [f64; 2], rounds: usize) -> Self {
+        Self {
+            holds: Some(interval[1] <= target),
+            target: Some(target),
+            median_interval: Some(interval),
+            rounds: Some(rounds),
+            ..self
+        }
+    }
+
     pub fn beside(self, peer: f64) -> Self {
         Self {
             peer: Some(peer),
+            ..self
+        }
+    }
+
+    /// The interval of a median that nothing was promised of.
+    pub fn within(self, interval: [f64; 2], rounds: usize) -> Self {
+        Self {
+            median_interval: Some(interval),
+            rounds: Some(rounds),
             ..self
         }
     }
@@ -64,8 +88,11 @@ impl Figure {
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:45} {:10.2} {}", self.name, self.value, self.unit)?;
+        if let Some([low, high]) = self.median_interval {
+            write!(f, " ({low:.2} to {high:.2})")?;
+        }
         if let Some(target) = self.target {
-            write!(f, ", at most {target}")?;
+            write!(f, ", at most {target:.0}")?;
         }
         if let Some(peer) = self.peer {
             write!(f, ", without us {peer:.2}")?;
@@ -100,6 +127,31 @@ impl Samples {
         self.quantile(0.5)
     }
 
+    /// Differences may be less than 0.
+    pub fn of_differences(values: Vec<f64>) -> Self {
+        Self::sorted(values)
+    }
+
+    /// Between which two samples the true median lies, with 95 % confidence (order statistics: the number of samples
+    /// below it is binomial, here by its normal approximation).
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand samples")]
+    pub fn median_interval(&self) -> [f64; 2] {
+        let count = self.0.len() as f64;
+        let spread = 0.98 / count.sqrt();
+        [
+            self.quantile((0.5 - spread).max(0.0)),
+            self.quantile((0.5 + spread + 1.0 / count).min(1.0)),
+        ]
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The smallest sample that at least `share` of all do not exceed; 0 without samples.
     #[expect(
         clippy::cast_possible_truncation,
@@ -126,5 +178,16 @@ mod tests {
         assert!((samples.median() - 3.0).abs() < 1e-9);
         assert!((samples.quantile(0.99) - 5.0).abs() < 1e-9);
         assert!((samples.quantile(0.0) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_interval_of_a_median_holds_it_and_narrows_with_more_samples() {
+        let of = |count: u32| Samples::of_differences((0..count).map(f64::from).collect());
+        let [low, high] = of(100).median_interval();
+        assert!((low - 40.0).abs() < 1.5 && (high - 60.0).abs() < 1.5);
+        let [low, high] = of(10_000).median_interval();
+        assert!(low > 4_890.0 && high < 5_110.0);
+        let [low, high] = of(1).median_interval();
+        assert!(low.abs() < 1e-9 && high.abs() < 1e-9);
     }
 }
