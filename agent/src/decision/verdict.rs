@@ -98,6 +98,25 @@ impl Verdict {
     }
 }
 
+/// What may start whoever asks, found out without asking who does: that takes longer than all the rest. `None` where it
+/// matters, and for what [`judge`] refuses.
+pub fn judge_for_everyone(
+    rules: &Rules,
+    file: &FileFacts,
+    door: &mut dyn FileDoor,
+) -> Option<Allow> {
+    let rule = rules.find(&file.identity, file.path.as_deref())?;
+    let allow = match rule.class {
+        Class::Base => Allow::Base,
+        Class::App | Class::Launcher => Allow::App,
+        Class::Interpreter | Class::Unapproved => return None,
+    };
+    // A script's start licenses its interpreter for who asks.
+    let is_plain =
+        rule.identity == file.identity && !file.open_for_write && file.script == Script::No;
+    (is_plain && door.is_guarded(&rule.path)).then_some(allow)
+}
+
 pub fn judge(
     rules: &Rules,
     subject: &Subject,
@@ -261,6 +280,64 @@ pub(super) mod tests {
             verdict_for(class, &for_script, &file(), &mut guarded()),
             Verdict::Allow(Allow::PackagedScript)
         );
+    }
+
+    #[test]
+    fn what_may_start_for_everyone_may_start_for_each() {
+        let may = |class, file: &FileFacts, is_guarded| {
+            let rules = Rules::from_list(vec![rule(class)]);
+            let mut door = Door {
+                guarded: is_guarded,
+                content: Ok(Digest::sha256(b"app")),
+            };
+            let for_everyone = judge_for_everyone(&rules, file, &mut door);
+            if let Some(allow) = for_everyone {
+                let staff = judge(&rules, &uid(1000), file, &mut door);
+                assert_eq!(staff, Verdict::Allow(allow));
+                assert!(judge(&rules, &uid(0), file, &mut door).is_allowed());
+            }
+            for_everyone
+        };
+        assert_eq!(may(Class::Base, &file(), true), Some(Allow::Base));
+        assert_eq!(may(Class::App, &file(), true), Some(Allow::App));
+        assert_eq!(may(Class::Launcher, &file(), true), Some(Allow::App));
+        assert_eq!(may(Class::Interpreter, &file(), true), None);
+        assert_eq!(may(Class::Unapproved, &file(), true), None);
+        assert_eq!(may(Class::App, &file(), false), None);
+        let script = FileFacts {
+            script: Script::Direct("/bin/sh".into()),
+            ..file()
+        };
+        assert_eq!(may(Class::App, &script, true), None);
+        let open = FileFacts {
+            open_for_write: true,
+            ..file()
+        };
+        assert_eq!(may(Class::App, &open, true), None);
+        let mut changed = file();
+        changed.identity.ctime_ns += 1;
+        assert_eq!(may(Class::App, &changed, true), None);
+        assert_eq!(
+            judge_for_everyone(&Rules::from_list(vec![]), &file(), &mut guarded()),
+            None
+        );
+    }
+
+    #[test]
+    fn nothing_is_read_whole_to_tell_what_may_start_for_everyone() {
+        struct Unread;
+        impl FileDoor for Unread {
+            fn is_guarded(&mut self, _path: &Path) -> bool {
+                true
+            }
+            fn content(&mut self) -> Result<Digest, Failure> {
+                panic!("root would wait for it")
+            }
+        }
+        let mut changed = file();
+        changed.identity.mtime_ns += 1;
+        let rules = Rules::from_list(vec![rule(Class::App)]);
+        assert_eq!(judge_for_everyone(&rules, &changed, &mut Unread), None);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use super::fanotify::{ExecGate, IsAllowed};
 use super::guard_facts::{
-    EventFile, arguments_of, call_of, identity_of, path_of, program_of, program_path_of, uid_of,
+    EventFile, arguments_of, call_of, identity_of, is_open_for_write, path_of, program_of,
+    program_path_of, uid_of,
 };
 use super::guard_shared::Shared;
 use crate::decision::cache::may_keep;
@@ -10,7 +11,9 @@ use crate::decision::failure::{Action, Failure};
 use crate::decision::inventory::Identity;
 use crate::decision::rules::{Class, Rules};
 use crate::decision::ticket::Ticket;
-use crate::decision::verdict::{Allow, FileFacts, Script, Subject, Verdict, judge};
+use crate::decision::verdict::{
+    Allow, FileFacts, Script, Subject, Verdict, judge, judge_for_everyone,
+};
 use nestwarden_policy_schema::policy::Mode;
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -23,6 +26,14 @@ pub(super) struct Decider<'a> {
     pub(super) rules: &'a Rules,
     pub(super) mode: Mode,
     pub(super) root_dir: &'a Path,
+}
+
+/// The file of an event.
+struct Read<'a> {
+    door: EventFile<'a>,
+    facts: FileFacts,
+    /// Somebody had it open for writing since it was decided last.
+    is_suspect: bool,
 }
 
 /// What was answered, for the report.
@@ -48,12 +59,6 @@ impl Decider<'_> {
         if let Verdict::Failed(failure) = verdict {
             self.shared.count(failure);
         }
-        if let Some(facts) = &facts
-            && self.mode == Mode::Enforce
-            && may_keep(&verdict, facts)
-        {
-            self.keep(file, facts);
-        }
         let denies = match verdict {
             Verdict::Allow(_) => false,
             Verdict::Deny(_) => true,
@@ -66,6 +71,13 @@ impl Decider<'_> {
         };
         // Nobody waits for an answer that cannot be given any more: the only refusal is that the event is gone.
         let _ = self.gate.answer(file.as_fd(), is_allowed);
+        // Whoever asked goes on meanwhile.
+        if let Some(facts) = &facts
+            && self.mode == Mode::Enforce
+            && may_keep(&verdict, facts)
+        {
+            self.keep(file, facts);
+        }
         if let Some(thread) = thread
             && facts.is_some_and(|facts| self.is_interpreter(&facts))
         {
@@ -95,15 +107,25 @@ impl Decider<'_> {
         license: Option<&dyn Fn()>,
         beat: &dyn Fn(),
     ) -> Result<(Verdict, Option<FileFacts>), Failure> {
+        let read = match self.read(file, beat) {
+            Ok(mut read) => {
+                if let Some(allow) = judge_for_everyone(self.rules, &read.facts, &mut read.door) {
+                    return Ok((Verdict::Allow(allow), Some(read.facts)));
+                }
+                Ok(read)
+            }
+            failed => failed,
+        };
         let thread = thread.ok_or(Failure::SubjectInvisible)?;
         let uid = uid_of(thread)?;
         if uid == 0 {
             return Ok((Verdict::Allow(Allow::Root), None));
         }
-        let (mut door, mut facts) = EventFile::read(file, self.root_dir, beat)?;
-        let inode = facts.identity.ino;
-        let is_suspect = !facts.open_for_write && self.shared.is_suspect(inode);
-        facts.open_for_write |= is_suspect;
+        let Read {
+            mut door,
+            facts,
+            is_suspect,
+        } = read?;
         let is_interpreter = self.is_interpreter(&facts);
         let subject = Subject {
             uid,
@@ -117,10 +139,21 @@ impl Decider<'_> {
                 on_licensed();
             }
             if is_suspect {
-                self.shared.trust_again(inode);
+                self.shared.trust_again(facts.identity.ino);
             }
         }
         Ok((verdict, Some(facts)))
+    }
+
+    fn read<'f>(&'f self, file: &'f File, beat: &'f dyn Fn()) -> Result<Read<'f>, Failure> {
+        let (door, mut facts) = EventFile::read(file, self.root_dir, beat)?;
+        let is_suspect = !facts.open_for_write && self.shared.is_suspect(facts.identity.ino);
+        facts.open_for_write |= is_suspect;
+        Ok(Read {
+            door,
+            facts,
+            is_suspect,
+        })
     }
 
     fn is_interpreter(&self, facts: &FileFacts) -> bool {
@@ -159,8 +192,8 @@ impl Decider<'_> {
         })
     }
 
-    /// Kept first and looked at again before the answer: a change in between either falls after the keeping, and the
-    /// kernel forgets, or is seen here.
+    /// Kept first and then looked at again: a change since the decision either falls after the keeping, and the kernel
+    /// forgets, or is seen here.
     fn keep(&self, file: &File, facts: &FileFacts) {
         if self.gate.keep(file.as_fd()).is_err() {
             self.shared.count(Failure::CacheRefused);
@@ -169,7 +202,7 @@ impl Decider<'_> {
         let is_same = file
             .metadata()
             .is_ok_and(|metadata| identity_of(&metadata) == facts.identity);
-        if !is_same {
+        if !is_same || is_open_for_write(file.as_fd()) {
             let _ = self.gate.unkeep(file.as_fd());
         }
     }

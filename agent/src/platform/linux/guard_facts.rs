@@ -6,7 +6,7 @@ use crate::decision::ticket::{Call, script_of};
 use crate::decision::verdict::{FileDoor, FileFacts};
 use nestwarden_policy_schema::bytes::Digest;
 use std::fs::{self, Metadata};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 /// Content is read only where a file is not as its package installed it; nobody waits for more than this.
 const MAX_CONTENT_BYTES: u64 = 256 * 1024 * 1024;
 const CHUNK_BYTES: usize = 256 * 1024;
+/// What one reading of a thread's `status` gives: its users stand above anything that can be long.
+const STATUS_BYTES: usize = 1024;
 const MAX_FILE_NAME_BYTES: usize = 4096;
 /// About a second, after which the thread is taken for one that never sleeps.
 const ATTEMPTS: u32 = 1000;
@@ -33,14 +35,17 @@ pub(super) fn identity_of(metadata: &Metadata) -> Identity {
 
 /// The effective user of a thread, as this user namespace counts: `root` of another one is not 0 here.
 pub(super) fn uid_of(thread: i32) -> Result<u32, Failure> {
-    let status = fs::read(format!("/proc/{thread}/status")).map_err(|error| {
-        if is_gone(&error) {
-            Failure::SubjectGone
-        } else {
-            Failure::SubjectUnreadable
-        }
-    })?;
-    status
+    let mut start = [0; STATUS_BYTES];
+    let status = fs::File::open(format!("/proc/{thread}/status"))
+        .and_then(|mut file| file.read(&mut start))
+        .map_err(|error| {
+            if is_gone(&error) {
+                Failure::SubjectGone
+            } else {
+                Failure::SubjectUnreadable
+            }
+        })?;
+    start[..status]
         .split(|byte| *byte == b'\n')
         .find_map(|line| line.strip_prefix(b"Uid:"))
         .and_then(|uids| std::str::from_utf8(uids).ok())
@@ -243,7 +248,7 @@ pub(super) fn path_of(file: BorrowedFd<'_>) -> Option<PathBuf> {
 }
 
 /// A read lease is refused while anybody has the file open for writing, a shared mapping included.
-fn is_open_for_write(file: BorrowedFd<'_>) -> bool {
+pub(super) fn is_open_for_write(file: BorrowedFd<'_>) -> bool {
     let taken = lease(file, libc::F_RDLCK);
     if taken {
         lease(file, libc::F_UNLCK);
