@@ -24,6 +24,9 @@ pub const BUNDLE_PATH: &str = "/device/v1/bundle";
 pub const EVENTS_PATH: &str = "/device/v1/events";
 /// `POST` an [`Inventory`]; answers 204 without a body.
 pub const INVENTORY_PATH: &str = "/device/v1/inventory";
+/// `POST` an [`InventoryAgain`](crate::inventory::InventoryAgain); answers 204 without a body, or refuses with
+/// `inventory_other` when the server has something else of this tablet: then the whole [`Inventory`] is wanted.
+pub const INVENTORY_AGAIN_PATH: &str = "/device/v1/again";
 /// `POST` a [`RenewRequest`] with the certificate in use; answers with a [`RenewAnswer`].
 pub const RENEW_PATH: &str = "/device/v1/renew";
 /// `POST` without a body; answers with a [`RenewNonce`]. For a tablet that slept past its certificate's expiry: without a
@@ -254,6 +257,8 @@ pub mod code {
     pub const BODY_TOO_LARGE: &str = "body_too_large";
     /// The body did not arrive in time.
     pub const BODY_TOO_SLOW: &str = "body_too_slow";
+    /// What the server has of this tablet is not what the readings are of.
+    pub const INVENTORY_OTHER: &str = "inventory_other";
     pub const QUERY_INVALID: &str = "query_invalid";
     pub const UNSEAL_NOT_AUTHORISED: &str = "unseal_not_authorised";
     pub const PHOTO_UNKNOWN: &str = "photo_unknown";

@@ -19,6 +19,7 @@ pub mod export;
 pub mod generation;
 pub mod hold;
 pub mod id;
+pub mod inventory;
 pub mod policy;
 pub mod profile;
 pub mod put_back;

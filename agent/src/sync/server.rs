@@ -16,6 +16,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// A silent network is noticed within about a minute, also while a fetch hangs.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(45);
+/// Longer than between two reports: a new connection costs more bytes than a report does.
+const IDLE: Duration = Duration::from_mins(8);
 /// Bundles hold the register of a whole setting.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 const CHUNK_BYTES: usize = 128 * 1024;
@@ -72,6 +74,7 @@ impl Server {
             .tcp_keepalive_retries(2)
             .tcp_user_timeout(UNACKNOWLEDGED)
             .pool_max_idle_per_host(2)
+            .pool_idle_timeout(IDLE)
             .build()?;
         Ok(Self {
             address: address.to_owned(),

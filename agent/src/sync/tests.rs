@@ -11,13 +11,15 @@ use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::bundle::TimeStatement;
 use nestwarden_policy_schema::bytes::{Base64, Digest};
 use nestwarden_policy_schema::device_api::{
-    BUNDLE_PATH, BundleAnswer, EVENTS_PATH, EventBatch, EventsAck, RENEW_EXPIRED_PATH,
-    RENEW_NONCE_PATH, RENEW_PATH, RenewAnswer, RenewExpiredRequest, code, renewal_message,
+    BUNDLE_PATH, BundleAnswer, EVENTS_PATH, EventBatch, EventsAck, INVENTORY_AGAIN_PATH,
+    INVENTORY_PATH, RENEW_EXPIRED_PATH, RENEW_NONCE_PATH, RENEW_PATH, RenewAnswer,
+    RenewExpiredRequest, code, renewal_message,
 };
 use nestwarden_policy_schema::envelope::Signed;
 use nestwarden_policy_schema::event::{ChainPosition, verify_chain, verify_head};
 use nestwarden_policy_schema::hold::HoldList;
 use nestwarden_policy_schema::id::RequestId;
+use nestwarden_policy_schema::inventory::InventoryAgain;
 use nestwarden_policy_schema::trust::SpkiPin;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use serde_json::{Value, json};
@@ -326,6 +328,52 @@ async fn events_go_out_signed_and_in_order_and_again_when_the_server_lost_them()
         .await
         .unwrap();
     assert_eq!(ledger.acked_through().unwrap(), 10);
+}
+
+#[tokio::test]
+async fn what_has_not_changed_is_told_in_a_few_bytes_and_whole_to_a_server_that_has_something_else()
+{
+    let signer = Signer::new();
+    let mut told_again = 0;
+    let server = TestServer::start(move |path, body| match path {
+        EVENTS_PATH => (
+            200,
+            json!(EventsAck {
+                on_disk: 0,
+                hash: None
+            }),
+        ),
+        INVENTORY_AGAIN_PATH => {
+            let again: InventoryAgain = serde_json::from_slice(body).unwrap();
+            assert_eq!(again.substance, inventory().substance().unwrap());
+            told_again += 1;
+            match told_again {
+                1 => (204, Value::Null),
+                2 => (409, refusal(code::INVENTORY_OTHER)),
+                // From before there was this path.
+                _ => (404, refusal(code::NOT_FOUND)),
+            }
+        }
+        _ => (204, Value::Null),
+    })
+    .await;
+    let tablet = Tablet::new(&signer, &server.address, server.pin, 180);
+    let mut uploader = Uploader::new(tablet.context.clone());
+    for _ in 0..4 {
+        assert!(uploader.round(true).await.unwrap());
+    }
+    let asked = server.asked.lock().unwrap().clone();
+    let told: Vec<&str> = asked
+        .iter()
+        .map(String::as_str)
+        .filter(|path| *path != EVENTS_PATH)
+        .collect();
+    let (whole, again) = (INVENTORY_PATH, INVENTORY_AGAIN_PATH);
+    assert_eq!(told, [whole, again, again, whole, again, whole]);
+    assert!(
+        !uploader.round(false).await.unwrap(),
+        "nothing new and nothing overdue"
+    );
 }
 
 #[tokio::test]

@@ -3,10 +3,11 @@
 use super::schedule::{Attempt, Schedule};
 use super::{Connected, SyncContext, SyncError, blocking, is_revoked, jitter, record};
 use nestwarden_policy_schema::device_api::{
-    EVENTS_PATH, EventBatch, EventsAck, INVENTORY_PATH, Inventory, MAX_BATCH_EVENTS,
-    MAX_BODY_BYTES, code,
+    EVENTS_PATH, EventBatch, EventsAck, INVENTORY_AGAIN_PATH, INVENTORY_PATH, Inventory,
+    MAX_BATCH_EVENTS, MAX_BODY_BYTES, code,
 };
 use nestwarden_policy_schema::event::{ChainHead, ChainPosition, Event};
+use nestwarden_policy_schema::inventory::InventoryAgain;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,16 +95,27 @@ impl Uploader {
         let is_news = self
             .sent
             .as_ref()
-            .is_none_or(|sent| without_readings(sent) != without_readings(&inventory));
+            .is_none_or(|sent| sent.without_readings() != inventory.without_readings());
         if !is_news && !inventory_overdue {
             return Ok(false);
         }
         let connection = Arc::clone(&self.context.connection);
         let connected = blocking(move || connection.connected()).await?;
-        connected
-            .server
-            .put_down(INVENTORY_PATH, &inventory)
-            .await?;
+        let again = if is_news {
+            None
+        } else {
+            inventory.substance().ok().and_then(|s| inventory.again(s))
+        };
+        let is_told = match &again {
+            Some(again) => tell_again(&connected, again).await?,
+            None => false,
+        };
+        if !is_told {
+            connected
+                .server
+                .put_down(INVENTORY_PATH, &inventory)
+                .await?;
+        }
         self.sent = Some(inventory);
         Ok(true)
     }
@@ -195,14 +207,14 @@ impl Uploader {
     }
 }
 
-/// What is worth telling at once, without what changes all the time.
-fn without_readings(inventory: &Inventory) -> Inventory {
-    let mut quiet = inventory.clone();
-    quiet.at = jiff::Timestamp::UNIX_EPOCH;
-    quiet.events_waiting = 0;
-    quiet.disk_free_bytes = None;
-    for report in &mut quiet.controls {
-        report.measured_at = jiff::Timestamp::UNIX_EPOCH;
+/// Whether the server took the readings for what it has; if not, it wants everything.
+async fn tell_again(connected: &Connected, again: &InventoryAgain) -> Result<bool, SyncError> {
+    match connected.server.put_down(INVENTORY_AGAIN_PATH, again).await {
+        Ok(()) => Ok(true),
+        // An older server knows no such path.
+        Err(error) if error.is_code(code::INVENTORY_OTHER) || error.is_code(code::NOT_FOUND) => {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
     }
-    quiet
 }

@@ -101,6 +101,11 @@ async fn serve(
             .and_then(|chain| chain.first())
             .and_then(|certificate| ca::peer(certificate)),
     };
+    let head = if connection.peer.is_some() {
+        limits.tablet_head
+    } else {
+        limits.head
+    };
     let answer = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(connection.clone());
@@ -108,7 +113,7 @@ async fn serve(
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.head)
+        .header_read_timeout(head)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(tls), service);

@@ -59,6 +59,9 @@ pub struct Limits {
     pub handshake: Duration,
     /// For the head of a request, and for silence between requests.
     pub head: Duration,
+    /// The same for who showed a tablet's certificate: longer than between two reports, because a new connection costs
+    /// more than a report does.
+    pub tablet_head: Duration,
     /// For the whole body of a request.
     pub body: Duration,
     /// Largest ciphertext of one photo.
@@ -78,6 +81,7 @@ impl Default for Limits {
         Self {
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(30),
+            tablet_head: Duration::from_mins(10),
             body: Duration::from_mins(1),
             export_bytes: MAX_EXPORT_BYTES,
             drain: Duration::from_secs(5),

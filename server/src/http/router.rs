@@ -9,8 +9,8 @@ use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use nestwarden_policy_schema::device_api::{
-    BUNDLE_PATH, ENROL_PATH, EVENTS_PATH, EXPORT_PATH, INVENTORY_PATH, NAMES_PATH,
-    RENEW_EXPIRED_PATH, RENEW_NONCE_PATH, RENEW_PATH, UNSEAL_PATH,
+    BUNDLE_PATH, ENROL_PATH, EVENTS_PATH, EXPORT_PATH, INVENTORY_AGAIN_PATH, INVENTORY_PATH,
+    NAMES_PATH, RENEW_EXPIRED_PATH, RENEW_NONCE_PATH, RENEW_PATH, UNSEAL_PATH,
 };
 
 /// Who may call a route. There is no default.
@@ -41,6 +41,7 @@ pub fn tablet_routes() -> Vec<Route> {
         get (BUNDLE_PATH,        Device,  device_api::bundle::fetch),
         post(EVENTS_PATH,        Device,  device_api::events::take_in),
         post(INVENTORY_PATH,     Device,  device_api::inventory::put),
+        post(INVENTORY_AGAIN_PATH, Device, device_api::inventory::again),
         post(NAMES_PATH,         Device,  device_api::names::of_session),
         post(UNSEAL_PATH,        Device,  device_api::unseal::unseal),
         put (EXPORT_PATH,        Device,  device_api::export::take_in),

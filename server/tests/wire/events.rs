@@ -1,11 +1,13 @@
 //! Events and inventory: what is acknowledged is on disk, and only what the tablet really said.
 
 use crate::nursery::{Nursery, Tablet, told};
+use jiff::SignedDuration;
 use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::bytes::{Base64, Digest};
+use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
 use nestwarden_policy_schema::device_api::{
-    EVENTS_PATH, EventBatch, EventsAck, INVENTORY_PATH, Inventory, RENEW_PATH, RenewAnswer,
-    RenewRequest,
+    EVENTS_PATH, EventBatch, EventsAck, INVENTORY_AGAIN_PATH, INVENTORY_PATH, Inventory,
+    RENEW_PATH, RenewAnswer, RenewRequest,
 };
 use nestwarden_policy_schema::envelope::{Signable as _, Signed, message_of};
 use nestwarden_policy_schema::event::{ChainHead, ChainPosition, Event, EventBody};
@@ -289,6 +291,60 @@ async fn the_newest_inventory_replaces_the_one_before() {
             .unwrap();
         assert_eq!(kept.inventory, sent);
     }
+    nursery.close().await;
+}
+
+#[tokio::test]
+async fn newer_readings_count_only_for_what_the_server_has() {
+    let nursery = Nursery::open().await;
+    let tablet = nursery.enrolled().await;
+    let sent = Inventory {
+        controls: vec![ControlReport {
+            control: ControlName::Radios,
+            outcome: Outcome::Compliant,
+            measured_at: crate::support::start(),
+        }],
+        ..inventory()
+    };
+    let mut newer = sent.clone();
+    newer.at = sent.at + SignedDuration::from_mins(5);
+    newer.controls[0].measured_at = newer.at - SignedDuration::from_secs(7);
+    newer.events_waiting = 0;
+    let again = newer.again(newer.substance().unwrap()).unwrap();
+    let other = "409 inventory_other: these readings are not of what this server has; send the whole inventory";
+    // It has nothing yet.
+    assert_eq!(
+        told(tablet.post(INVENTORY_AGAIN_PATH, &again).await).await,
+        other
+    );
+    assert_eq!(told(tablet.post(INVENTORY_PATH, &sent).await).await, "204 ");
+    assert_eq!(
+        told(tablet.post(INVENTORY_AGAIN_PATH, &again).await).await,
+        "204 "
+    );
+    let kept = nursery
+        .storage
+        .inventory_find(tablet.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(kept.inventory, newer);
+    let mut drifted = newer.clone();
+    drifted.controls[0].outcome = Outcome::Unknown {
+        error: "no bus".to_owned(),
+    };
+    let again = drifted.again(drifted.substance().unwrap()).unwrap();
+    assert_eq!(
+        told(tablet.post(INVENTORY_AGAIN_PATH, &again).await).await,
+        other
+    );
+    let kept = nursery
+        .storage
+        .inventory_find(tablet.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(kept.inventory, newer);
     nursery.close().await;
 }
 

@@ -1,6 +1,6 @@
 //! Clients that take their time, and too many of them.
 
-use crate::nursery::Nursery;
+use crate::nursery::{Nursery, Tablet};
 use nestwarden_policy_schema::device_api::ENROL_PATH;
 use nestwarden_server::http::Limits;
 use rustls_pki_types::ServerName;
@@ -21,8 +21,12 @@ fn impatient() -> Limits {
 }
 
 async fn connect(nursery: &Nursery) -> TlsStream<TcpStream> {
+    connect_as(nursery, &nursery.stranger()).await
+}
+
+async fn connect_as(nursery: &Nursery, tablet: &Tablet) -> TlsStream<TcpStream> {
     let stream = TcpStream::connect(nursery.tablets).await.unwrap();
-    let connector = TlsConnector::from(Arc::new(nursery.stranger().tls()));
+    let connector = TlsConnector::from(Arc::new(tablet.tls()));
     let name = ServerName::try_from("localhost").unwrap();
     connector.connect(name, stream).await.unwrap()
 }
@@ -71,6 +75,28 @@ async fn a_client_that_says_nothing_after_its_answer_is_closed() {
         .await
         .unwrap();
     assert!(rest(&mut stream).await.starts_with("HTTP/1.1 404"));
+    nursery.close().await;
+}
+
+#[tokio::test]
+async fn a_tablet_that_says_nothing_after_its_answer_keeps_its_connection() {
+    let nursery = Nursery::with(impatient()).await;
+    let tablet = nursery.enrolled().await;
+    let mut stream = connect_as(&nursery, &tablet).await;
+    let request = b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n";
+    for _ in 0..2 {
+        stream.write_all(request).await.unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"HTTP/1.1 404");
+        // What is left of the answer stands before the next one.
+        let mut left = Vec::new();
+        while !left.ends_with(b"}") {
+            left.push(stream.read_u8().await.unwrap());
+        }
+        // Somebody unknown is closed meanwhile for saying nothing.
+        rest(&mut connect(&nursery).await).await;
+    }
     nursery.close().await;
 }
 

@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use nestwarden_policy_schema::device_api::{Inventory, code};
+use nestwarden_policy_schema::inventory::InventoryAgain;
 
 /// More than there are controls, so that a newer agent may report what this server does not know.
 const MAX_CONTROLS: usize = 64;
@@ -24,6 +25,36 @@ pub(in crate::http) async fn put(
 ) -> Result<StatusCode, ApiError> {
     let inventory: Inventory = body::json(&app, body).await?;
     check(&inventory)?;
+    let stored = StoredInventory {
+        received_at: app.now(),
+        inventory,
+    };
+    app.storage
+        .inventory_put(device, &stored)
+        .await
+        .map_err(ApiError::internal)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What the tablet told last still holds, with newer readings.
+pub(in crate::http) async fn again(
+    State(app): State<App>,
+    Extension(Caller(device)): Extension<Caller>,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    let again: InventoryAgain = body::json(&app, body).await?;
+    let known = app
+        .storage
+        .inventory_find(device)
+        .await
+        .map_err(ApiError::internal)?;
+    let Some(inventory) = known.and_then(|known| known.inventory.with_readings(&again)) else {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            code::INVENTORY_OTHER,
+            "these readings are not of what this server has; send the whole inventory",
+        ));
+    };
     let stored = StoredInventory {
         received_at: app.now(),
         inventory,
