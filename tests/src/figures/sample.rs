@@ -92,7 +92,9 @@ impl fmt::Display for Figure {
             write!(f, " ({low:.2} to {high:.2})")?;
         }
         if let Some(target) = self.target {
-            write!(f, ", at most {target:.0}")?;
+            let target = format!("{target:.2}");
+            let target = target.trim_end_matches('0').trim_end_matches('.');
+            write!(f, ", at most {target}")?;
         }
         if let Some(peer) = self.peer {
             write!(f, ", without us {peer:.2}")?;
