@@ -13,6 +13,7 @@ mod guard;
 mod passcode;
 mod radios;
 mod restart;
+mod stock;
 mod storage;
 mod unenrolment;
 
@@ -21,10 +22,16 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use system_tests::vm::image::Kernel;
 use system_tests::vm::tablet::Tablet;
 
+type Shared = OnceLock<Option<Mutex<Tablet>>>;
+
 /// The one tablet, for one test at a time. Every test puts it into the state it needs first.
 fn tablet() -> MutexGuard<'static, Tablet> {
-    static TABLET: OnceLock<Option<Mutex<Tablet>>> = OnceLock::new();
-    let tablet = TABLET.get_or_init(|| match Tablet::set_up(Kernel::Newer) {
+    static TABLET: Shared = Shared::new();
+    shared(&TABLET, Kernel::Newer)
+}
+
+fn shared(tablet: &'static Shared, kernel: Kernel) -> MutexGuard<'static, Tablet> {
+    let tablet = tablet.get_or_init(|| match Tablet::set_up(kernel) {
         Ok(tablet) => Some(Mutex::new(tablet)),
         Err(problem) => {
             let _ = writeln!(std::io::stderr(), "no tablet: {problem:?}");
