@@ -10,6 +10,7 @@ mod apps;
 mod camera;
 mod enrolment;
 mod guard;
+mod network;
 mod passcode;
 mod radios;
 mod restart;

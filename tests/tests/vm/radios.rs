@@ -72,48 +72,6 @@ fn bluetooth_is_left_alone_out_of_contact_hours() {
 }
 
 #[test]
-fn a_hotspot_that_is_up_ends_when_the_tablet_is_held_and_none_starts_after_that() {
-    let tablet = tablet();
-    tablet
-        .hold_to(&Profile::in_hours(Hours::Contact).without("radios"))
-        .unwrap();
-    tablet
-        .done("modprobe mac80211_hwsim radios=2 && systemctl start NetworkManager && rfkill unblock wifi")
-        .unwrap();
-    let is_up = |tablet: &Tablet| {
-        let active = tablet.done("nmcli --terse --fields NAME,STATE connection show --active")?;
-        Ok::<_, anyhow::Error>(active.lines().any(|line| line == "share:activated"))
-    };
-    let mut last = String::new();
-    tablet
-        .until("a hotspot where nobody minds", |tablet| {
-            let said = tablet.ask(
-                "nmcli connection show share >/dev/null 2>&1 || nmcli connection add type wifi ifname wlan0 con-name share autoconnect no ssid Acorns mode ap wifi-sec.key-mgmt wpa-psk wifi-sec.psk Quiet-lantern9 ipv4.method manual ipv4.addresses 10.99.0.1/24
-                 nmcli connection up share",
-            )?;
-            last = format!("{said:?}");
-            Ok(is_up(tablet)?.then_some(()))
-        })
-        .unwrap_or_else(|problem| panic!("{problem:?}\n{last}"));
-    tablet.hold_to(&Profile::in_hours(Hours::Contact)).unwrap();
-    let until_down = || {
-        tablet
-            .until("no hotspot", |tablet| Ok((!is_up(tablet)?).then_some(())))
-            .unwrap();
-    };
-    until_down();
-    tablet.until_compliant("radios").unwrap();
-    // Started again by root; it does not stay.
-    tablet.ask("nmcli connection up share").unwrap();
-    until_down();
-    let said = tablet.staff("nmcli connection up share").unwrap();
-    assert_ne!(said.code, 0, "{said:?}");
-    tablet
-        .done("nmcli connection delete share && systemctl stop NetworkManager && modprobe -r mac80211_hwsim")
-        .unwrap();
-}
-
-#[test]
 fn nothing_receives_files_over_bluetooth_for_staff() {
     let tablet = tablet();
     held(&tablet);
