@@ -106,7 +106,7 @@ const fn on_linux(control: ControlName) -> Support {
             reason: "native programs are held by noexec mounts and fanotify (kernel 4.20 or newer, as root); code that an approved app runs inside itself is not seen",
         },
         ControlName::Radios => Support::Partial {
-            reason: "Bluetooth and Wi-Fi radios are held by rfkill, hotspot and Wi-Fi Direct through NetworkManager, nearby sharing by service and app; NFC only where the kernel lists it",
+            reason: "Bluetooth and Wi-Fi radios are held by rfkill, hotspot and Wi-Fi Direct through NetworkManager, nearby sharing by service and app; NFC only where the kernel lists it, and an exception for one Bluetooth service only where bluetoothd has its admin plugin, which Debian's has not",
         },
         ControlName::Storage => Support::Partial {
             reason: "removable media are held; disk encryption is observed and never changed",

@@ -1,6 +1,7 @@
 //! The profile that the tablet in the box is held to, and what of it a test changes.
 
 use jiff::ToSpan as _;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::fmt::Write as _;
 
@@ -59,7 +60,8 @@ impl Profile {
     }
 
     /// An exception that runs now; `allow` as a profile writes it.
-    pub fn with_exception(mut self, allow: &str, from: &str, until: &str) -> Self {
+    pub fn with_exception(mut self, allow: &str) -> Self {
+        let (from, until) = (today() - 2.days(), today() + 30.days());
         let _ = write!(
             self.more,
             "\n[[exception]]\nallow = {allow}\nreason = \"medical device\"\napproved_by = \"Manager\"\nfrom = \"{from}\"\nuntil = \"{until}\"\n"
@@ -85,8 +87,7 @@ impl Profile {
         }
         if self.hours == Hours::Closed {
             // Every day that this run could reach, in every time zone.
-            let today = crate::clock::system_now().to_zoned(TimeZone::UTC).date();
-            let (from, to) = (today - 2.days(), today + 2.days());
+            let (from, to) = (today() - 2.days(), today() + 2.days());
             let _ = write!(
                 calendar,
                 "\n[[calendar.closures]]\nfrom = \"{from}\"\nto = \"{to}\"\nreason = \"closed\"\n"
@@ -107,6 +108,10 @@ impl Profile {
             .collect();
         format!("{HEAD}{calendar}{policy}{}", self.more)
     }
+}
+
+fn today() -> Date {
+    crate::clock::system_now().to_zoned(TimeZone::UTC).date()
 }
 
 const HEAD: &str = r#"
@@ -182,11 +187,9 @@ mod tests {
     fn the_profiles_of_the_box_are_profiles() {
         for hours in [Hours::Contact, Hours::Closed] {
             let uuid = "{ bluetooth_service = \"0000fdf0-0000-1000-8000-00805f9b34fb\" }";
-            let profile = Profile::in_hours(hours).with_max_age(30).with_exception(
-                uuid,
-                "2026-11-01",
-                "2027-01-01",
-            );
+            let profile = Profile::in_hours(hours)
+                .with_max_age(30)
+                .with_exception(uuid);
             let read = PolicyProfile::from_toml(&profile.toml());
             assert_eq!(read.unwrap().name, Profile::NAME);
         }

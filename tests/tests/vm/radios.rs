@@ -2,29 +2,25 @@
 
 use super::apps::held;
 use super::tablet;
+use serde_json::Value;
 use system_tests::vm::nursery::{Hours, Profile};
 use system_tests::vm::tablet::Tablet;
 
 const POWER_ON: &str =
     "busctl set-property org.bluez /org/bluez/hci0 org.bluez.Adapter1 Powered b true";
-const IS_BLOCKED: &str = "cat /sys/class/rfkill/rfkill*/soft | grep -qx 1";
-
-/// A unit of its own: one that is just being started again may be asked for once more.
-const CONTROLLER: &str = "cat >/run/systemd/system/btvirt.service <<'END'
-[Unit]
-StartLimitIntervalSec=0
-[Service]
-ExecStart=/usr/bin/btvirt -l1
-Restart=always
-END
-systemctl daemon-reload && modprobe hci_vhci && systemctl start bluetooth btvirt";
+const IS_POWERED: &str = "busctl get-property org.bluez /org/bluez/hci0 org.bluez.Adapter1 Powered";
+const IS_BLOCKED: &str = "for switch in /sys/class/rfkill/rfkill*; do
+    grep -qx bluetooth $switch/type && grep -qx 1 $switch/soft && exit 0
+done; exit 1";
+const CONTROLLER: &str = "modprobe hci_vhci && systemctl start bluetooth
+systemctl is-active --quiet btvirt || systemd-run --quiet --collect --unit=btvirt /usr/bin/btvirt -l1";
+const HEARING_AID: &str = "{ bluetooth_service = \"0000fdf0-0000-1000-8000-00805f9b34fb\" }";
 
 fn with_controller(tablet: &Tablet) {
+    tablet.done(CONTROLLER).unwrap();
     tablet
         .until("a Bluetooth controller", |tablet| {
-            tablet.done(CONTROLLER)?;
-            let seen = tablet.ask("grep -qx bluetooth /sys/class/rfkill/rfkill*/type")?;
-            Ok((seen.code == 0).then_some(()))
+            Ok(is_powered(tablet)?.map(|_| ()))
         })
         .unwrap_or_else(|problem| {
             let log = tablet.ask("journalctl --no-pager -n 40 -u bluetooth -u btvirt");
@@ -32,12 +28,29 @@ fn with_controller(tablet: &Tablet) {
         });
 }
 
+/// What bluetoothd says of the controller, where it has one.
+fn is_powered(tablet: &Tablet) -> anyhow::Result<Option<bool>> {
+    let said = tablet.ask(IS_POWERED)?;
+    Ok((said.code == 0).then_some(said.stdout == "b true\n"))
+}
+
 fn until_blocked(tablet: &Tablet) {
     tablet
         .until("Bluetooth off", |tablet| {
-            Ok((tablet.ask(IS_BLOCKED)?.code == 0).then_some(()))
+            let is_blocked = tablet.ask(IS_BLOCKED)?.code == 0;
+            Ok((is_blocked && is_powered(tablet)? == Some(false)).then_some(()))
         })
         .unwrap_or_else(|problem| panic!("{problem:?}\n{}", tablet.agent_log()));
+}
+
+fn until_powered(tablet: &Tablet) {
+    let mut last = String::new();
+    tablet
+        .until("Bluetooth on", |tablet| {
+            last = format!("{:?}", tablet.ask(POWER_ON)?);
+            Ok((is_powered(tablet)? == Some(true)).then_some(()))
+        })
+        .unwrap_or_else(|problem| panic!("{problem:?}\n{last}\n{}", tablet.agent_log()));
 }
 
 #[test]
@@ -67,8 +80,41 @@ fn bluetooth_is_left_alone_out_of_contact_hours() {
     tablet.hold_to(&Profile::in_hours(Hours::Closed)).unwrap();
     tablet.until_compliant("radios").unwrap();
     tablet.done("rfkill unblock bluetooth").unwrap();
+    until_powered(&tablet);
     tablet.measured_again("radios").unwrap();
     assert_ne!(tablet.ask(IS_BLOCKED).unwrap().code, 0);
+    assert_eq!(is_powered(&tablet).unwrap(), Some(true));
+}
+
+#[test]
+fn bluetooth_stays_off_for_an_exception_that_debians_bluetoothd_cannot_limit_and_this_is_said() {
+    let tablet = tablet();
+    with_controller(&tablet);
+    // It is on when the exception comes.
+    tablet.hold_to(&Profile::in_hours(Hours::Closed)).unwrap();
+    tablet.until_compliant("radios").unwrap();
+    tablet.done("rfkill unblock bluetooth").unwrap();
+    until_powered(&tablet);
+    let excepted = Profile::in_hours(Hours::Contact).with_exception(HEARING_AID);
+    tablet.hold_to(&excepted).unwrap();
+    until_blocked(&tablet);
+    let mut last = Value::Null;
+    let mut until_said = || {
+        tablet
+            .until("the reason", |tablet| {
+                last = tablet.control("radios")?;
+                let reason = last["reason"].as_str().unwrap_or_default();
+                let is_said = last["outcome"] == "unsupported" && reason.contains("cannot limit");
+                Ok(is_said.then_some(()))
+            })
+            .unwrap_or_else(|problem| panic!("{problem:?}\n{last}\n{}", tablet.agent_log()));
+    };
+    until_said();
+    tablet
+        .ask(&format!("rfkill unblock bluetooth; {POWER_ON}"))
+        .unwrap();
+    until_blocked(&tablet);
+    until_said();
 }
 
 #[test]

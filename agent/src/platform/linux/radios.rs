@@ -95,7 +95,7 @@ impl RadiosEnforcer {
         }
         if adapters.iter().any(|adapter| !adapter.can_be_limited) {
             return Err(EnforceError::Unsupported(
-                "bluetoothd cannot limit its services; start it with `--experimental` and its `admin` plugin"
+                "bluetoothd cannot limit its services; use one that is built with its `admin` plugin, which Debian's is not"
                     .to_owned(),
             ));
         }
