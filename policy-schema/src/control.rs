@@ -103,6 +103,20 @@ impl Outcome {
     }
 }
 
+/// What agents say within the plain words of an outcome where a report counts it. Agents and server write and read these.
+pub mod wording {
+    /// Ends what is said of an account whose passcode should have been changed.
+    pub const OVERDUE: &str = "is overdue until somebody changes it";
+    /// Ends what would be, or could not be, done with an account whose passcode is due.
+    pub const NEW_PASSCODE: &str = "choose a new passcode at the next sign-in";
+    /// Begins what is said of a disk that is not encrypted.
+    pub const ENCRYPT: &str = "encrypt the disk behind";
+    /// What could not be read of it.
+    pub const WHETHER_ENCRYPTED: &str = "whether the disk is encrypted";
+    /// Begins what is said of anything that could not be read.
+    pub const UNREAD: &str = "check";
+}
+
 /// An outcome with the trusted time of the reading it rests on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlReport {

@@ -2,7 +2,7 @@
 
 use super::{Control, Reading, Situation, Unread};
 use jiff::{SignedDuration, Timestamp};
-use nestwarden_policy_schema::control::ControlName;
+use nestwarden_policy_schema::control::{ControlName, wording};
 use nestwarden_policy_schema::policy::{PasscodePolicy, SetBy};
 use std::fmt;
 
@@ -139,22 +139,20 @@ impl fmt::Display for PasscodeChange {
                     "let the passcode of account {uid} last {days} days at most"
                 )
             }
-            Self::ForceChange { uid } => write!(
-                f,
-                "have account {uid} choose a new passcode at the next sign-in"
-            ),
+            Self::ForceChange { uid } => {
+                write!(f, "have account {uid} {}", wording::NEW_PASSCODE)
+            }
             Self::AwaitNew {
                 uid,
                 has_passcode: true,
-            } => write!(
-                f,
-                "the passcode of account {uid} is overdue until somebody changes it"
-            ),
+            } => write!(f, "the passcode of account {uid} {}", wording::OVERDUE),
             Self::AwaitNew {
                 uid,
                 has_passcode: false,
             } => write!(f, "account {uid} needs a passcode"),
-            Self::Unread { rule, unread } => write!(f, "check {rule}: {}", unread.reason()),
+            Self::Unread { rule, unread } => {
+                write!(f, "{} {rule}: {}", wording::UNREAD, unread.reason())
+            }
             Self::RestoreMaxAge { uid } => {
                 write!(f, "give account {uid} its former passcode age back")
             }

@@ -1,7 +1,7 @@
 //! Removable media, transfer by cable, and whether the tablet's own disk is encrypted.
 
 use super::{Control, Reading, Situation, Unread};
-use nestwarden_policy_schema::control::ControlName;
+use nestwarden_policy_schema::control::{ControlName, wording};
 use std::fmt;
 
 /// Storage as a control.
@@ -51,9 +51,11 @@ impl fmt::Display for StorageChange {
             Self::BlockMedia => f.write_str("block USB sticks and memory cards"),
             Self::Unmount { path } => write!(f, "remove the medium at `{path}`"),
             Self::EndTransfer => f.write_str("end transfer by cable"),
-            Self::Encrypt { path } => write!(f, "encrypt the disk behind `{path}`"),
+            Self::Encrypt { path } => write!(f, "{} `{path}`", wording::ENCRYPT),
             Self::AllowMedia => f.write_str("allow USB sticks and memory cards"),
-            Self::Unread { rule, unread } => write!(f, "check {rule}: {}", unread.reason()),
+            Self::Unread { rule, unread } => {
+                write!(f, "{} {rule}: {}", wording::UNREAD, unread.reason())
+            }
         }
     }
 }
@@ -117,7 +119,7 @@ impl Control for Storage {
                         .map(|path| StorageChange::Encrypt { path }),
                 ),
                 Reading::Unread(why) => {
-                    changes.push(unread("whether the disk is encrypted", why));
+                    changes.push(unread(wording::WHETHER_ENCRYPTED, why));
                 }
             }
         }
