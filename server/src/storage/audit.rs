@@ -20,6 +20,14 @@ pub trait AuditStore: Send + Sync {
     /// The newest first.
     fn audit_list(&self, limit: u32) -> Answer<'_, Vec<AuditEntry>>;
 
+    /// Of one act, before `until`, the newest first.
+    fn audit_of<'a>(
+        &'a self,
+        act: &'a str,
+        until: Timestamp,
+        limit: u32,
+    ) -> Answer<'a, Vec<AuditEntry>>;
+
     /// For acts that change no other row.
     fn audit_add<'a>(&'a self, entry: &'a AuditEntry) -> Answer<'a, ()>;
 }

@@ -4,6 +4,7 @@
 
 mod commands;
 mod photos;
+mod reports;
 
 pub(super) use commands::{
     a_command_taken_back_waits_no_more_and_what_came_of_it_is_noted,
@@ -14,6 +15,12 @@ pub(super) use photos::{
     a_sealed_file_is_opened_as_one_photo, a_task_is_opened_once_and_done_once,
     decisions_about_photos_replace_the_one_before, photos_are_what_their_events_say,
     what_was_read_from_an_erased_event_goes_with_it,
+};
+
+pub(super) use reports::{
+    entries_of_one_act_are_listed_the_newest_first,
+    the_hours_in_which_a_tablet_told_something_stay_known,
+    the_last_event_of_a_time_is_found_whatever_its_fraction_of_a_second,
 };
 
 use super::event::Erasure;

@@ -66,6 +66,10 @@ pub trait EventStore: Send + Sync {
     /// In order, after `after`, at most `limit`.
     fn event_list(&self, device: DeviceId, after: u64, limit: u32) -> Answer<'_, Vec<StoredEvent>>;
 
+    /// The highest number of an event that says it happened before `until`, to the second; 0: none does. Times do not
+    /// always grow with numbers.
+    fn event_last_before(&self, device: DeviceId, until: Timestamp) -> Answer<'_, u64>;
+
     /// In order, after `after`, at most `limit`.
     fn head_list(&self, device: DeviceId, after: u64, limit: u32) -> Answer<'_, Vec<StoredHead>>;
 

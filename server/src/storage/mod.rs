@@ -41,7 +41,7 @@ pub use device::{Device, DeviceKey, DeviceStore, Revocation};
 pub use event::{AppendOutcome, EventStore, NewBatch, StoredEvent, StoredHead};
 pub use hold::{HoldRow, HoldStore};
 pub use import::{Acceptance, ImportKey, ImportStore, SavedMapping, WaitingFile};
-pub use inventory::{InventoryStore, StoredInventory};
+pub use inventory::{InventoryStore, StoredInventory, ToldHour};
 pub use nonce::NonceStore;
 pub use operator::{Cover, Operator, OperatorStore, PeopleChange, PeoplePut, Role};
 pub use photo::{PhotoRow, PhotoStore};

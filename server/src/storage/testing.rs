@@ -92,11 +92,10 @@ pub(crate) fn key_of(device: DeviceId, public_key: &[u8]) -> DeviceKey {
 
 /// Enrols a tablet without a key it could sign with.
 pub(crate) async fn enrol(storage: &Storage, profile: &str) -> DeviceId {
-    enrol_with_key(storage, profile, b"public key").await
+    enrol_with_key(storage, device(profile), b"public key").await
 }
 
-async fn enrol_with_key(storage: &Storage, profile: &str, public_key: &[u8]) -> DeviceId {
-    let device = device(profile);
+async fn enrol_with_key(storage: &Storage, device: Device, public_key: &[u8]) -> DeviceId {
     let token = token(&device.id.to_string());
     storage
         .token_create(&token, &audit("enrol_token.create"))
@@ -120,12 +119,16 @@ pub(crate) struct TestTablet {
 
 impl TestTablet {
     pub(crate) async fn enrol(storage: &Storage) -> Self {
+        Self::enrol_as(storage, device("early-years")).await
+    }
+
+    pub(crate) async fn enrol_as(storage: &Storage, device: Device) -> Self {
         let random = SystemRandom::new();
         let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
         let key = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).unwrap();
         Self {
-            id: enrol_with_key(storage, "early-years", key.public_key().as_ref()).await,
+            id: enrol_with_key(storage, device, key.public_key().as_ref()).await,
             key,
             position: ChainPosition::START,
         }
@@ -147,11 +150,21 @@ impl TestTablet {
     }
 
     pub(crate) fn batch_of(&mut self, bodies: &[EventBody]) -> super::NewBatch {
-        let events: Vec<Event> = bodies
+        let told: Vec<_> = bodies.iter().map(|body| (now(), body.clone())).collect();
+        self.batch_at(&told, now())
+    }
+
+    /// The next events, each at its time by the tablet's clock.
+    pub(crate) fn batch_at(
+        &mut self,
+        told: &[(Timestamp, EventBody)],
+        received_at: Timestamp,
+    ) -> super::NewBatch {
+        let events: Vec<Event> = told
             .iter()
-            .map(|body| {
+            .map(|(at, body)| {
                 let salt = *Uuid::new_v4().as_bytes();
-                let event = Event::following(self.position, self.id, now(), body, salt).unwrap();
+                let event = Event::following(self.position, self.id, *at, body, salt).unwrap();
                 self.position = event.position();
                 event
             })
@@ -161,7 +174,7 @@ impl TestTablet {
             head: self.head(self.position),
             public_key: self.public_key().to_vec(),
             events,
-            received_at: now(),
+            received_at,
         }
     }
 

@@ -1,9 +1,10 @@
 //! The audit log.
 
-use super::value::{stored, text, time, to_json};
+use super::value::{json, stored, text, time, to_json};
 use super::{SqlStorage, begin, commit, failed};
 use crate::storage::{Answer, AuditEntry, AuditStore, StorageError};
-use sqlx::sqlite::SqliteConnection;
+use jiff::Timestamp;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 const WHAT: &str = "an audit entry";
 
@@ -28,10 +29,20 @@ pub(super) async fn add(
     .map_err(failed("add an audit entry"))
 }
 
+fn entry(row: &SqliteRow) -> Result<AuditEntry, StorageError> {
+    Ok(AuditEntry {
+        at: time(row, "at", WHAT)?,
+        who: text(row, "who", WHAT)?,
+        act: text(row, "act", WHAT)?,
+        subject: text(row, "subject", WHAT)?,
+        detail: json(row, "detail", WHAT)?,
+    })
+}
+
 impl AuditStore for SqlStorage {
     fn audit_list(&self, limit: u32) -> Answer<'_, Vec<AuditEntry>> {
         Box::pin(async move {
-            let rows = sqlx::query(
+            sqlx::query(
                 "SELECT at, who, act, subject, detail FROM audit WHERE setting_id = $1 \
                  ORDER BY seq DESC LIMIT $2",
             )
@@ -39,18 +50,34 @@ impl AuditStore for SqlStorage {
             .bind(stored(limit.into()))
             .fetch_all(&self.readers)
             .await
-            .map_err(failed("list audit entries"))?;
-            rows.iter()
-                .map(|row| {
-                    Ok(AuditEntry {
-                        at: time(row, "at", WHAT)?,
-                        who: text(row, "who", WHAT)?,
-                        act: text(row, "act", WHAT)?,
-                        subject: text(row, "subject", WHAT)?,
-                        detail: super::value::json(row, "detail", WHAT)?,
-                    })
-                })
-                .collect()
+            .map_err(failed("list audit entries"))?
+            .iter()
+            .map(entry)
+            .collect()
+        })
+    }
+
+    fn audit_of<'a>(
+        &'a self,
+        act: &'a str,
+        until: Timestamp,
+        limit: u32,
+    ) -> Answer<'a, Vec<AuditEntry>> {
+        Box::pin(async move {
+            sqlx::query(
+                "SELECT at, who, act, subject, detail FROM audit \
+                 WHERE setting_id = $1 AND act = $2 AND at < $3 ORDER BY at DESC, seq DESC LIMIT $4",
+            )
+            .bind(&self.setting_text)
+            .bind(act)
+            .bind(until.as_microsecond())
+            .bind(stored(limit.into()))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("list the audit entries of one act"))?
+            .iter()
+            .map(entry)
+            .collect()
         })
     }
 

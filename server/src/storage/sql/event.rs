@@ -6,6 +6,7 @@ use crate::storage::event::Erasure;
 use crate::storage::{
     Answer, AppendOutcome, EventStore, NewBatch, StorageError, StoredEvent, StoredHead,
 };
+use jiff::Timestamp;
 use nestwarden_policy_schema::bytes::Base64;
 use nestwarden_policy_schema::envelope::Signed;
 use nestwarden_policy_schema::event::{ChainPosition, Event};
@@ -98,6 +99,24 @@ impl EventStore for SqlStorage {
             .iter()
             .map(event)
             .collect()
+        })
+    }
+
+    fn event_last_before(&self, device: DeviceId, until: Timestamp) -> Answer<'_, u64> {
+        Box::pin(async move {
+            // The texts have as many digits of a second as there were, and an end without its letter sorts before all of them.
+            let until = until.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+            let row = sqlx::query(
+                "SELECT COALESCE(MAX(seq), 0) AS seq FROM events \
+                 WHERE setting_id = $1 AND device_id = $2 AND at < $3",
+            )
+            .bind(&self.setting_text)
+            .bind(device.to_string())
+            .bind(until)
+            .fetch_one(&self.readers)
+            .await
+            .map_err(failed("find the last event of a time"))?;
+            number(&row, "seq", WHAT)
         })
     }
 

@@ -1,11 +1,48 @@
-//! Inventories.
+//! Inventories, and the hours in which they came.
 
-use super::value::{json, time, to_json};
+use super::value::{json, optional_time, time, to_json};
 use super::{SqlStorage, commit, failed};
-use crate::storage::{Answer, InventoryStore, StoredInventory};
+use crate::storage::{Answer, InventoryStore, StorageError, StoredInventory, ToldHour};
+use jiff::Timestamp;
 use nestwarden_policy_schema::id::DeviceId;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 const WHAT: &str = "an inventory";
+const HOUR: &str = "an hour in which a tablet told something";
+const MICROS_PER_HOUR: i64 = 3_600_000_000;
+
+fn told_hour(row: &SqliteRow) -> Result<ToldHour, StorageError> {
+    Ok(ToldHour {
+        first_at: time(row, "first_at", HOUR)?,
+        last_at: time(row, "last_at", HOUR)?,
+        measured_at: optional_time(row, "measured_at", HOUR)?,
+    })
+}
+
+async fn note_hour(
+    tx: &mut SqliteConnection,
+    setting: &str,
+    device: DeviceId,
+    stored: &StoredInventory,
+) -> Result<(), StorageError> {
+    let at = stored.received_at.as_microsecond();
+    let controls = &stored.inventory.controls;
+    let measured = controls.iter().map(|report| report.measured_at).min();
+    sqlx::query(
+        "INSERT INTO device_hours (setting_id, device_id, hour, first_at, last_at, measured_at) \
+         VALUES ($1, $2, $3, $4, $4, $5) ON CONFLICT (setting_id, device_id, hour) \
+         DO UPDATE SET last_at = excluded.last_at, measured_at = excluded.measured_at",
+    )
+    .bind(setting)
+    .bind(device.to_string())
+    .bind(at.div_euclid(MICROS_PER_HOUR))
+    .bind(at)
+    .bind(measured.map(Timestamp::as_microsecond))
+    .execute(tx)
+    .await
+    .map(drop)
+    .map_err(failed("note that a tablet told how it stands"))
+}
 
 impl InventoryStore for SqlStorage {
     fn inventory_put<'a>(
@@ -42,6 +79,7 @@ impl InventoryStore for SqlStorage {
             .execute(&mut *tx)
             .await
             .map_err(failed("keep an inventory"))?;
+            note_hour(&mut tx, &self.setting_text, device, inventory).await?;
             commit(tx).await
         })
     }
@@ -64,6 +102,72 @@ impl InventoryStore for SqlStorage {
                 received_at: time(row, "received_at", WHAT)?,
                 inventory: json(row, "inventory", WHAT)?,
             }))
+        })
+    }
+
+    fn told_hours(
+        &self,
+        device: DeviceId,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Answer<'_, Vec<ToldHour>> {
+        Box::pin(async move {
+            let (from, until) = (from.as_microsecond(), until.as_microsecond());
+            sqlx::query(
+                "SELECT first_at, last_at, measured_at FROM device_hours \
+                 WHERE setting_id = $1 AND device_id = $2 AND hour >= $3 AND hour <= $4 \
+                 AND last_at >= $5 AND first_at < $6 ORDER BY hour",
+            )
+            .bind(&self.setting_text)
+            .bind(device.to_string())
+            .bind(from.div_euclid(MICROS_PER_HOUR))
+            .bind(until.div_euclid(MICROS_PER_HOUR))
+            .bind(from)
+            .bind(until)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("list the hours a tablet told something in"))?
+            .iter()
+            .map(told_hour)
+            .collect()
+        })
+    }
+
+    fn told_before(&self, device: DeviceId, until: Timestamp) -> Answer<'_, Option<ToldHour>> {
+        Box::pin(async move {
+            let until = until.as_microsecond();
+            sqlx::query(
+                "SELECT first_at, last_at, measured_at FROM device_hours \
+                 WHERE setting_id = $1 AND device_id = $2 AND hour <= $3 AND first_at < $4 \
+                 ORDER BY hour DESC LIMIT 1",
+            )
+            .bind(&self.setting_text)
+            .bind(device.to_string())
+            .bind(until.div_euclid(MICROS_PER_HOUR))
+            .bind(until)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(failed("find when a tablet last told something"))?
+            .as_ref()
+            .map(told_hour)
+            .transpose()
+        })
+    }
+
+    fn told_first(&self, device: DeviceId) -> Answer<'_, Option<ToldHour>> {
+        Box::pin(async move {
+            sqlx::query(
+                "SELECT first_at, last_at, measured_at FROM device_hours \
+                 WHERE setting_id = $1 AND device_id = $2 ORDER BY hour LIMIT 1",
+            )
+            .bind(&self.setting_text)
+            .bind(device.to_string())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(failed("find when a tablet first told something"))?
+            .as_ref()
+            .map(told_hour)
+            .transpose()
         })
     }
 }
