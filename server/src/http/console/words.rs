@@ -2,23 +2,13 @@
 
 use super::layout::Tone;
 use crate::domain::compliance::{ControlStanding, Standing};
-use crate::storage::Role;
-use nestwarden_policy_schema::consent::{Cause, ConsentState, Purpose, Stage};
-use nestwarden_policy_schema::control::{ControlName, Outcome};
+pub(super) use crate::domain::words::{cause, control, role};
+use nestwarden_policy_schema::consent::{ConsentState, Purpose, Stage};
+use nestwarden_policy_schema::control::Outcome;
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::hold::HoldCategory;
 use nestwarden_policy_schema::policy::Mode;
 use nestwarden_policy_schema::receipt::{ArtefactKind, ArtefactResult};
-
-pub(super) const fn role(role: Role) -> &'static str {
-    match role {
-        Role::ItAdmin => "IT admin",
-        Role::Manager => "Manager",
-        Role::Dsl => "DSL",
-        Role::Deputy => "Deputy DSL",
-        Role::Auditor => "Auditor",
-    }
-}
 
 pub(super) const fn standing(standing: Standing) -> (Tone, &'static str) {
     match standing {
@@ -27,18 +17,6 @@ pub(super) const fn standing(standing: Standing) -> (Tone, &'static str) {
         Standing::NotChecked => (Tone::Open, "Not checked"),
         Standing::Attention => (Tone::Bad, "Needs attention"),
         Standing::Revoked => (Tone::Open, "Shut out"),
-    }
-}
-
-pub(super) const fn control(control: ControlName) -> &'static str {
-    match control {
-        ControlName::Passcode => "Passcode",
-        ControlName::Apps => "Apps",
-        ControlName::Radios => "Bluetooth and sharing",
-        ControlName::Storage => "Memory cards and cable",
-        ControlName::Camera => "Camera",
-        ControlName::Hours => "Hours",
-        ControlName::Photos => "Photos",
     }
 }
 
@@ -139,24 +117,6 @@ pub(super) const fn stage(stage: Stage) -> &'static str {
         Stage::Withheld => "withheld",
         Stage::Sealed => "sealed",
         Stage::Destroyed => "destroyed",
-    }
-}
-
-pub(super) const fn cause(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Withdrawn => "Consent withdrawn",
-        Cause::Expired => "Consent ran out",
-        Cause::NoConsent => "No usable consent",
-        Cause::NoCommonPurpose => "No purpose in common",
-        Cause::PossibleChild => "May show a child without consent",
-        Cause::Restricted => "Restriction",
-        Cause::Left => "Child left",
-        Cause::NotOnRegister => "Child not on the register",
-        Cause::UnregisteredPerson => "Shows somebody unregistered",
-        Cause::Untagged => "Nobody said who is in it",
-        Cause::Uploaded => "Uploaded",
-        Cause::MaximumAge => "Kept as long as allowed",
-        Cause::Lease => "Tablet too long without the server",
     }
 }
 

@@ -1,0 +1,504 @@
+//! The figures of a month again, asked one by one of the raw events. Knows nothing of the report's code.
+
+use super::month::{at, march};
+use crate::storage::StoredEvent;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use nestwarden_policy_schema::bytes::Digest;
+use nestwarden_policy_schema::id::DeviceId;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+struct Told {
+    at: Timestamp,
+    body: Option<Value>,
+}
+
+/// Of one tablet, what is used of its events.
+struct Log {
+    told: Vec<Told>,
+    from: Timestamp,
+    until: Timestamp,
+}
+
+pub(super) fn from() -> Timestamp {
+    "2026-03-01T00:00:00Z".parse().unwrap()
+}
+
+/// Summer time begins on the 29th.
+pub(super) fn until() -> Timestamp {
+    "2026-03-31T23:00:00Z".parse().unwrap()
+}
+
+pub(super) fn used(all: &[StoredEvent]) -> Vec<&StoredEvent> {
+    let last = all
+        .iter()
+        .filter(|s| s.event.at < until())
+        .map(|s| s.event.seq)
+        .max();
+    all.iter().filter(|s| Some(s.event.seq) <= last).collect()
+}
+
+fn kind(body: &Value) -> &str {
+    body["kind"].as_str().unwrap()
+}
+
+impl Log {
+    fn of(all: &[StoredEvent]) -> Self {
+        let told = used(all).into_iter().filter(|s| s.event.at < until());
+        Self {
+            told: told
+                .map(|s| Told {
+                    at: s.event.at,
+                    body: s
+                        .event
+                        .body
+                        .as_ref()
+                        .map(|body| serde_json::from_str(body).unwrap()),
+                })
+                .collect(),
+            from: from(),
+            until: until(),
+        }
+    }
+
+    fn within(&self) -> impl Iterator<Item = &Told> {
+        self.told.iter().filter(|told| told.at >= self.from)
+    }
+
+    fn of_kind<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = (Timestamp, &'a Value)> {
+        let bodies = self
+            .told
+            .iter()
+            .filter_map(|told| Some((told.at, told.body.as_ref()?)));
+        bodies.filter(move |(_, body)| kind(body) == wanted)
+    }
+
+    fn of_kind_within<'a>(
+        &'a self,
+        wanted: &'a str,
+    ) -> impl Iterator<Item = (Timestamp, &'a Value)> {
+        self.of_kind(wanted).filter(|(at, _)| *at >= self.from)
+    }
+
+    fn sum(&self, wanted: &str, observed: bool) -> u64 {
+        let of_mode = self
+            .of_kind_within(wanted)
+            .filter(|(_, b)| b["observed_only"] == observed);
+        of_mode
+            .map(|(_, body)| body["count"].as_u64().unwrap())
+            .sum()
+    }
+
+    fn photos(&self) -> BTreeSet<String> {
+        let ids = self
+            .told
+            .iter()
+            .filter_map(|told| photo_of(told.body.as_ref()?));
+        ids.collect()
+    }
+
+    /// What was told of one photo, in order.
+    fn about(&self, photo: &str) -> Vec<(Timestamp, &Value)> {
+        let bodies = self
+            .told
+            .iter()
+            .filter_map(|told| Some((told.at, told.body.as_ref()?)));
+        bodies
+            .filter(|(_, body)| photo_of(body).as_deref() == Some(photo))
+            .collect()
+    }
+}
+
+fn photo_of(body: &Value) -> Option<String> {
+    let id = match kind(body) {
+        "photo_seen" | "photo_tagged" | "photo_stage" | "photo_incomplete" => &body["photo"],
+        "photo_known" => &body["facts"]["photo"],
+        "destroyed" => &body["receipt"]["photo"],
+        _ => return None,
+    };
+    id.as_str().map(str::to_owned)
+}
+
+fn time(value: &Value) -> Timestamp {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+fn count(of: impl Iterator) -> u64 {
+    of.count() as u64
+}
+
+/// How one photo stood at the end.
+struct Photo {
+    captured_at: Option<Timestamp>,
+    tagging: String,
+    care_record: bool,
+    found: bool,
+    stage: String,
+    incomplete_since: Option<Timestamp>,
+}
+
+fn photo(told: &[(Timestamp, &Value)]) -> Photo {
+    let facts = told
+        .iter()
+        .rev()
+        .find(|(_, b)| kind(b) == "photo_known")
+        .map(|(_, b)| &b["facts"]);
+    let seen = told
+        .iter()
+        .find(|(_, b)| kind(b) == "photo_seen")
+        .map(|(at, _)| *at);
+    let moved = |body: &Value| {
+        (kind(body) == "photo_stage" && body["observed_only"] == false) || kind(body) == "destroyed"
+    };
+    let last_move = told.iter().rposition(|(_, body)| moved(body));
+    let stage = last_move.map_or("live", |index| match kind(told[index].1) {
+        "destroyed" => "destroyed",
+        _ => told[index].1["to"].as_str().unwrap(),
+    });
+    let since_move = &told[last_move.map_or(0, |index| index + 1)..];
+    let incomplete = since_move
+        .iter()
+        .find(|(_, b)| kind(b) == "photo_incomplete");
+    Photo {
+        captured_at: facts.map(|f| time(&f["captured_at"])).or(seen),
+        tagging: facts
+            .map_or("untagged", |f| f["subjects"]["tagging"].as_str().unwrap())
+            .to_owned(),
+        care_record: facts.is_some_and(|f| f["care_record"] == true),
+        found: facts.is_some_and(|f| f["found_at_enrolment"] == true),
+        stage: stage.to_owned(),
+        incomplete_since: incomplete.map(|(at, _)| *at),
+    }
+}
+
+fn hours_before_end(at: Timestamp) -> f64 {
+    until().duration_since(at).as_secs_f64() / 3600.0
+}
+
+fn counts(log: &Log) -> Value {
+    let photos: Vec<Photo> = log
+        .photos()
+        .iter()
+        .map(|id| photo(&log.about(id)))
+        .collect();
+    let new = || {
+        photos.iter().filter(|p| {
+            p.captured_at
+                .is_some_and(|at| at >= log.from && at < log.until)
+                && !p.found
+        })
+    };
+    let waiting = || {
+        photos.iter().filter(|p| {
+            p.tagging == "untagged"
+                && !p.care_record
+                && !p.found
+                && (p.stage == "live" || p.stage == "withheld")
+        })
+    };
+    let waiting_for = |hours: f64| {
+        let taken = waiting().filter_map(|p| p.captured_at);
+        count(taken.filter(|at| hours_before_end(*at) > hours))
+    };
+    let stuck = || photos.iter().filter_map(|p| Some((p, p.incomplete_since?)));
+    let over_a_day = |since: &Timestamp| hours_before_end(*since) > 24.0;
+    let stages = || log.of_kind_within("photo_stage").map(|(_, body)| body);
+    let real = || stages().filter(|b| b["observed_only"] == false);
+    let by_cause = |bodies: Vec<&Value>| {
+        let mut sums = Map::new();
+        for body in bodies
+            .iter()
+            .filter(|b| b["from"] == "live" && b["to"] != "live" && !b["cause"].is_null())
+        {
+            let cause = body["cause"].as_str().unwrap();
+            let before = sums.get(cause).map_or(0, |v| v.as_u64().unwrap());
+            sums.insert(cause.to_owned(), json!(before + 1));
+        }
+        sums
+    };
+    let receipts = || {
+        log.of_kind_within("destroyed")
+            .map(|(_, body)| &body["receipt"])
+    };
+    let mut drift = Map::new();
+    for (_, body) in log.of_kind_within("drift_reverted") {
+        let control = body["control"].as_str().unwrap();
+        let before = drift.get(control).map_or(0, |v| v.as_u64().unwrap());
+        drift.insert(
+            control.to_owned(),
+            json!(before + body["count"].as_u64().unwrap()),
+        );
+    }
+    let mut doubts = 0;
+    let mut doubtful = false;
+    for (at, body) in log.of_kind("clock_doubt") {
+        let now = body["doubtful"] == true;
+        doubts += u64::from(now && !doubtful && at >= log.from);
+        doubtful = now;
+    }
+    json!({
+        "events": count(log.within()),
+        "captured": count(new()),
+        "tagged": count(new().filter(|p| p.tagging == "complete" || p.tagging == "no_child")),
+        "untagged": count(waiting()),
+        "untagged_3_days": waiting_for(72.0),
+        "untagged_7_days": waiting_for(168.0),
+        "lapsed": by_cause(real().collect()),
+        "lapsed_no_cause": count(real().filter(|b| b["from"] == "live" && b["to"] != "live" && b["cause"].is_null())),
+        "would_lapse": by_cause(stages().filter(|b| b["observed_only"] == true).collect()),
+        "sealed": count(real().filter(|b| b["to"] == "sealed")),
+        "brought_back": count(real().filter(|b| b["to"] == "live" && b["from"] != "live")),
+        "destroyed": count(receipts()),
+        "destroyed_unproven": count(receipts().filter(|r| r["rescan"]["found"] != 0)),
+        "incomplete": count(stuck()),
+        "incomplete_24_hours": count(stuck().filter(|(_, since)| over_a_day(since))),
+        "readable": count(stuck().filter(|(p, _)| p.stage == "live")),
+        "readable_24_hours": count(stuck().filter(|(p, since)| p.stage == "live" && over_a_day(since))),
+        "drift": drift,
+        "apps_blocked": log.sum("app_refused", false),
+        "apps_ran": log.sum("app_refused", true),
+        "passcode_lock_outs": count(log.of_kind_within("passcode_locked_out")),
+        "alarms": count(log.of_kind_within("alarm")),
+        "clock_doubts": doubts,
+        "put_back": count(log.of_kind_within("record_continued")),
+        "erased": count(log.within().filter(|told| told.body.is_none())),
+        "erased_before": count(log.told.iter().filter(|t| t.at < log.from && t.body.is_none())),
+        "unread": 0,
+    })
+}
+
+fn rank(outcome: &str) -> u8 {
+    match outcome {
+        "compliant" | "corrected" => 1,
+        "observed" => 2,
+        "drifted" | "unsupported" | "unknown" => 3,
+        _ => 0,
+    }
+}
+
+/// The worst that held at any time of a stretch, by everything told in the order it was told.
+fn worst(log: &Log, begins: Timestamp, ends: Timestamp) -> &'static str {
+    let mut worst = 0;
+    let mut stands: BTreeMap<&str, u8> = BTreeMap::new();
+    let mut index_of_first = None;
+    // A day begins as everything stood when its first event came, or the first of a later day.
+    for (index, told) in log.told.iter().enumerate() {
+        if told.at >= begins && told.at >= from() {
+            index_of_first = Some(index);
+            break;
+        }
+    }
+    for (index, told) in log.told.iter().enumerate() {
+        if index_of_first == Some(index) {
+            worst = worst.max(stands.values().copied().max().unwrap_or(0));
+        }
+        let Some(body) = told
+            .body
+            .as_ref()
+            .filter(|body| kind(body) == "control_changed")
+        else {
+            continue;
+        };
+        stands.insert(
+            body["control"].as_str().unwrap(),
+            rank(body["outcome"].as_str().unwrap()),
+        );
+        if told.at >= begins && told.at < ends {
+            worst = worst.max(stands.values().copied().max().unwrap());
+        }
+    }
+    if index_of_first.is_none() {
+        worst = stands.values().copied().max().unwrap_or(0);
+    }
+    ["not_known", "as_wanted", "watched", "attention"][usize::from(worst)]
+}
+
+fn days(log: &Log) -> Vec<Value> {
+    let days = march();
+    days.iter()
+        .map(|day: &Date| {
+            let (begins, ends) = (at(*day, 0, 0), at(day.tomorrow().unwrap(), 0, 0));
+            let of_day = |told: &&Told| told.at >= begins && told.at < ends;
+            let sum = |is: &dyn Fn(&Value) -> bool| -> u64 {
+                let bodies = log
+                    .within()
+                    .filter(of_day)
+                    .filter_map(|told| told.body.as_ref());
+                bodies
+                    .filter(|body| is(body))
+                    .map(|body| body["count"].as_u64().unwrap())
+                    .sum()
+            };
+            json!({
+                "day": day,
+                "events": count(log.within().filter(of_day)),
+                "controls": worst(log, begins, ends),
+                "radio_drift": sum(&|b| kind(b) == "drift_reverted" && b["control"] == "radios"),
+                "apps_blocked": sum(&|b| kind(b) == "app_refused" && b["observed_only"] == false),
+            })
+        })
+        .collect()
+}
+
+fn controls(log: &Log) -> Value {
+    let mut found = Map::new();
+    let names: BTreeSet<&str> = log
+        .of_kind("control_changed")
+        .map(|(_, b)| b["control"].as_str().unwrap())
+        .collect();
+    for name in names {
+        let told: Vec<_> = log
+            .of_kind("control_changed")
+            .filter(|(_, b)| b["control"] == name)
+            .collect();
+        let outcome = &told.last().unwrap().1["outcome"];
+        let same = told
+            .iter()
+            .rev()
+            .take_while(|(_, b)| b["outcome"] == *outcome);
+        found.insert(
+            name.to_owned(),
+            json!({ "outcome": outcome, "since": same.last().unwrap().0 }),
+        );
+    }
+    Value::Object(found)
+}
+
+fn lacks(body: &Value) -> Option<Vec<&str>> {
+    let list = match body["outcome"].as_str().unwrap() {
+        "compliant" | "corrected" => return Some(vec![]),
+        "observed" => &body["would_change"],
+        "drifted" => &body["remaining"],
+        _ => return None,
+    };
+    Some(
+        list.as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v.as_str().unwrap())
+            .collect(),
+    )
+}
+
+fn overdue(body: &Value) -> usize {
+    let lacks = lacks(body).unwrap_or_default();
+    lacks
+        .iter()
+        .filter(|t| t.contains("overdue until") || t.contains("choose a new passcode"))
+        .count()
+}
+
+fn passcode(log: &Log) -> Value {
+    let told: Vec<_> = log
+        .of_kind("control_changed")
+        .filter(|(_, b)| b["control"] == "passcode")
+        .collect();
+    let Some((_, last)) = told.last() else {
+        return json!({ "passcode": "not_known" });
+    };
+    if overdue(last) > 0 {
+        let since = told
+            .iter()
+            .rev()
+            .take_while(|(_, b)| overdue(b) > 0)
+            .last()
+            .unwrap()
+            .0;
+        return json!({ "passcode": "overdue", "accounts": overdue(last), "since": since });
+    }
+    match lacks(last) {
+        Some(lacks) if !lacks.iter().any(|text| text.starts_with("check ")) => {
+            json!({ "passcode": "in_time" })
+        }
+        _ => json!({ "passcode": "not_known" }),
+    }
+}
+
+fn encryption(log: &Log) -> &'static str {
+    let last = log
+        .of_kind("control_changed")
+        .filter(|(_, b)| b["control"] == "storage")
+        .last();
+    let Some(lacks) = last.and_then(|(_, body)| lacks(body)) else {
+        return "not_known";
+    };
+    let has = |text: &str| lacks.iter().any(|said| said.contains(text));
+    match (
+        has("encrypt the disk behind"),
+        has("whether the disk is encrypted"),
+    ) {
+        (true, _) => "unencrypted",
+        (false, true) => "not_known",
+        (false, false) => "nothing_missing",
+    }
+}
+
+fn root(leaves: &[Digest]) -> Digest {
+    match leaves {
+        [] => Digest::of_parts("nestwarden/report-empty/v1", &[]),
+        [leaf] => Digest::of_parts("nestwarden/report-leaf/v1", &[&leaf.0]),
+        _ => {
+            let mut split = 1;
+            while split * 2 < leaves.len() {
+                split *= 2;
+            }
+            let (left, right) = (root(&leaves[..split]), root(&leaves[split..]));
+            Digest::of_parts("nestwarden/report-node/v1", &[&left.0, &right.0])
+        }
+    }
+}
+
+fn range(all: &[StoredEvent]) -> Value {
+    let used = used(all);
+    let first = used
+        .iter()
+        .position(|s| s.event.at >= from() && s.event.at < until());
+    let leaves: Vec<Digest> = first.map_or_else(Vec::new, |first| {
+        used[first..].iter().map(|s| s.event.hash).collect()
+    });
+    let mut range = json!({
+        "last_seq": used.last().map_or(0, |s| s.event.seq), "merkle_root": root(&leaves), "gaps": [],
+    });
+    if let Some(first) = first {
+        range["first_seq"] = json!(used[first].event.seq);
+    }
+    if let Some(last) = used.last() {
+        range["head"] = json!(last.event.hash);
+    }
+    range
+}
+
+pub(super) fn tablet(device: DeviceId, all: &[StoredEvent]) -> Value {
+    let log = Log::of(all);
+    let doubtful = log
+        .of_kind("clock_doubt")
+        .last()
+        .is_some_and(|(_, b)| b["doubtful"] == true);
+    json!({
+        "device": device,
+        "range": range(all),
+        "days": days(&log),
+        "counts": counts(&log),
+        "controls": controls(&log),
+        "passcode": passcode(&log),
+        "encryption": encryption(&log),
+        "clock_doubtful": doubtful,
+    })
+}
+
+/// Minutes from sealed to destroyed, in order.
+pub(super) fn destructions(all: &[StoredEvent]) -> Vec<i64> {
+    let log = Log::of(all);
+    let receipts = log
+        .of_kind_within("destroyed")
+        .map(|(_, body)| &body["receipt"]);
+    let sealed = receipts.filter(|r| !r["sealed_at"].is_null());
+    sealed
+        .map(|r| {
+            time(&r["destroyed_at"])
+                .duration_since(time(&r["sealed_at"]))
+                .as_mins()
+        })
+        .collect()
+}
