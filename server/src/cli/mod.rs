@@ -17,6 +17,7 @@ mod photo;
 mod profile;
 mod put_back;
 mod reply;
+mod report;
 mod serve;
 mod session;
 mod status;
@@ -102,6 +103,8 @@ enum Command {
     Events(evidence::Action),
     /// Check the evidence: every chain, signed head and receipt
     Verify(evidence::VerifyArgs),
+    /// Make a safeguarding report: what a week, a month or any days came to
+    Report(report::Args),
     /// Check this installation
     Doctor,
     /// How the setting stands
@@ -164,6 +167,7 @@ async fn answer(cli: Cli, doors: Doors) -> anyhow::Result<Reply> {
         Command::Operator(action) => operator::run(action, &open().await?).await,
         Command::Audit(args) => operator::audit(args, &open().await?).await,
         Command::Events(action) => evidence::run(action, &open().await?).await,
+        Command::Report(args) => report::run(args, &open().await?).await,
         Command::Status => status::run(&open().await?).await,
     }
 }

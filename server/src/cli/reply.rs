@@ -10,6 +10,8 @@ use std::process::ExitCode;
 pub(super) struct Reply {
     json: Value,
     text: String,
+    /// Takes the text's place, byte by byte.
+    document: Vec<u8>,
     /// For stderr, before the answer.
     narration: String,
     code: u8,
@@ -20,8 +22,17 @@ impl Reply {
         Self {
             json,
             text: text.into(),
+            document: Vec::new(),
             narration: String::new(),
             code: 0,
+        }
+    }
+
+    /// A document for a file or another program.
+    pub(super) fn document(json: Value, document: Vec<u8>) -> Self {
+        Self {
+            document,
+            ..Self::new(json, String::new())
         }
     }
 
@@ -60,6 +71,7 @@ impl Reply {
         Self {
             json,
             text: String::new(),
+            document: Vec::new(),
             narration: format!("error: {said}"),
             code: 1,
         }
@@ -73,6 +85,9 @@ impl Reply {
         }
         if json {
             line(&self.json.to_string());
+        } else if !self.document.is_empty() {
+            let mut out = std::io::stdout().lock();
+            let _ = out.write_all(&self.document).and_then(|()| out.flush());
         } else if !self.text.is_empty() {
             line(&visible_lines(self.text.trim_end()));
         }

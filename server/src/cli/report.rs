@@ -1,0 +1,82 @@
+//! `report`.
+
+use super::export::new_file;
+use super::reply::Reply;
+use super::session::Session;
+use crate::domain::reports::{self, Asked, Report, table};
+use crate::paper;
+use anyhow::Context as _;
+use jiff::civil::Date;
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The last whole week or month, or two days with everything between them
+    #[arg(long, value_name = "week|month|FIRST..LAST", default_value = "week")]
+    period: Asked,
+    /// The last week or month that was over by the end of this day [default: yesterday]
+    #[arg(long, value_name = "DATE")]
+    until: Option<Date>,
+    #[arg(long, value_enum, default_value_t = Format::Html)]
+    format: Format,
+    /// A new file [default: the standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Format {
+    Html,
+    Json,
+    Csv,
+}
+
+impl Format {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Html => "html",
+            Self::Json => "json",
+            Self::Csv => "csv",
+        }
+    }
+}
+
+pub(super) async fn run(args: Args, session: &Session) -> anyhow::Result<Reply> {
+    let settings = session.settings()?;
+    let (storage, now) = (&session.storage, session.now());
+    let report = reports::make(storage, &settings.name, args.period, args.until, now).await?;
+    let written = written(&report, args.format)?;
+    let detail = json!({ "format": args.format.as_str(), "fingerprint": report.fingerprint() });
+    let audit = session.audit("report.make", report.period.to_string(), detail);
+    if let Some(out) = &args.out {
+        new_file(out)
+            .and_then(|mut file| file.write_all(&written).and_then(|()| file.sync_all()))
+            .with_context(|| format!("failed to write `{}`", out.display()))?;
+        storage.audit_add(&audit).await?;
+        let text = format!(
+            "The report on {} is in `{}`.",
+            paper::days(report.period),
+            out.display()
+        );
+        return Ok(Reply::new(
+            json!({ "out": out, "period": report.period }),
+            text,
+        ));
+    }
+    storage.audit_add(&audit).await?;
+    let json = match args.format {
+        Format::Json => serde_json::from_slice(&written)?,
+        Format::Html | Format::Csv => Value::from(String::from_utf8_lossy(&written)),
+    };
+    Ok(Reply::document(json, written))
+}
+
+fn written(report: &Report, format: Format) -> anyhow::Result<Vec<u8>> {
+    Ok(match format {
+        Format::Html => paper::page(report).into_string().into_bytes(),
+        Format::Json => serde_json::to_vec_pretty(report)?,
+        Format::Csv => table::csv(report)?,
+    })
+}
