@@ -55,7 +55,7 @@ pub fn tablet_routes() -> Vec<Route> {
 pub fn people_routes() -> Vec<Route> {
     use Area::{Enrol, Evidence, House, People, Register, Safeguarding};
     use Requires::{Nothing, Operator, Person};
-    use console::{account, assets, child, consents, dashboard, enrol, holds, import, orders, people as persons, profiles, receipts, set_up, sign_in, tablets, tasks};
+    use console::{account, assets, child, consents, dashboard, enrol, holds, import, orders, people as persons, profiles, receipts, reports, set_up, sign_in, tablets, tasks};
     vec![
         get ("/healthz",                     Nothing,              open::health),
         get ("/admin/v1/devices",            Operator,             admin_api::device::list),
@@ -102,6 +102,8 @@ pub fn people_routes() -> Vec<Route> {
         get ("/receipts",                    Person(Evidence),     receipts::list),
         get ("/receipts/{device}/{photo}",   Person(Evidence),     receipts::show),
         post("/receipts/{device}/{photo}",   Person(Evidence),     receipts::verify),
+        get ("/reports",                     Person(Evidence),     reports::show),
+        get ("/reports/file",                Person(Evidence),     reports::file),
         get ("/people",                      Person(People),       persons::list),
         post("/people",                      Person(People),       persons::add),
         get ("/people/{operator}",           Person(People),       persons::show),

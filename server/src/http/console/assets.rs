@@ -1,16 +1,20 @@
 //! Style, script and sign of the pages. Their addresses change with their content, so that browsers may keep them.
 
+use crate::paper::REPORT_STYLE;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use nestwarden_policy_schema::bytes::Digest;
+use std::sync::LazyLock;
 
-const STYLE: &str = include_str!("console.css");
+/// Reports look in the console as they do by themselves.
+static STYLE: LazyLock<String> =
+    LazyLock::new(|| format!("{}{REPORT_STYLE}", include_str!("console.css")));
 const SCRIPT: &str = include_str!("console.js");
 const SIGN: &str = include_str!("console.svg");
 
 pub(super) fn address(path: &str) -> String {
     let content = match path {
-        "/console.css" => STYLE,
+        "/console.css" => STYLE.as_str(),
         "/console.js" => SCRIPT,
         _ => SIGN,
     };
@@ -19,7 +23,7 @@ pub(super) fn address(path: &str) -> String {
 }
 
 pub(in crate::http) async fn style() -> Response {
-    asset("text/css; charset=utf-8", STYLE)
+    asset("text/css; charset=utf-8", STYLE.as_str())
 }
 
 pub(in crate::http) async fn script() -> Response {

@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, html};
 use nestwarden_policy_schema::id::RequestId;
 
 /// What the menu leads to, and who finds it there.
-const MENU: [(&str, &str, Area); 9] = [
+const MENU: [(&str, &str, Area); 10] = [
     ("/", "Overview", Area::House),
     ("/tablets", "Tablets", Area::House),
     ("/enrol", "Add a tablet", Area::Enrol),
@@ -18,6 +18,7 @@ const MENU: [(&str, &str, Area); 9] = [
     ("/tasks", "Tasks", Area::Register),
     ("/holds", "Holds", Area::Register),
     ("/receipts", "Receipts", Area::Evidence),
+    ("/reports", "Reports", Area::Evidence),
     ("/people", "People", Area::People),
 ];
 

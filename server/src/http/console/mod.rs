@@ -21,6 +21,7 @@ pub(super) mod people;
 mod preview;
 pub(super) mod profiles;
 pub(super) mod receipts;
+pub(super) mod reports;
 pub(super) mod set_up;
 pub(super) mod sign_in;
 pub(super) mod tablets;

@@ -6,6 +6,7 @@ mod people;
 mod person;
 mod profiles;
 mod refusals;
+mod reports;
 mod roles;
 mod sign_in;
 mod twice;
@@ -15,7 +16,7 @@ use nestwarden_server::storage::Role;
 use person::Person;
 
 /// Every page without a parameter.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 13] = [
     "/",
     "/account",
     "/tablets",
@@ -26,6 +27,8 @@ const PAGES: [&str; 11] = [
     "/holds",
     "/tasks",
     "/receipts",
+    "/reports",
+    "/reports?period=week",
     "/people",
 ];
 

@@ -86,6 +86,8 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     GET  /receipts                        manager dsl deputy auditor
     GET  /receipts/{device}/{photo}       manager dsl deputy auditor
     POST /receipts/{device}/{photo}       manager dsl deputy auditor
+    GET  /reports                         manager dsl deputy auditor
+    GET  /reports/file                    manager dsl deputy auditor
     GET  /people                          manager dsl
     POST /people                          manager dsl
     GET  /people/{operator}               manager dsl
