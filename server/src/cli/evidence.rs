@@ -3,6 +3,7 @@
 use super::export as export_of_child;
 use super::reply::Reply;
 use super::session::{Session, open_storage};
+use super::verify_report;
 use crate::domain::export::{self, Line};
 use crate::domain::verify::{End, Expected, Problem, TabletKey, Verified, Verifier};
 use crate::door::Doors;
@@ -10,6 +11,7 @@ use crate::settings::DataDir;
 use crate::storage::StorageError;
 use anyhow::Context as _;
 use jiff::Timestamp;
+use nestwarden_policy_schema::bytes::Digest;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -32,6 +34,15 @@ pub(super) enum Action {
 
 #[derive(clap::Args)]
 pub(super) struct VerifyArgs {
+    /// A report as JSON, or an export of events [default: the live database]
+    #[arg(value_name = "FILE", conflicts_with_all = ["export", "archive"])]
+    file: Option<PathBuf>,
+    /// Work the figures of the report out again from this export of events
+    #[arg(long, value_name = "EXPORT", requires = "file")]
+    evidence: Option<PathBuf>,
+    /// The key it has to be signed with, as `status` shows it at the server
+    #[arg(long = "expect-key", value_name = "KEY", requires = "file")]
+    expected_key: Option<Digest>,
     /// Check an export, without any database [default: the live database]
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
@@ -87,7 +98,19 @@ pub(super) async fn verify(
     if let Some(archive) = &args.archive {
         return export_of_child::verify(archive, data);
     }
-    let verified = match &args.export {
+    if let Some(file) = &args.file {
+        let evidence = args.evidence.as_deref();
+        if let Some(answer) = verify_report::run(file, evidence, args.expected_key, data)? {
+            return Ok(answer);
+        }
+        if evidence.is_some() || args.expected_key.is_some() || !is_export(file)? {
+            anyhow::bail!(
+                "`{}` is no report and no export of events; `report --format json` makes the one, `events export` the other",
+                file.display()
+            );
+        }
+    }
+    let verified = match args.export.as_ref().or(args.file.as_ref()) {
         Some(path) => of_export(path, args.expected)?,
         None => of_database(data, args.expected, doors.clock.now()).await?,
     };
@@ -188,9 +211,34 @@ async fn of_database(
 }
 
 fn of_export(path: &Path, expected: Vec<Expected>) -> anyhow::Result<Verified> {
+    let mut verifier = Verifier::expecting(expected);
+    each_line(path, |number, line| match line {
+        Some(line) => verifier.take(line),
+        None => verifier.unreadable(number),
+    })?;
+    Ok(verifier.finish())
+}
+
+fn is_export(path: &Path) -> anyhow::Result<bool> {
+    let named = || format!("failed to read `{}`", path.display());
+    let mut first = Vec::new();
+    BufReader::new(File::open(path).with_context(named)?)
+        .take(MAX_LINE_BYTES)
+        .read_until(b'\n', &mut first)
+        .with_context(named)?;
+    Ok(matches!(
+        serde_json::from_slice(&first),
+        Ok(Line::Export { .. })
+    ))
+}
+
+/// Gives the lines of an export to `take`, counted from 1; `None`: it cannot be read.
+pub(super) fn each_line(
+    path: &Path,
+    mut take: impl FnMut(u64, Option<Line>),
+) -> anyhow::Result<()> {
     let named = || format!("failed to read `{}`", path.display());
     let mut reader = BufReader::new(File::open(path).with_context(named)?);
-    let mut verifier = Verifier::expecting(expected);
     let mut text = Vec::new();
     for number in 1_u64.. {
         text.clear();
@@ -203,15 +251,12 @@ fn of_export(path: &Path, expected: Vec<Expected>) -> anyhow::Result<Verified> {
         if read == 0 {
             break;
         }
-        match serde_json::from_slice::<Line>(&text) {
-            Ok(line) => verifier.take(line),
-            Err(_) => verifier.unreadable(number),
-        }
+        take(number, serde_json::from_slice::<Line>(&text).ok());
         if text.last() != Some(&b'\n') {
             skip_line(&mut reader).with_context(named)?;
         }
     }
-    Ok(verifier.finish())
+    Ok(())
 }
 
 /// Reads on to the end of a line that is longer than any.

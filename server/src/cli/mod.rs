@@ -24,6 +24,7 @@ mod status;
 mod subject_access;
 mod task;
 mod token;
+mod verify_report;
 
 use crate::door::Doors;
 use crate::settings::DataDir;
@@ -101,7 +102,7 @@ enum Command {
     /// What tablets reported
     #[command(subcommand)]
     Events(evidence::Action),
-    /// Check the evidence: every chain, signed head and receipt
+    /// Check the evidence: every chain, signed head and receipt; or a report
     Verify(evidence::VerifyArgs),
     /// Make a safeguarding report: what a week, a month or any days came to
     Report(report::Args),

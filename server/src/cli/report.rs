@@ -5,6 +5,7 @@ use super::reply::Reply;
 use super::session::Session;
 use crate::domain::reports::{self, Asked, Report, table};
 use crate::paper;
+use crate::signing::SignerClient;
 use anyhow::Context as _;
 use jiff::civil::Date;
 use serde_json::{Value, json};
@@ -47,7 +48,7 @@ pub(super) async fn run(args: Args, session: &Session) -> anyhow::Result<Reply> 
     let settings = session.settings()?;
     let (storage, now) = (&session.storage, session.now());
     let report = reports::make(storage, &settings.name, args.period, args.until, now).await?;
-    let written = written(&report, args.format)?;
+    let written = written(&report, args.format, session).await?;
     let detail = json!({ "format": args.format.as_str(), "fingerprint": report.fingerprint() });
     let audit = session.audit("report.make", report.period.to_string(), detail);
     if let Some(out) = &args.out {
@@ -73,10 +74,11 @@ pub(super) async fn run(args: Args, session: &Session) -> anyhow::Result<Reply> 
     Ok(Reply::document(json, written))
 }
 
-fn written(report: &Report, format: Format) -> anyhow::Result<Vec<u8>> {
+async fn written(report: &Report, format: Format, session: &Session) -> anyhow::Result<Vec<u8>> {
+    let signer = || SignerClient::new(session.data.signer_socket_path());
     Ok(match format {
         Format::Html => paper::page(report).into_string().into_bytes(),
-        Format::Json => serde_json::to_vec_pretty(report)?,
+        Format::Json => reports::sign(report, &signer()).await?,
         Format::Csv => table::csv(report)?,
     })
 }

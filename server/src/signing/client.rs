@@ -2,6 +2,7 @@
 
 use crate::signing::archive::ArchiveManifest;
 use crate::signing::protocol::{Answer, Refusal, Request, read_frame, write_frame};
+use crate::signing::report::ReportManifest;
 use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::bundle::Bundle;
 use nestwarden_policy_schema::bytes::Digest;
@@ -87,6 +88,10 @@ impl SignerClient {
         manifest: ArchiveManifest,
     ) -> Result<Signed, SignerClientError> {
         signed(self.ask(&Request::Archive { manifest }).await?)
+    }
+
+    pub async fn sign_report(&self, manifest: ReportManifest) -> Result<Signed, SignerClientError> {
+        signed(self.ask(&Request::Report { manifest }).await?)
     }
 
     pub async fn public_key(&self) -> Result<(SettingId, SigningPublicKey), SignerClientError> {

@@ -12,6 +12,7 @@ pub mod private_file;
 pub mod protocol;
 pub mod rate;
 pub mod release;
+pub mod report;
 pub mod signer;
 
 pub use ca::DeviceCa;

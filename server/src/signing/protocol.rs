@@ -1,6 +1,8 @@
 //! What `serve` and the signer say to each other: JSON in frames that begin with their length (u32, big endian).
 
 use crate::signing::archive::ArchiveManifest;
+use crate::signing::report::ReportManifest;
+use jiff::Timestamp;
 use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::bundle::Bundle;
 use nestwarden_policy_schema::bytes::Digest;
@@ -35,6 +37,9 @@ pub enum Request {
     Archive {
         manifest: ArchiveManifest,
     },
+    Report {
+        manifest: ReportManifest,
+    },
     /// Asks for the public key; signs nothing.
     Nothing,
 }
@@ -68,6 +73,8 @@ pub enum Refusal {
     AnchorsNotNewer { asked: u64, mark: u64 },
     #[error("the policy is unsound: {problem}")]
     Unsound { problem: String },
+    #[error("it says it was made at {made_at}, and it is {now}")]
+    NotNow { made_at: Timestamp, now: Timestamp },
     #[error("more was asked to be signed within an hour than the signer permits")]
     RateLimited,
     #[error("the request cannot be read: {problem}")]

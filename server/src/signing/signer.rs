@@ -8,6 +8,7 @@ use crate::signing::archive::ArchiveManifest;
 use crate::signing::high_water::HighWater;
 use crate::signing::protocol::{Answer, Refusal, Request, read_frame, write_frame};
 use crate::signing::rate::HourlyRate;
+use crate::signing::report::ReportManifest;
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bundle::{Bundle, TimeStatement};
 use nestwarden_policy_schema::bytes::Base64;
@@ -32,6 +33,9 @@ use tokio::task::JoinSet;
 const MAX_BUNDLE_LIFE: SignedDuration = SignedDuration::from_hours(31 * 24);
 /// A person asks for each.
 const ARCHIVES_PER_HOUR: u32 = 120;
+const REPORTS_PER_HOUR: u32 = 600;
+/// Between making a report and having it signed. Whoever takes over `serve` must not date one back.
+const REPORT_MADE_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 const MAX_CONNECTIONS: usize = 16;
 /// For one frame, once it has begun to arrive or to leave.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
@@ -90,6 +94,7 @@ pub struct Signer {
     bundles: HourlyRate<DeviceId>,
     times: HourlyRate<DeviceId>,
     archives: HourlyRate<()>,
+    reports: HourlyRate<()>,
     clock: Arc<dyn Clock>,
 }
 
@@ -116,6 +121,7 @@ impl Signer {
             bundles: HourlyRate::new(limits.bundles_per_device_hour, limits.bundles_per_hour),
             times: HourlyRate::new(limits.times_per_device_hour, limits.times_per_hour),
             archives: HourlyRate::new(ARCHIVES_PER_HOUR, ARCHIVES_PER_HOUR),
+            reports: HourlyRate::new(REPORTS_PER_HOUR, REPORTS_PER_HOUR),
             clock,
         })
     }
@@ -139,6 +145,7 @@ impl Signer {
             }),
             Request::Anchors { anchors } => self.anchors(&anchors),
             Request::Archive { manifest } => self.archive(&manifest),
+            Request::Report { manifest } => self.report(&manifest),
             Request::Nothing => {
                 return Answer::PublicKey {
                     setting: self.high_water.setting(),
@@ -213,6 +220,18 @@ impl Signer {
     fn archive(&mut self, manifest: &ArchiveManifest) -> Result<Signed, Refusal> {
         self.same_setting(manifest.setting)?;
         if !self.archives.permits((), Instant::now()) {
+            return Err(Refusal::RateLimited);
+        }
+        self.signed(manifest)
+    }
+
+    fn report(&mut self, manifest: &ReportManifest) -> Result<Signed, Refusal> {
+        self.same_setting(manifest.setting)?;
+        let (made_at, now) = (manifest.made_at, self.clock.now());
+        if now.duration_since(made_at).abs() > REPORT_MADE_WITHIN {
+            return Err(Refusal::NotNow { made_at, now });
+        }
+        if !self.reports.permits((), Instant::now()) {
             return Err(Refusal::RateLimited);
         }
         self.signed(manifest)

@@ -11,6 +11,7 @@ mod imports;
 mod nursery;
 mod people;
 mod renew;
+mod report_command;
 mod routes;
 mod signer;
 mod slow;

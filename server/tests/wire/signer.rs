@@ -9,6 +9,7 @@ use nestwarden_policy_schema::id::SettingId;
 use nestwarden_policy_schema::policy::AppsPolicy;
 use nestwarden_policy_schema::trust::Anchors;
 use nestwarden_server::signing::protocol::{Answer, MAX_FRAME_BYTES, read_frame};
+use nestwarden_server::signing::report::ReportManifest;
 use nestwarden_server::signing::signer::{SOCKET_NAME, SignerError, run};
 use nestwarden_server::signing::{
     Refusal, SignerClient, SignerClientError, SignerLimits, SignerSettings, keys,
@@ -316,4 +317,38 @@ async fn an_absent_signer_is_named_with_what_to_do() {
             .await
             .is_err()
     );
+}
+
+#[tokio::test]
+async fn a_report_is_signed_of_this_setting_and_of_now_only() {
+    let (dir, anchors) = new_setting();
+    let running = Running::start(dir.path(), SignerLimits::default()).await;
+    let client = SignerClient::new(socket(dir.path()));
+    let report = |setting, made_at| ReportManifest {
+        version: 1,
+        setting,
+        first: "2026-02-23".parse().unwrap(),
+        last: "2026-03-01".parse().unwrap(),
+        made_at,
+        program: "0.1.0".to_owned(),
+        events_root: Digest::ZERO,
+        bytes: 2,
+        sha256: Digest::sha256(b"{}"),
+    };
+    let ours = report(setting(), start());
+    let signed = client.sign_report(ours.clone()).await.unwrap();
+    assert_eq!(verify_ed25519(&signed, &[&anchors.signing[0]]), Ok(ours));
+    let refused = async |report| match client.sign_report(report).await {
+        Err(SignerClientError::Refused(refusal)) => refusal.to_string(),
+        other => panic!("not refused: {other:?}"),
+    };
+    let theirs = SettingId::from_uuid(uuid::Uuid::from_u128(9));
+    assert!(
+        refused(report(theirs, start()))
+            .await
+            .contains("it belongs to setting")
+    );
+    let dated_back = start() - jiff::SignedDuration::from_hours(24);
+    insta::assert_snapshot!(refused(report(setting(), dated_back)).await, @"it says it was made at 2026-03-01T08:00:00Z, and it is 2026-03-02T08:00:00Z");
+    running.stop().await;
 }

@@ -4,6 +4,7 @@
 //! again. What only this server has on record is kept apart. What is not known is said, and
 //! never a zero.
 
+pub mod check;
 pub mod coverage;
 pub mod figures;
 pub mod lines;
@@ -11,11 +12,13 @@ mod merkle;
 mod on_server;
 pub mod period;
 mod photos;
+mod signed;
 pub mod table;
 mod tablet;
 
 pub use figures::Report;
 pub use period::{Asked, Days, Period, PeriodError};
+pub use signed::{SignReportError, sign};
 pub use tablet::{Tallied, Tally};
 
 use super::task::local_calendar;

@@ -1,5 +1,6 @@
 //! The figures against an independent computation, and what a report says of what nobody knows.
 
+mod checking;
 mod independent;
 pub(crate) mod month;
 mod on_server;

@@ -5,7 +5,7 @@ use super::gate::Visitor;
 use super::layout::{empty, field, page};
 use super::page::{Page, protect};
 use super::when::When;
-use crate::domain::reports::{self, Asked, Period, Report, ReportError, table};
+use crate::domain::reports::{self, Asked, Period, Report, ReportError, SignReportError, table};
 use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::paper;
@@ -126,7 +126,9 @@ pub(in crate::http) async fn file(
     let report = make(&app, &visitor, asked, format.as_str()).await?;
     let bytes = match format {
         Format::Html => paper::page(&report).into_string().into_bytes(),
-        Format::Json => serde_json::to_vec_pretty(&report).map_err(ApiError::internal)?,
+        Format::Json => reports::sign(&report, &app.signer)
+            .await
+            .map_err(not_signed)?,
         Format::Csv => table::csv(&report).map_err(ApiError::internal)?,
     };
     let (period, ending) = (report.period, format.as_str());
@@ -168,6 +170,19 @@ async fn make(app: &App, visitor: &Visitor, asked: Asked, form: &str) -> Result<
         .await
         .map_err(ApiError::internal)?;
     Ok(report)
+}
+
+fn not_signed(error: SignReportError) -> ApiError {
+    match error {
+        SignReportError::Unwritable(error) => ApiError::internal(error),
+        SignReportError::Signer(error) => {
+            tracing::warn!(%error, "a report was not signed");
+            refused(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The figures are signed, and the signer did not answer. Save the page or the table instead, and tell whoever runs the server.",
+            )
+        }
+    }
 }
 
 fn chooser(wanted: &Wanted, when: &When) -> Markup {

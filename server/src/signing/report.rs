@@ -1,0 +1,30 @@
+//! What is signed of a report, so that whoever has the setting's public key can tell whether a report is as it was made.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use nestwarden_policy_schema::bytes::Digest;
+use nestwarden_policy_schema::envelope::Signable;
+use nestwarden_policy_schema::id::SettingId;
+use serde::{Deserialize, Serialize};
+
+/// The manifest of a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportManifest {
+    pub version: u32,
+    pub setting: SettingId,
+    /// The period, both days included.
+    pub first: Date,
+    pub last: Date,
+    pub made_at: Timestamp,
+    /// The version of the program that made it.
+    pub program: String,
+    /// Over the ranges of events used of every tablet, in the order of their ids.
+    pub events_root: Digest,
+    /// Of the exact text of the report.
+    pub bytes: u64,
+    pub sha256: Digest,
+}
+
+impl Signable for ReportManifest {
+    const DOMAIN: &'static str = "nestwarden/report/v1";
+}
