@@ -18,7 +18,7 @@ pub(super) use photos::{
 };
 
 pub(super) use reports::{
-    entries_of_one_act_are_listed_the_newest_first,
+    a_tally_goes_when_a_body_it_had_read_is_erased, entries_of_one_act_are_listed_the_newest_first,
     the_hours_in_which_a_tablet_told_something_stay_known,
     the_last_event_of_a_time_is_found_whatever_its_fraction_of_a_second,
 };

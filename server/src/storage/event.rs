@@ -70,6 +70,9 @@ pub trait EventStore: Send + Sync {
     /// always grow with numbers.
     fn event_last_before(&self, device: DeviceId, until: Timestamp) -> Answer<'_, u64>;
 
+    /// The lowest number of an event that says it happened at `from` or later, to the second; `None`: none does.
+    fn event_first_from(&self, device: DeviceId, from: Timestamp) -> Answer<'_, Option<u64>>;
+
     /// In order, after `after`, at most `limit`.
     fn head_list(&self, device: DeviceId, after: u64, limit: u32) -> Answer<'_, Vec<StoredHead>>;
 

@@ -24,6 +24,7 @@ pub mod received;
 pub mod report;
 pub mod session;
 pub mod sql;
+pub mod tally;
 pub mod task;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -48,6 +49,7 @@ pub use photo::{PhotoRow, PhotoStore};
 pub use profile::{ProfileStore, ProfileVersion};
 pub use report::{BundleReport, PutBackRow, RecordConflict, ReportStore, Reported};
 pub use session::{Begun, Factor, NewSession, Session, SessionStore};
+pub use tally::{StoredTally, TallyStore};
 pub use task::{
     Closing, PhotoUses, Task, TaskChanges, TaskDraft, TaskKind, TaskRound, TaskStore, TaskSubject,
     WithClosed,
@@ -100,6 +102,7 @@ pub trait Store:
     DeviceStore
     + TokenStore
     + EventStore
+    + TallyStore
     + BundleStore
     + CommandStore
     + InventoryStore

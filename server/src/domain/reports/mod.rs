@@ -12,6 +12,7 @@ mod merkle;
 mod on_server;
 pub mod period;
 mod photos;
+mod reading;
 mod signed;
 pub mod table;
 mod tablet;
@@ -27,8 +28,6 @@ use figures::{Destruction, EventFigures, TabletCounts, VERSION};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use period::zone;
-
-const PAGE: u32 = 500;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
@@ -64,23 +63,8 @@ pub async fn make(
     });
     devices.sort_by_key(|device| device.id);
     for device in &devices {
-        let mut tally = Tally::new(device.id, &days);
-        let last = storage.event_last_before(device.id, days.ends()).await?;
-        let (mut after, mut came_late) = (0, 0);
-        while after < last {
-            let page = storage.event_list(device.id, after, PAGE).await?;
-            let Some(end) = page.last().map(|stored| stored.event.seq) else {
-                break;
-            };
-            after = end;
-            for stored in page.iter().filter(|stored| stored.event.seq <= last) {
-                let is_late =
-                    days.index_of(stored.event.at).is_some() && stored.received_at >= days.ends();
-                came_late += u64::from(is_late);
-                tally.take(&stored.event);
-            }
-        }
-        tallied.push(tally.finish());
+        let (of_tablet, came_late) = reading::tablet(storage, device.id, &days).await?;
+        tallied.push(of_tablet);
         late.push(came_late);
     }
     let withdrawn = tallied.iter().flat_map(|t| t.withdrawn.iter().copied());

@@ -6,6 +6,7 @@ use nestwarden_policy_schema::consent::{Cause, Stage, Tagging};
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::id::{ConsentId, PhotoId};
 use nestwarden_policy_schema::receipt::{ArtefactResult, Receipt};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -13,9 +14,11 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 pub(super) struct Photos {
     begins: Timestamp,
     ends: Timestamp,
-    known: BTreeMap<PhotoId, Photo>,
+    known: Known,
     found: OfPhotos,
 }
+
+pub(super) type Known = BTreeMap<PhotoId, Photo>;
 
 #[derive(Default)]
 pub(super) struct OfPhotos {
@@ -23,7 +26,8 @@ pub(super) struct OfPhotos {
     pub(super) withdrawn: Vec<(ConsentId, Timestamp)>,
 }
 
-struct Photo {
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Photo {
     /// By the tablet's word; before it told, when it was first seen. `None`: neither was told, or it is erased.
     captured_at: Option<Timestamp>,
     tagging: Tagging,
@@ -35,11 +39,11 @@ struct Photo {
 }
 
 impl Photos {
-    pub(super) fn new(begins: Timestamp, ends: Timestamp) -> Self {
+    pub(super) fn new(begins: Timestamp, ends: Timestamp, known: Known) -> Self {
         Self {
             begins,
             ends,
-            known: BTreeMap::new(),
+            known,
             found: OfPhotos::default(),
         }
     }
@@ -88,6 +92,10 @@ impl Photos {
             photo.stage = Stage::Destroyed;
             photo.incomplete_since = None;
         }
+    }
+
+    pub(super) fn known(&self) -> Known {
+        self.known.clone()
     }
 
     pub(super) fn finish(self, counts: &mut TabletCounts) -> OfPhotos {

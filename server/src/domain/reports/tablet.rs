@@ -6,12 +6,13 @@ use super::figures::{
 };
 use super::merkle::Merkle;
 use super::period::Days;
-use super::photos::Photos;
+use super::photos::{Known, Photos};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::control::{ControlName, Outcome, wording};
 use nestwarden_policy_schema::event::{Event, EventBody};
 use nestwarden_policy_schema::id::{ConsentId, DeviceId};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Takes every event of a tablet up to the last that is used, in the order of their numbers.
@@ -33,6 +34,23 @@ pub struct Tally<'a> {
     encryption: Encryption,
     clock_doubtful: bool,
     photos: Photos,
+}
+
+/// How a tablet stood after its first events, all of before any period that goes on from here.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Standing {
+    /// The last event that was read.
+    pub(super) seq: u64,
+    /// Events without a body.
+    pub(super) erased: u64,
+    head: Option<Digest>,
+    gaps: Vec<Gap>,
+    controls: BTreeMap<ControlName, Told>,
+    on: BTreeMap<ControlName, OnDay>,
+    passcode: Passcode,
+    encryption: Encryption,
+    clock_doubtful: bool,
+    photos: Known,
 }
 
 /// What the events of a tablet come to, with what is added up over all tablets.
@@ -69,7 +87,44 @@ impl<'a> Tally<'a> {
             passcode: Passcode::NotKnown,
             encryption: Encryption::NotKnown,
             clock_doubtful: false,
-            photos: Photos::new(days.begins(), days.ends()),
+            photos: Photos::new(days.begins(), days.ends(), Known::new()),
+        }
+    }
+
+    /// Goes on after events that were read before.
+    pub(super) fn resumed(device: DeviceId, days: &'a Days, standing: Standing) -> Self {
+        let counts = TabletCounts {
+            erased_before: standing.erased,
+            ..TabletCounts::default()
+        };
+        Self {
+            last_seq: standing.seq,
+            head: standing.head,
+            gaps: standing.gaps,
+            controls: standing.controls,
+            on: standing.on,
+            counts,
+            passcode: standing.passcode,
+            encryption: standing.encryption,
+            clock_doubtful: standing.clock_doubtful,
+            photos: Photos::new(days.begins(), days.ends(), standing.photos),
+            ..Self::new(device, days)
+        }
+    }
+
+    /// As long as no event of the period was taken.
+    pub(super) fn standing(&self) -> Standing {
+        Standing {
+            seq: self.last_seq,
+            erased: self.counts.erased_before,
+            head: self.head,
+            gaps: self.gaps.clone(),
+            controls: self.controls.clone(),
+            on: self.on.clone(),
+            passcode: self.passcode,
+            encryption: self.encryption,
+            clock_doubtful: self.clock_doubtful,
+            photos: self.photos.known(),
         }
     }
 

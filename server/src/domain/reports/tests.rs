@@ -121,6 +121,76 @@ async fn a_month_long_past_is_the_same_whenever_it_is_reported() {
 }
 
 #[tokio::test]
+async fn a_report_that_goes_on_from_an_earlier_reading_is_the_same() {
+    let month = Month::told(6).await;
+    let storage = &month.test.storage;
+    let read = async || {
+        let mut read = Vec::new();
+        for device in &month.devices {
+            read.push(
+                storage
+                    .tally_find(*device)
+                    .await
+                    .unwrap()
+                    .map(|kept| kept.seq),
+            );
+        }
+        read
+    };
+    assert!(read().await.iter().all(Option::is_none));
+    let first = report(&month, "2026-05-01T09:00:00Z").await;
+    // A clock that ran ahead has some begin again from the first event.
+    assert!(read().await.iter().any(Option::is_some));
+    let again = report(&month, "2026-05-01T09:00:00Z").await;
+    assert_eq!(first, again);
+    // A later period keeps a later reading, which says nothing of an earlier one.
+    let before = read().await;
+    let april = "2026-04-06..2026-04-12".parse().unwrap();
+    let made = "2026-05-01T09:00:00Z".parse().unwrap();
+    make(storage, "Little Acorns", april, None, made)
+        .await
+        .unwrap();
+    assert_ne!(read().await, before);
+    assert_eq!(report(&month, "2026-05-01T09:00:00Z").await, first);
+}
+
+#[tokio::test]
+async fn what_was_erased_is_in_no_earlier_reading_either() {
+    let month = Month::told(8).await;
+    let storage = &month.test.storage;
+    // A late period, so that much was read before it.
+    let april = "2026-04-06..2026-04-12".parse().unwrap();
+    let made = "2026-05-01T09:00:00Z".parse().unwrap();
+    make(storage, "Little Acorns", april, None, made)
+        .await
+        .unwrap();
+    let mut kept = None;
+    for device in &month.devices {
+        let found = storage.tally_find(*device).await.unwrap();
+        kept = kept.or(found.map(|tally| (*device, tally.seq)));
+    }
+    let (device, read) = kept.unwrap();
+    let events = month.events(device).await;
+    let mut before = events.iter().filter(|stored| stored.event.seq <= read);
+    let known = before.find(|stored| stored.kind == "photo_known" && stored.erased.is_none());
+    let known = known.unwrap();
+    let erasure = crate::storage::event::Erasure {
+        at: now(),
+        why: "a parent asked".to_owned(),
+    };
+    assert!(
+        storage
+            .event_erase(device, known.event.seq, &erasure)
+            .await
+            .unwrap()
+    );
+    assert_eq!(storage.tally_find(device).await.unwrap(), None);
+    let after = report(&month, "2026-05-01T09:00:00Z").await;
+    let ours = serde_json::to_value(&after.events).unwrap();
+    assert_eq!(differs(&ours, &expected(&month).await, ""), None);
+}
+
+#[tokio::test]
 async fn each_tablet_is_covered_on_the_days_it_told_something() {
     let month = Month::told(5).await;
     let report = report(&month, "2026-05-01T09:00:00Z").await;

@@ -1,7 +1,8 @@
 //! What every backend keeps for reports on the past.
 
+use crate::storage::event::Erasure;
 use crate::storage::testing::{TestTablet, audit, now};
-use crate::storage::{AuditEntry, Storage, StoredInventory, ToldHour};
+use crate::storage::{AuditEntry, Storage, StoredInventory, StoredTally, ToldHour};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
 use nestwarden_policy_schema::device_api::Inventory;
@@ -106,6 +107,44 @@ pub(in crate::storage) async fn the_last_event_of_a_time_is_found_whatever_its_f
         let found = storage.event_last_before(tablet.id, at(until));
         assert_eq!(found.await.unwrap(), last, "{until}");
     }
+    for (from, first) in [
+        ("2026-03-01T08:00:00Z", Some(1)),
+        ("2026-03-02T00:00:00Z", Some(2)),
+        ("2026-03-02T00:00:01Z", Some(5)),
+        ("2026-03-03T08:00:01Z", None),
+    ] {
+        let found = storage.event_first_from(tablet.id, at(from));
+        assert_eq!(found.await.unwrap(), first, "{from}");
+    }
+}
+
+pub(in crate::storage) async fn a_tally_goes_when_a_body_it_had_read_is_erased(storage: Storage) {
+    let mut tablet = TestTablet::enrol(&storage).await;
+    storage.event_append(tablet.batch(9)).await.unwrap();
+    let tally = |seq, erased| StoredTally {
+        seq,
+        version: 1,
+        erased,
+        tally: format!("{{\"up to\":{seq}}}"),
+    };
+    let find = async || storage.tally_find(tablet.id).await.unwrap();
+    let put = async |tally: &StoredTally| storage.tally_put(tablet.id, tally).await.unwrap();
+    assert_eq!(find().await, None);
+    assert!(put(&tally(5, 0)).await && put(&tally(3, 0)).await);
+    assert_eq!(find().await, Some(tally(5, 0)));
+    let erasure = Erasure {
+        at: now(),
+        why: "retention".to_owned(),
+    };
+    let erase = async |seq| storage.event_erase(tablet.id, seq, &erasure).await.unwrap();
+    assert!(erase(6).await);
+    assert_eq!(find().await, Some(tally(5, 0)));
+    assert!(erase(5).await);
+    assert_eq!(find().await, None);
+    // Read before it was erased.
+    assert!(!put(&tally(7, 0)).await && !put(&tally(7, 1)).await);
+    assert!(put(&tally(7, 2)).await);
+    assert_eq!(find().await, Some(tally(7, 2)));
 }
 
 pub(in crate::storage) async fn entries_of_one_act_are_listed_the_newest_first(storage: Storage) {

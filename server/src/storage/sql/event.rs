@@ -1,7 +1,7 @@
 //! Events and heads, as read back; writing them is [`super::ingest`]'s.
 
 use super::value::{bytes, number, optional_text, optional_time, parsed, stored, text, time};
-use super::{SqlStorage, commit, failed, photo};
+use super::{SqlStorage, commit, failed, photo, tally};
 use crate::storage::event::Erasure;
 use crate::storage::{
     Answer, AppendOutcome, EventStore, NewBatch, StorageError, StoredEvent, StoredHead,
@@ -74,6 +74,12 @@ pub(super) async fn position(
     })
 }
 
+/// As times of events are compared with it. They have as many digits of a second as there were; without its letter a whole
+/// second sorts before all of its own.
+fn whole_second(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S").to_string()
+}
+
 impl EventStore for SqlStorage {
     fn event_append(&self, batch: NewBatch) -> Answer<'_, AppendOutcome> {
         Box::pin(self.ingest.append(batch))
@@ -104,19 +110,34 @@ impl EventStore for SqlStorage {
 
     fn event_last_before(&self, device: DeviceId, until: Timestamp) -> Answer<'_, u64> {
         Box::pin(async move {
-            // The texts have as many digits of a second as there were, and an end without its letter sorts before all of them.
-            let until = until.strftime("%Y-%m-%dT%H:%M:%S").to_string();
             let row = sqlx::query(
                 "SELECT COALESCE(MAX(seq), 0) AS seq FROM events \
                  WHERE setting_id = $1 AND device_id = $2 AND at < $3",
             )
             .bind(&self.setting_text)
             .bind(device.to_string())
-            .bind(until)
+            .bind(whole_second(until))
             .fetch_one(&self.readers)
             .await
             .map_err(failed("find the last event of a time"))?;
             number(&row, "seq", WHAT)
+        })
+    }
+
+    fn event_first_from(&self, device: DeviceId, from: Timestamp) -> Answer<'_, Option<u64>> {
+        Box::pin(async move {
+            let row = sqlx::query(
+                "SELECT COALESCE(MIN(seq), 0) AS seq FROM events \
+                 WHERE setting_id = $1 AND device_id = $2 AND at >= $3",
+            )
+            .bind(&self.setting_text)
+            .bind(device.to_string())
+            .bind(whole_second(from))
+            .fetch_one(&self.readers)
+            .await
+            .map_err(failed("find the first event of a time"))?;
+            let seq = number(&row, "seq", WHAT)?;
+            Ok((seq > 0).then_some(seq))
         })
     }
 
@@ -177,6 +198,7 @@ impl EventStore for SqlStorage {
             if let Some(id) = body.ok().as_ref().and_then(photo::about) {
                 photo::forget_erased(&mut tx, &self.setting_text, device, id).await?;
             }
+            tally::forget(&mut tx, &self.setting_text, device, seq).await?;
             commit(tx).await?;
             Ok(true)
         })

@@ -21,6 +21,7 @@ mod photo;
 mod profile;
 mod report;
 mod session;
+mod tally;
 mod task;
 mod token;
 mod value;

@@ -34,6 +34,7 @@ conforms! {
     a_command_taken_back_waits_no_more_and_what_came_of_it_is_noted,
     a_command_waits_until_its_tablet_says_what_came_of_it,
     a_tablet_that_declined_stays_enrolled,
+    a_tally_goes_when_a_body_it_had_read_is_erased,
     entries_of_one_act_are_listed_the_newest_first,
     the_hours_in_which_a_tablet_told_something_stay_known,
     the_last_event_of_a_time_is_found_whatever_its_fraction_of_a_second,
