@@ -12,18 +12,23 @@ const IS_POWERED: &str = "busctl get-property org.bluez /org/bluez/hci0 org.blue
 const IS_BLOCKED: &str = "for switch in /sys/class/rfkill/rfkill*; do
     grep -qx bluetooth $switch/type && grep -qx 1 $switch/soft && exit 0
 done; exit 1";
+/// One that the kernel could not set up in time never shows, so it makes way for another.
 const CONTROLLER: &str = "modprobe hci_vhci && systemctl start bluetooth
-systemctl is-active --quiet btvirt || systemd-run --quiet --collect --unit=btvirt /usr/bin/btvirt -l1";
+systemctl is-active --quiet btvirt || systemd-run --quiet --collect --unit=btvirt /usr/bin/btvirt -l1
+tries=0; until busctl get-property org.bluez /org/bluez/hci0 org.bluez.Adapter1 Powered; do
+    [ $tries -lt 50 ] || { systemctl stop btvirt; exit 1; }
+    sleep 0.2; tries=$((tries + 1))
+done";
 const HEARING_AID: &str = "{ bluetooth_service = \"0000fdf0-0000-1000-8000-00805f9b34fb\" }";
 
 fn with_controller(tablet: &Tablet) {
-    tablet.done(CONTROLLER).unwrap();
     tablet
         .until("a Bluetooth controller", |tablet| {
-            Ok(is_powered(tablet)?.map(|_| ()))
+            Ok((tablet.ask(CONTROLLER)?.code == 0).then_some(()))
         })
         .unwrap_or_else(|problem| {
-            let log = tablet.ask("journalctl --no-pager -n 40 -u bluetooth -u btvirt");
+            let log =
+                tablet.ask("dmesg | tail; journalctl --no-pager -n 40 -u bluetooth -u btvirt");
             panic!("{problem:?}\n{log:?}")
         });
 }
