@@ -26,7 +26,7 @@ pub const EVENTS_PATH: &str = "/device/v1/events";
 pub const INVENTORY_PATH: &str = "/device/v1/inventory";
 /// `POST` an [`InventoryAgain`](crate::inventory::InventoryAgain); answers 204 without a body, or refuses with
 /// `inventory_other` when the server has something else of this tablet: then the whole [`Inventory`] is wanted.
-pub const INVENTORY_AGAIN_PATH: &str = "/device/v1/again";
+pub const INVENTORY_AGAIN_PATH: &str = "/device/v1/inventory/again";
 /// `POST` a [`RenewRequest`] with the certificate in use; answers with a [`RenewAnswer`].
 pub const RENEW_PATH: &str = "/device/v1/renew";
 /// `POST` without a body; answers with a [`RenewNonce`]. For a tablet that slept past its certificate's expiry: without a

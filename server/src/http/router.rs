@@ -37,17 +37,17 @@ pub struct Route {
 pub fn tablet_routes() -> Vec<Route> {
     use Requires::{Device, Nothing};
     vec![
-        post(ENROL_PATH,         Nothing, device_api::enrol::enrol),
-        get (BUNDLE_PATH,        Device,  device_api::bundle::fetch),
-        post(EVENTS_PATH,        Device,  device_api::events::take_in),
-        post(INVENTORY_PATH,     Device,  device_api::inventory::put),
-        post(INVENTORY_AGAIN_PATH, Device, device_api::inventory::again),
-        post(NAMES_PATH,         Device,  device_api::names::of_session),
-        post(UNSEAL_PATH,        Device,  device_api::unseal::unseal),
-        put (EXPORT_PATH,        Device,  device_api::export::take_in),
-        post(RENEW_PATH,         Device,  device_api::renew::renew),
-        post(RENEW_NONCE_PATH,   Nothing, device_api::renew::nonce),
-        post(RENEW_EXPIRED_PATH, Nothing, device_api::renew::renew_expired),
+        post(ENROL_PATH,           Nothing, device_api::enrol::enrol),
+        get (BUNDLE_PATH,          Device,  device_api::bundle::fetch),
+        post(EVENTS_PATH,          Device,  device_api::events::take_in),
+        post(INVENTORY_PATH,       Device,  device_api::inventory::put),
+        post(INVENTORY_AGAIN_PATH, Device,  device_api::inventory::again),
+        post(NAMES_PATH,           Device,  device_api::names::of_session),
+        post(UNSEAL_PATH,          Device,  device_api::unseal::unseal),
+        put (EXPORT_PATH,          Device,  device_api::export::take_in),
+        post(RENEW_PATH,           Device,  device_api::renew::renew),
+        post(RENEW_NONCE_PATH,     Nothing, device_api::renew::nonce),
+        post(RENEW_EXPIRED_PATH,   Nothing, device_api::renew::renew_expired),
     ]
 }
 

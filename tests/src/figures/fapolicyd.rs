@@ -47,9 +47,7 @@ unpacked=$1 watched=$2
 awk '$3 == "ramfs" { print $2 }' /proc/self/mounts | while read -r other; do
     [ "$other" = "$watched" ] || umount -l "$other"
 done
-for place in etc var/lib usr/share; do
-    mkdir -p "$unpacked/over/$place"
-done
+mkdir -p "$unpacked/over"
 mount -t tmpfs tmpfs "$unpacked/over"
 for place in etc var/lib usr/share; do
     mkdir -p "$unpacked/over/$place" "$unpacked/over/work/$place"

@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use nestwarden_policy_schema::device_api::{Inventory, code};
+use nestwarden_policy_schema::id::DeviceId;
 use nestwarden_policy_schema::inventory::InventoryAgain;
 
 /// More than there are controls, so that a newer agent may report what this server does not know.
@@ -25,15 +26,7 @@ pub(in crate::http) async fn put(
 ) -> Result<StatusCode, ApiError> {
     let inventory: Inventory = body::json(&app, body).await?;
     check(&inventory)?;
-    let stored = StoredInventory {
-        received_at: app.now(),
-        inventory,
-    };
-    app.storage
-        .inventory_put(device, &stored)
-        .await
-        .map_err(ApiError::internal)?;
-    Ok(StatusCode::NO_CONTENT)
+    keep(&app, device, inventory).await
 }
 
 /// What the tablet told last still holds, with newer readings.
@@ -55,6 +48,10 @@ pub(in crate::http) async fn again(
             "these readings are not of what this server has; send the whole inventory",
         ));
     };
+    keep(&app, device, inventory).await
+}
+
+async fn keep(app: &App, device: DeviceId, inventory: Inventory) -> Result<StatusCode, ApiError> {
     let stored = StoredInventory {
         received_at: app.now(),
         inventory,
