@@ -133,6 +133,80 @@ fn a_guard_outlives_its_agent_until_another_takes_over() {
     );
 }
 
+/// Kernels let a start through unasked that comes upon a mark which is being removed, and another start that waits keeps
+/// such a mark in sight.
+#[test]
+fn other_rules_let_nothing_start_that_neither_old_nor_new_ones_approve() {
+    inside(
+        "guard::other_rules_let_nothing_start_that_neither_old_nor_new_ones_approve",
+        |mut tablet| {
+            let lists: [&[&str]; 2] = [&["dpkg:register"], &["dpkg:register", "dpkg:own"]];
+            tablet.hold(lists[1], Mode::Enforce);
+            let (is_over, starts) = (AtomicBool::new(false), AtomicUsize::new(0));
+            let root = tablet.root.clone();
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        let _end = EndsStorms(&is_over);
+                        while !is_over.load(Ordering::Relaxed) {
+                            let chess = run_as(STAFF, &root.join("usr/games/chess"), &[], &root);
+                            assert_eq!(chess, Run::Refused);
+                            let register =
+                                run_as(STAFF, &root.join("usr/bin/register"), &[], &root);
+                            assert_eq!(register, Run::Ended(0));
+                            starts.fetch_add(2, Ordering::Relaxed);
+                        }
+                    });
+                }
+                let _end = EndsStorms(&is_over);
+                for list in lists.into_iter().cycle().take(40) {
+                    let before = starts.load(Ordering::Relaxed);
+                    tablet.hold(list, Mode::Enforce);
+                    until("some started since", || {
+                        starts.load(Ordering::Relaxed) > before + 6
+                            || is_over.load(Ordering::Relaxed)
+                    });
+                }
+            });
+        },
+    );
+}
+
+#[test]
+fn a_file_that_is_watched_and_no_longer_watched_by_somebody_else_is_refused_all_the_same() {
+    inside(
+        "guard::a_file_that_is_watched_and_no_longer_watched_by_somebody_else_is_refused_all_the_same",
+        |mut tablet| {
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            let chess = tablet.path("/usr/games/chess");
+            let watch = "import ctypes,sys\n\
+                c=ctypes.CDLL(None)\n\
+                i=c.inotify_init()\n\
+                print(flush=True)\n\
+                while True: c.inotify_rm_watch(i,c.inotify_add_watch(i,sys.argv[1].encode(),8))\n";
+            let mut watcher = Command::new("/usr/bin/python3")
+                .args(["-c", watch])
+                .arg(&chess)
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut said = [0];
+            std::io::Read::read_exact(watcher.stdout.as_mut().unwrap(), &mut said).unwrap();
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        for _ in 0..500 {
+                            assert_eq!(run_as(STAFF, &chess, &[], &tablet.root), Run::Refused);
+                        }
+                    });
+                }
+            });
+            watcher.kill().unwrap();
+            watcher.wait().unwrap();
+        },
+    );
+}
+
 #[test]
 fn a_warm_start_of_an_approved_program_asks_nobody() {
     inside(
@@ -140,6 +214,7 @@ fn a_warm_start_of_an_approved_program_asks_nobody() {
         |mut tablet| {
             tablet.hold(&["dpkg:register"], Mode::Enforce);
             assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
+            tablet.until_decided();
             let worker = tablet.enforcer.in_force().unwrap().worker;
             kill(Pid::from_raw(worker), Signal::SIGSTOP).unwrap();
             for _ in 0..100 {

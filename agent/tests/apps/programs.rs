@@ -7,6 +7,7 @@ use nestwarden_policy_schema::policy::Mode;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn approved_and_base_programs_run_and_nothing_else_does() {
@@ -127,9 +128,9 @@ fn a_program_that_was_changed_is_refused_also_after_the_kernel_kept_it() {
             let installed = fs::read(&path).unwrap();
             let evil = fs::read("/bin/false").unwrap();
             let kept = |tablet: &Tablet| {
-                for _ in 0..2 {
-                    assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
-                }
+                assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
+                tablet.until_decided();
+                assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
             };
             kept(&tablet);
             fs::write(&path, &evil).unwrap();
@@ -180,9 +181,8 @@ fn a_store_through_a_mapping_does_not_pass() {
         "programs::a_store_through_a_mapping_does_not_pass",
         |mut tablet| {
             tablet.hold(&["dpkg:register"], Mode::Enforce);
-            for _ in 0..2 {
-                assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
-            }
+            assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
+            tablet.until_decided();
             store_through_mapping(&tablet.path("/usr/bin/register"), || {
                 assert_ne!(
                     tablet.run("/usr/bin/register"),
@@ -198,6 +198,41 @@ fn a_store_through_a_mapping_does_not_pass() {
 }
 
 #[test]
+fn a_program_that_is_written_to_while_it_starts_again_and_again_is_refused_from_then_on() {
+    inside(
+        "programs::a_program_that_is_written_to_while_it_starts_again_and_again_is_refused_from_then_on",
+        |mut tablet| {
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            let path = tablet.path("/usr/bin/register");
+            let installed = fs::read(&path).unwrap();
+            let evil = fs::read("/bin/false").unwrap();
+            // Not while it is started: that the kernel refuses.
+            let rewrite = |content: &[u8]| {
+                until("it can be written", || fs::write(&path, content).is_ok());
+            };
+            for _ in 0..100 {
+                let is_over = AtomicBool::new(false);
+                std::thread::scope(|scope| {
+                    scope.spawn(|| {
+                        while !is_over.load(Ordering::Relaxed) {
+                            tablet.run("/usr/bin/register");
+                        }
+                    });
+                    let written = std::panic::catch_unwind(|| {
+                        rewrite(&evil);
+                        tablet.run("/usr/bin/register")
+                    });
+                    is_over.store(true, Ordering::Relaxed);
+                    assert_eq!(written.unwrap(), Run::Refused);
+                });
+                rewrite(&installed);
+                assert_eq!(tablet.run("/usr/bin/register"), Run::Ended(0));
+            }
+        },
+    );
+}
+
+#[test]
 fn another_policy_makes_the_kernel_forget() {
     inside(
         "programs::another_policy_makes_the_kernel_forget",
@@ -205,9 +240,11 @@ fn another_policy_makes_the_kernel_forget() {
             let both = ["dpkg:register", "dpkg:chess"];
             for _ in 0..3 {
                 tablet.hold(&both, Mode::Enforce);
-                for _ in 0..2 {
-                    assert_eq!(tablet.run("/usr/games/chess"), Run::Ended(0));
-                }
+                assert_eq!(tablet.run("/usr/games/chess"), Run::Ended(0));
+                let own = tablet.copy("/bin/true", "/usr/games/own");
+                assert_eq!(tablet.run("/usr/games/own"), Run::Refused, "decided last");
+                fs::remove_file(own).unwrap();
+                assert_eq!(tablet.run("/usr/games/chess"), Run::Ended(0));
                 let entry = tablet.path("/usr/local/share/applications/chess.desktop");
                 assert!(!entry.exists());
                 tablet.hold(&["dpkg:register"], Mode::Enforce);

@@ -186,6 +186,12 @@ impl Tablet {
         run_as(STAFF, &self.path(file), args, &self.root)
     }
 
+    /// Until what was started before is done with, keeping included: starts are decided in their order, and a refusal is
+    /// never kept. Nobody may have approved the other program.
+    pub(crate) fn until_decided(&self) {
+        assert_eq!(self.run("/usr/games/chess"), Run::Refused);
+    }
+
     pub(crate) fn run_as_root(&self, file: &str) -> Run {
         run_as(0, &self.path(file), &[], &self.root)
     }

@@ -134,20 +134,14 @@ impl AppsEnforcer {
         };
         let rules = Rules::compile(inventory, approval)
             .map_err(|lock_out| EnforceError::Unreadable(lock_out.to_string()))?;
-        self.keeper()?.load(stamp, rules.list())
-    }
-
-    fn keeper(&mut self) -> Result<&Keeper, EnforceError> {
-        let keeper = match self.keeper.take() {
-            Some(keeper) => keeper,
-            None => Keeper::start(
+        let keeper = self.keeper.get_or_insert_with(|| {
+            Keeper::new(
                 &self.guard_program,
                 self.tablet.paths().root_dir(),
                 self.refusals_to.clone(),
             )
-            .map_err(|error| EnforceError::failed("start the guard of app control", error))?,
-        };
-        Ok(self.keeper.insert(keeper))
+        });
+        keeper.load(stamp, rules.list())
     }
 
     /// Where programs start unasked although the rules are in force.

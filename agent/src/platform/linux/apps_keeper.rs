@@ -1,4 +1,4 @@
-//! The agent's end of the guard: starts it, starts it again at once when it ends, gives it its orders and hears what it
+//! The agent's end of the guard: starts it, starts it again at once when it ends, gives it its rules and hears what it
 //! says.
 
 use super::guard_wire::{InForce, Inbox, Made, Order, Refusal, Word, frame};
@@ -20,12 +20,16 @@ const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 const MAX_WAITING_PROGRAMS: usize = 256;
 
-/// One guard, kept alive until this is dropped.
+/// One guard, kept alive until this is dropped. Other rules are given to another guard, and the former leaves once they
+/// are in force.
 pub(super) struct Keeper {
     shared: Arc<Shared>,
 }
 
 struct Shared {
+    program: PathBuf,
+    root_dir: PathBuf,
+    told: Told,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -33,12 +37,35 @@ struct Shared {
 #[derive(Default)]
 struct State {
     order: Option<Vec<u8>>,
-    to_guard: Option<UnixStream>,
+    /// Which of the orders so far it is.
+    turn: u64,
+    /// By their turn; more than one while a former has not ended.
+    guards: BTreeMap<u64, Guard>,
     in_force: Option<InForce>,
     failure: Option<String>,
     guards_started: u64,
     is_over: bool,
     is_dismissed: bool,
+}
+
+struct Guard {
+    orders: UnixStream,
+    answers_by: Option<Made>,
+}
+
+impl State {
+    fn tell_formers(&mut self, order: &[u8]) {
+        for (_, former) in self.guards.range_mut(..self.turn) {
+            // One that does not listen has ended, or is ended by who attends to it.
+            let _ = former.orders.write_all(order);
+        }
+    }
+
+    fn is_in_force(&self, made: Made) -> bool {
+        let mut guards = self.guards.values();
+        self.in_force.as_ref().map(|now| now.made) == Some(made)
+            && guards.all(|guard| guard.answers_by == Some(made))
+    }
 }
 
 impl Shared {
@@ -48,21 +75,16 @@ impl Shared {
 }
 
 impl Keeper {
-    pub(super) fn start(
-        program: &Path,
-        root_dir: &Path,
-        refusals: mpsc::Sender<Refusal>,
-    ) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        });
-        let keeping = Arc::clone(&shared);
-        let (program, root_dir) = (program.to_owned(), root_dir.to_owned());
-        std::thread::Builder::new()
-            .name("apps-keeper".to_owned())
-            .spawn(move || keep(&keeping, &program, &root_dir, &Told::new(refusals)))?;
-        Ok(Self { shared })
+    pub(super) fn new(program: &Path, root_dir: &Path, refusals: mpsc::Sender<Refusal>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                program: program.to_owned(),
+                root_dir: root_dir.to_owned(),
+                told: Told::new(refusals),
+                state: Mutex::default(),
+                changed: Condvar::new(),
+            }),
+        }
     }
 
     pub(super) fn in_force(&self) -> Option<InForce> {
@@ -73,7 +95,7 @@ impl Keeper {
         self.shared.lock().guards_started
     }
 
-    /// Returns once the guard says that these rules are in force.
+    /// Returns once a guard says that these rules are in force, and the former that it answers by them until it leaves.
     pub(super) fn load(&self, made: Made, rules: &[Rule]) -> Result<(), EnforceError> {
         let failed = |error| EnforceError::failed("give the guard its rules", error);
         let order = Order::Load {
@@ -82,15 +104,19 @@ impl Keeper {
         };
         let bytes = frame(&order).map_err(failed)?;
         let mut state = self.shared.lock();
+        let turn = state.turn + 1;
+        let keeping = Arc::clone(&self.shared);
+        std::thread::Builder::new()
+            .name("apps-keeper".to_owned())
+            .spawn(move || keep(&keeping, turn))
+            .map_err(failed)?;
+        state.turn = turn;
+        state.tell_formers(&bytes);
+        state.order = Some(bytes);
         state.in_force = None;
         state.failure = None;
-        if let Some(mut guard) = state.to_guard.as_ref() {
-            // A guard that does not listen is replaced by the keeper, which gives the new one this order.
-            let _ = guard.write_all(&bytes);
-        }
-        state.order = Some(bytes);
         let deadline = Instant::now() + ACKNOWLEDGED_WITHIN;
-        while state.in_force.as_ref().map(|now| now.made) != Some(made) {
+        while !state.is_in_force(made) {
             if let Some(failure) = state.failure.take() {
                 return Err(EnforceError::Unreadable(failure));
             }
@@ -109,8 +135,8 @@ impl Keeper {
         if let Ok(bytes) = frame(&Order::StandDown) {
             let mut state = self.shared.lock();
             state.is_dismissed = true;
-            if let Some(mut guard) = state.to_guard.as_ref() {
-                let _ = guard.write_all(&bytes);
+            for guard in state.guards.values_mut() {
+                let _ = guard.orders.write_all(&bytes);
             }
         }
     }
@@ -120,39 +146,45 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.is_over = true;
-        if let Some(guard) = &state.to_guard {
-            let _ = guard.shutdown(std::net::Shutdown::Both);
+        for guard in state.guards.values() {
+            let _ = guard.orders.shutdown(std::net::Shutdown::Both);
         }
         self.shared.changed.notify_all();
     }
 }
 
-fn keep(shared: &Shared, program: &Path, root_dir: &Path, told: &Told) {
+/// Keeps a guard for the order of `turn`, until there is another order.
+fn keep(shared: &Shared, turn: u64) {
     loop {
         let started = Instant::now();
-        match start_guard(program, root_dir) {
-            Ok((child, from_guard)) => attend(shared, child, from_guard, told),
-            Err(error) => shared.lock().failure = Some(format!("the guard did not start: {error}")),
-        }
+        let ended = start_guard(&shared.program, &shared.root_dir)
+            .map(|(child, from_guard)| attend(shared, child, from_guard, turn));
         let mut state = shared.lock();
-        state.to_guard = None;
+        state.guards.remove(&turn);
+        shared.changed.notify_all();
+        if state.turn != turn || state.is_over {
+            return;
+        }
         state.in_force = None;
-        if started.elapsed() < SHORT_LIFE {
+        if let Err(error) = ended {
+            state.failure = Some(format!("the guard did not start: {error}"));
+        } else if started.elapsed() < SHORT_LIFE {
             state
                 .failure
                 .get_or_insert_with(|| "the guard ended as soon as it was started".to_owned());
         }
         shared.changed.notify_all();
-        if !state.is_over && started.elapsed() < SHORT_LIFE {
+        if started.elapsed() < SHORT_LIFE {
             let rest = SHORT_LIFE.saturating_sub(started.elapsed());
             let waited = shared
                 .changed
-                .wait_timeout_while(state, rest, |state| !state.is_over);
+                .wait_timeout_while(state, rest, |state| !state.is_over && state.turn == turn);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        if state.is_over {
+        if state.turn != turn || state.is_over {
             return;
         }
+        drop(state);
         tracing::warn!("the guard of app control ended and is started again");
     }
 }
@@ -173,14 +205,25 @@ fn start_guard(program: &Path, root_dir: &Path) -> io::Result<(Child, UnixStream
 }
 
 /// Listens until the guard ends.
-fn attend(shared: &Shared, mut child: Child, mut from_guard: UnixStream, told: &Told) {
+fn attend(shared: &Shared, mut child: Child, mut from_guard: UnixStream, turn: u64) {
     {
         let mut state = shared.lock();
         state.guards_started += 1;
-        if let Some(order) = &state.order {
-            let _ = from_guard.write_all(order);
+        let order = state.order.as_ref().filter(|_| state.turn == turn);
+        match (order, from_guard.try_clone()) {
+            (Some(order), Ok(mut orders)) => {
+                let _ = orders.write_all(order);
+                let guard = Guard {
+                    orders,
+                    answers_by: None,
+                };
+                state.guards.insert(turn, guard);
+            }
+            // It has no rules, so nothing waits for it.
+            (None, _) | (_, Err(_)) => {
+                let _ = child.kill();
+            }
         }
-        state.to_guard = from_guard.try_clone().ok();
     }
     let mut inbox = Inbox::default();
     let mut chunk = [0; 16 * 1024];
@@ -192,7 +235,7 @@ fn attend(shared: &Shared, mut child: Child, mut from_guard: UnixStream, told: &
             Err(_) => break,
         }
         while let Ok(Some(word)) = inbox.next() {
-            hear(shared, word, told);
+            hear(shared, word, turn);
         }
     }
     // One that closed its socket and stays would answer by rules nobody can change any more; one that was only let
@@ -209,12 +252,26 @@ fn attend(shared: &Shared, mut child: Child, mut from_guard: UnixStream, told: &
     }
 }
 
-fn hear(shared: &Shared, word: Word, told: &Told) {
+fn hear(shared: &Shared, word: Word, turn: u64) {
+    let mut state = shared.lock();
+    let is_current = state.turn == turn;
     match word {
-        Word::InForce(in_force) => shared.lock().in_force = Some(in_force),
-        Word::Failed(failure) => shared.lock().failure = Some(failure),
-        Word::Refused(refusal) => told.tell(refusal),
+        Word::InForce(in_force) => {
+            if let Some(guard) = state.guards.get_mut(&turn) {
+                guard.answers_by = Some(in_force.made);
+            }
+            if is_current {
+                state.in_force = Some(in_force);
+                if let Ok(leave) = frame(&Order::Leave) {
+                    state.tell_formers(&leave);
+                }
+            }
+        }
+        Word::Failed(failure) if is_current => state.failure = Some(failure),
+        Word::Failed(_) => {}
+        Word::Refused(refusal) => shared.told.tell(refusal),
     }
+    drop(state);
     shared.changed.notify_all();
 }
 

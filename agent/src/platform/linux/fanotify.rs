@@ -61,6 +61,9 @@ impl RawEvent {
 
 /// The group of marks through which the kernel asks. While it is open every start on a marked file system waits for an
 /// answer; when the last descriptor of it closes, the kernel lets everything through.
+///
+/// No mark is ever removed while a group is open: one that a waiting start still refers to stays in the kernel's list until
+/// that start is answered, and every other start of the same file comes upon it and goes through unasked.
 #[derive(Debug)]
 pub(super) struct ExecGate {
     group: Fanotify,
@@ -96,30 +99,22 @@ impl ExecGate {
             .mark(flags, MaskFlags::FAN_OPEN_PERM, AT_FDCWD, Some(path))
     }
 
-    /// Lets the kernel answer for this file itself until it is written to, or until [`Self::forget_kept`]. A store
+    /// Lets the kernel answer for this file itself until it is written to, or until [`Self::unkeep`]. A store
     /// through a mapping makes the kernel forget nothing, so the end of every opening for writing is asked for too.
     pub(super) fn keep(&self, file: BorrowedFd<'_>) -> Result<(), Errno> {
-        self.mark_kept(MarkFlags::FAN_MARK_ADD, file)
-    }
-
-    pub(super) fn unkeep(&self, file: BorrowedFd<'_>) -> Result<(), Errno> {
-        self.mark_kept(MarkFlags::FAN_MARK_REMOVE, file)
-    }
-
-    fn mark_kept(&self, act: MarkFlags, file: BorrowedFd<'_>) -> Result<(), Errno> {
         let path: Option<&Path> = None;
         let ignored = MarkFlags::FAN_MARK_IGNORED_MASK;
         for (flags, mask) in [
             (MarkFlags::empty(), MaskFlags::FAN_CLOSE_WRITE),
             (ignored, MaskFlags::FAN_OPEN_EXEC_PERM),
         ] {
-            // Evictable marks leave the inode to the kernel's own cache; kernels before 5.19 have none, and removing
-            // knows no such flag.
-            let evictable = act | flags | MarkFlags::FAN_MARK_EVICTABLE;
+            let flags = MarkFlags::FAN_MARK_ADD | flags;
+            // Evictable marks leave the inode to the kernel's own cache; kernels before 5.19 have none.
+            let evictable = flags | MarkFlags::FAN_MARK_EVICTABLE;
             match self.group.mark(evictable, mask, file, path) {
                 Ok(()) => {}
                 Err(Errno::EINVAL | Errno::EEXIST) => {
-                    self.group.mark(act | flags, mask, file, path)?;
+                    self.group.mark(flags, mask, file, path)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -127,15 +122,12 @@ impl ExecGate {
         Ok(())
     }
 
-    /// Forgets everything about single files: kept verdicts and [`Self::mark_file`]. File systems stay marked.
-    pub(super) fn forget_kept(&self) -> Result<(), Errno> {
+    /// The mark stays, for the end of openings for writing.
+    pub(super) fn unkeep(&self, file: BorrowedFd<'_>) -> Result<(), Errno> {
+        let flags = MarkFlags::FAN_MARK_REMOVE | MarkFlags::FAN_MARK_IGNORED_MASK;
         let path: Option<&Path> = None;
-        self.group.mark(
-            MarkFlags::FAN_MARK_FLUSH,
-            MaskFlags::empty(),
-            AT_FDCWD,
-            path,
-        )
+        self.group
+            .mark(flags, MaskFlags::FAN_OPEN_EXEC_PERM, file, path)
     }
 
     /// Reads waiting events into `events` and returns how many; `Ok(0)` when none waits.

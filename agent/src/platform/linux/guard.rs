@@ -37,8 +37,14 @@ use std::time::{Duration, Instant};
 /// A worker that has questions before it and does not move for this long is ended.
 const DEADLINE: Duration = Duration::from_secs(2);
 const TICK_MS: u16 = 250;
-/// A guard of a confined root leaves when its agent has been gone for this long. On a tablet it stays.
-const CONFINED_GRACE: Duration = Duration::from_secs(5);
+/// Until the former guard has let its seat go.
+const UNSEATED_TICK_MS: u16 = 20;
+/// A guard that another relieved answers on for this long: what was asked before the other one's marks were set is asked
+/// of this one alone, and there is no other way to know that it was answered.
+const LEAVES_AFTER: Duration = Duration::from_secs(1);
+/// A guard leaves when its agent has been gone for this long, if its root is confined or the seat is another's. On a
+/// tablet the one in the seat stays.
+const ALONE_GRACE: Duration = Duration::from_secs(5);
 const MAX_OUTBOX_BYTES: usize = 256 * 1024;
 const MAX_PROGRAMS: usize = 256;
 /// Files of unapproved packages that are watched one by one.
@@ -77,6 +83,7 @@ struct Guardian {
     refusals: BTreeMap<(String, String, bool), u64>,
     load: Option<Load>,
     worker: Option<Worker>,
+    leaves_at: Option<Instant>,
     is_dismissed: bool,
 }
 
@@ -99,6 +106,7 @@ impl Guardian {
         ignore_lease_breaks()?;
         let mut awaited = SigSet::empty();
         awaited.add(Signal::SIGCHLD);
+        awaited.add(Signal::SIGTERM);
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&awaited), None)?;
         raise_descriptor_limit();
         let agent = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
@@ -125,6 +133,7 @@ impl Guardian {
             refusals: BTreeMap::new(),
             load: None,
             worker: None,
+            leaves_at: None,
             is_dismissed: false,
             root_dir,
         };
@@ -135,21 +144,45 @@ impl Guardian {
     fn serve(&mut self) -> io::Result<()> {
         while !self.is_dismissed {
             self.wait()?;
+            self.hear_signals();
             self.hear_agent();
             self.reap_worker()?;
             self.watch_worker();
             self.collect_reports();
-            self.seat.take_if_free();
+            if self.leaves_at.is_none() {
+                self.seat.take_if_free();
+            }
             self.speak();
             let left_alone = self
                 .agent_left_at
-                .is_some_and(|left| left.elapsed() > CONFINED_GRACE);
-            if left_alone && self.root_dir != Path::new("/") {
+                .is_some_and(|left| left.elapsed() > ALONE_GRACE);
+            if left_alone && (self.root_dir != Path::new("/") || !self.seat.is_taken()) {
+                break;
+            }
+            if self.leaves_at.is_some_and(|at| Instant::now() >= at) {
                 break;
             }
         }
         self.end_worker();
+        if !self.is_dismissed {
+            self.finish_events_in_flight()?;
+        }
         Ok(())
+    }
+
+    fn hear_signals(&mut self) {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            if signal.ssi_signo == Signal::SIGTERM as u32 {
+                self.leave();
+            }
+        }
+    }
+
+    fn leave(&mut self) {
+        if self.leaves_at.is_none() {
+            self.seat.let_go();
+            self.leaves_at = Some(Instant::now() + LEAVES_AFTER);
+        }
     }
 
     fn wait(&mut self) -> io::Result<()> {
@@ -163,7 +196,12 @@ impl Guardian {
             flags.set(PollFlags::POLLOUT, !self.outbox.is_empty());
             watched.push(PollFd::new(self.agent.as_fd(), flags));
         }
-        match poll(&mut watched, PollTimeout::from(TICK_MS)) {
+        let tick = if self.seat.is_taken() || self.leaves_at.is_some() {
+            TICK_MS
+        } else {
+            UNSEATED_TICK_MS
+        };
+        match poll(&mut watched, PollTimeout::from(tick)) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -191,7 +229,18 @@ impl Guardian {
         }
         loop {
             match self.inbox.next() {
-                Ok(Some(Order::Load { made, rules })) => self.load(made, Rules::from_list(rules)),
+                Ok(Some(Order::Load { made, rules })) => {
+                    let rules = Rules::from_list(rules);
+                    match self.load.take() {
+                        None => self.load(made, rules),
+                        Some(load) => self.load_what_another_brings(Load {
+                            made,
+                            rules,
+                            ..load
+                        }),
+                    }
+                }
+                Ok(Some(Order::Leave)) => self.leave(),
                 Ok(Some(Order::StandDown)) => self.is_dismissed = true,
                 Ok(None) => return,
                 Err(error) => {
@@ -206,32 +255,31 @@ impl Guardian {
         }
     }
 
-    /// Everything asked before is answered by the new rules from here on.
     fn load(&mut self, made: Made, rules: Rules) {
-        self.end_worker();
         let mut load = Load {
             made,
             rules,
             marked: Vec::new(),
             unmarked: Vec::new(),
         };
-        if self.gate.forget_kept().is_err() {
-            self.say(&Word::Failed(
-                "the kernel did not forget the verdicts it kept".to_owned(),
-            ));
-            self.is_dismissed = true;
-            return;
-        }
         self.mark_file_systems(&mut load);
+        self.load = Some(load);
+        self.start_worker();
+        // Only now, with a worker to answer: from here on opening such a file waits for one.
+        self.watch_unapproved_files();
+        self.seat.relieve_former();
+        self.tell_in_force();
+    }
+
+    /// What the kernel keeps for this guard is by the former rules, but it asks the other one as well.
+    fn load_what_another_brings(&mut self, load: Load) {
+        self.end_worker();
         self.load = Some(load);
         if self.finish_events_in_flight().is_err() {
             self.is_dismissed = true;
             return;
         }
         self.start_worker();
-        // Only now, with a worker to answer: from here on opening such a file waits for one.
-        self.watch_unapproved_files();
-        self.seat.relieve_former();
         self.tell_in_force();
     }
 
@@ -311,7 +359,6 @@ impl Guardian {
     }
 
     fn reap_worker(&mut self) -> io::Result<()> {
-        while let Ok(Some(_)) = self.signals.read_signal() {}
         if let Some(worker) = &self.worker {
             match waitpid(worker.pid, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => return Ok(()),
@@ -503,9 +550,9 @@ fn exit_now() -> ! {
     unsafe { libc::_exit(1) }
 }
 
-/// The probe for writers takes a lease for a moment; somebody who opens the file in that moment sends this signal.
+/// A file is leased while it is decided; somebody who opens it for writing in that moment sends this signal.
 #[expect(unsafe_code, reason = "sets a signal's disposition")]
-fn ignore_lease_breaks() -> io::Result<()> {
+pub(super) fn ignore_lease_breaks() -> io::Result<()> {
     use nix::sys::signal::{SigHandler, signal};
     // SAFETY: ignoring a signal runs no code.
     unsafe { signal(Signal::SIGIO, SigHandler::SigIgn) }?;

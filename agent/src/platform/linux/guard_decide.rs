@@ -2,8 +2,8 @@
 
 use super::fanotify::{ExecGate, IsAllowed};
 use super::guard_facts::{
-    EventFile, arguments_of, call_of, identity_of, is_open_for_write, path_of, program_of,
-    program_path_of, uid_of,
+    EventFile, ReadLease, arguments_of, call_of, identity_of, path_of, program_of, program_path_of,
+    uid_of,
 };
 use super::guard_shared::Shared;
 use crate::decision::cache::may_keep;
@@ -36,6 +36,24 @@ struct Read<'a> {
     is_suspect: bool,
 }
 
+struct Decided<'a> {
+    verdict: Verdict,
+    facts: Option<FileFacts>,
+    /// Held from before the file is looked at until the decision is kept, so that nobody writes to it meanwhile. Letting it
+    /// go takes the kernel as long as much of the rest, and whoever asked need not wait for that.
+    lease: Option<ReadLease<'a>>,
+}
+
+impl Decided<'_> {
+    fn without_facts(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            facts: None,
+            lease: None,
+        }
+    }
+}
+
 /// What was answered, for the report.
 pub(super) struct Answered {
     pub(super) verdict: Verdict,
@@ -52,10 +70,13 @@ impl Decider<'_> {
         license: Option<&dyn Fn()>,
     ) -> Answered {
         let beat = || self.shared.beat();
-        let (verdict, facts) = match self.decide(file, thread, license, &beat) {
-            Ok(decided) => decided,
-            Err(failure) => (Verdict::Failed(failure), None),
-        };
+        let Decided {
+            verdict,
+            facts,
+            lease,
+        } = self
+            .decide(file, thread, license, &beat)
+            .unwrap_or_else(|failure| Decided::without_facts(Verdict::Failed(failure)));
         if let Verdict::Failed(failure) = verdict {
             self.shared.count(failure);
         }
@@ -72,11 +93,11 @@ impl Decider<'_> {
         // Nobody waits for an answer that cannot be given any more: the only refusal is that the event is gone.
         let _ = self.gate.answer(file.as_fd(), is_allowed);
         // Whoever asked goes on meanwhile.
-        if let Some(facts) = &facts
+        if let (Some(facts), Some(lease)) = (&facts, lease)
             && self.mode == Mode::Enforce
             && may_keep(&verdict, facts)
         {
-            self.keep(file, facts);
+            self.keep(file, facts, &lease);
         }
         if let Some(thread) = thread
             && facts.is_some_and(|facts| self.is_interpreter(&facts))
@@ -100,17 +121,21 @@ impl Decider<'_> {
         let _ = self.gate.unkeep(file.as_fd());
     }
 
-    fn decide(
-        &self,
-        file: &File,
+    fn decide<'f>(
+        &'f self,
+        file: &'f File,
         thread: Option<i32>,
         license: Option<&dyn Fn()>,
-        beat: &dyn Fn(),
-    ) -> Result<(Verdict, Option<FileFacts>), Failure> {
+        beat: &'f dyn Fn(),
+    ) -> Result<Decided<'f>, Failure> {
         let read = match self.read(file, beat) {
             Ok(mut read) => {
                 if let Some(allow) = judge_for_everyone(self.rules, &read.facts, &mut read.door) {
-                    return Ok((Verdict::Allow(allow), Some(read.facts)));
+                    return Ok(Decided {
+                        verdict: Verdict::Allow(allow),
+                        facts: Some(read.facts),
+                        lease: read.door.hand_over_lease(),
+                    });
                 }
                 Ok(read)
             }
@@ -119,7 +144,7 @@ impl Decider<'_> {
         let thread = thread.ok_or(Failure::SubjectInvisible)?;
         let uid = uid_of(thread)?;
         if uid == 0 {
-            return Ok((Verdict::Allow(Allow::Root), None));
+            return Ok(Decided::without_facts(Verdict::Allow(Allow::Root)));
         }
         let Read {
             mut door,
@@ -127,6 +152,10 @@ impl Decider<'_> {
             is_suspect,
         } = read?;
         let is_interpreter = self.is_interpreter(&facts);
+        if is_interpreter {
+            // Never kept, and to learn who asks for it can take long.
+            drop(door.hand_over_lease());
+        }
         let subject = Subject {
             uid,
             program: is_interpreter.then(|| program_of(thread)).flatten(),
@@ -142,7 +171,11 @@ impl Decider<'_> {
                 self.shared.trust_again(facts.identity.ino);
             }
         }
-        Ok((verdict, Some(facts)))
+        Ok(Decided {
+            verdict,
+            facts: Some(facts),
+            lease: door.hand_over_lease(),
+        })
     }
 
     fn read<'f>(&'f self, file: &'f File, beat: &'f dyn Fn()) -> Result<Read<'f>, Failure> {
@@ -192,9 +225,9 @@ impl Decider<'_> {
         })
     }
 
-    /// Kept first and then looked at again: a change since the decision either falls after the keeping, and the kernel
-    /// forgets, or is seen here.
-    fn keep(&self, file: &File, facts: &FileFacts) {
+    /// Nobody can write to the file as long as it is leased. Other changes either fall after the keeping, and the kernel
+    /// forgets, or are seen here.
+    fn keep(&self, file: &File, facts: &FileFacts, lease: &ReadLease<'_>) {
         if self.gate.keep(file.as_fd()).is_err() {
             self.shared.count(Failure::CacheRefused);
             return;
@@ -202,7 +235,7 @@ impl Decider<'_> {
         let is_same = file
             .metadata()
             .is_ok_and(|metadata| identity_of(&metadata) == facts.identity);
-        if !is_same || is_open_for_write(file.as_fd()) {
+        if !is_same || !lease.is_undisturbed() {
             let _ = self.gate.unkeep(file.as_fd());
         }
     }

@@ -153,6 +153,7 @@ pub(super) struct EventFile<'a> {
     identity: Identity,
     /// Called between pieces of work, so that nobody takes a long reading for a hang.
     beat: &'a dyn Fn(),
+    lease: Option<ReadLease<'a>>,
 }
 
 impl<'a> EventFile<'a> {
@@ -161,6 +162,8 @@ impl<'a> EventFile<'a> {
         root_dir: &'a Path,
         beat: &'a dyn Fn(),
     ) -> Result<(Self, FileFacts), Failure> {
+        // First: a write within one tick of the clock changes no time of the file.
+        let lease = ReadLease::take(file.as_fd());
         let metadata = file.metadata().map_err(|_| Failure::FileUnreadable)?;
         let identity = identity_of(&metadata);
         let mut start = [0; 256];
@@ -170,7 +173,7 @@ impl<'a> EventFile<'a> {
         let facts = FileFacts {
             identity,
             path: path_of(file.as_fd()).filter(|path| leads_to(path, &identity)),
-            open_for_write: is_open_for_write(file.as_fd()),
+            open_for_write: lease.is_none(),
             script: script_of(&start[..length]),
         };
         let event_file = Self {
@@ -178,8 +181,14 @@ impl<'a> EventFile<'a> {
             root_dir,
             identity,
             beat,
+            lease,
         };
         Ok((event_file, facts))
+    }
+
+    /// `None` where somebody has the file open for writing, and when it was handed over before.
+    pub(super) fn hand_over_lease(&mut self) -> Option<ReadLease<'a>> {
+        self.lease.take()
     }
 }
 
@@ -247,17 +256,67 @@ pub(super) fn path_of(file: BorrowedFd<'_>) -> Option<PathBuf> {
     fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
 }
 
-/// A read lease is refused while anybody has the file open for writing, a shared mapping included.
-pub(super) fn is_open_for_write(file: BorrowedFd<'_>) -> bool {
-    let taken = lease(file, libc::F_RDLCK);
-    if taken {
-        lease(file, libc::F_UNLCK);
+/// Refused while anybody has the file open for writing, a shared mapping included. Whoever opens it for writing while the
+/// lease is held waits until it is let go: at most for the reading of a file that only root may write to.
+pub(super) struct ReadLease<'a> {
+    file: BorrowedFd<'a>,
+}
+
+impl<'a> ReadLease<'a> {
+    pub(super) fn take(file: BorrowedFd<'a>) -> Option<Self> {
+        lease(file, libc::F_SETLEASE, libc::F_RDLCK).map(|_| Self { file })
     }
-    !taken
+
+    /// Nobody has opened it for writing since, nor waits to.
+    pub(super) fn is_undisturbed(&self) -> bool {
+        lease(self.file, libc::F_GETLEASE, 0) == Some(libc::F_RDLCK)
+    }
+}
+
+impl Drop for ReadLease<'_> {
+    fn drop(&mut self) {
+        let _ = lease(self.file, libc::F_SETLEASE, libc::F_UNLCK);
+    }
 }
 
 #[expect(unsafe_code, reason = "no wrapper offers leases")]
-fn lease(file: BorrowedFd<'_>, kind: libc::c_int) -> bool {
+fn lease(file: BorrowedFd<'_>, command: libc::c_int, kind: libc::c_int) -> Option<libc::c_int> {
     // SAFETY: a call with two integers on a descriptor that is open.
-    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) == 0 }
+    let answer = unsafe { libc::fcntl(file.as_raw_fd(), command, kind) };
+    (answer >= 0).then_some(answer)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot set up must fail")]
+mod tests {
+    use super::super::guard::ignore_lease_breaks;
+    use super::*;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    #[test]
+    fn a_lease_tells_who_writes_already_and_who_would_while_it_is_held() {
+        ignore_lease_breaks().unwrap();
+        let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+        let open = |is_writer: bool| {
+            let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+            let mut options = fs::OpenOptions::new();
+            options.read(true).write(is_writer).custom_flags(flags);
+            options.open(&path)
+        };
+        let file = open(false).unwrap();
+        let writer = open(true).unwrap();
+        assert!(ReadLease::take(file.as_fd()).is_none(), "it is written to");
+        drop(writer);
+
+        let lease = ReadLease::take(file.as_fd()).unwrap();
+        let reader = open(false).unwrap();
+        assert!(lease.is_undisturbed(), "readers change nothing");
+        assert!(ReadLease::take(reader.as_fd()).is_some());
+        let refused = open(true).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        assert!(!lease.is_undisturbed());
+
+        drop(lease);
+        open(true).unwrap();
+    }
 }

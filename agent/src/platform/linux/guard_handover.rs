@@ -1,5 +1,5 @@
 //! One guard at a time per root, without a moment between two: the new one relieves the former after its own rules are
-//! in force.
+//! in force, and the former answers on until nobody can be waiting for it alone.
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::{Signal, kill};
@@ -53,7 +53,18 @@ impl Seat {
         }
     }
 
-    /// Ends the guard that was there before.
+    pub(super) fn is_taken(&self) -> bool {
+        self.is_taken
+    }
+
+    /// For the guard that comes after, while this one still answers.
+    pub(super) fn let_go(&mut self) {
+        let mut lock = whole_file();
+        lock.l_type = i16::try_from(libc::F_UNLCK).unwrap_or(2);
+        self.is_taken = fcntl(&self.file, FcntlArg::F_SETLK(&lock)).is_err();
+    }
+
+    /// Tells the guard that was there before to leave.
     pub(super) fn relieve_former(&mut self) {
         if let Some(former) = self.former.take()
             && self.holder() == Some(former)

@@ -22,7 +22,12 @@ pub struct Made {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Order {
+    /// The first are the guard's own. Other rules are given to another guard; the former answers by them as well, so that
+    /// both say the same for as long as there are two.
     Load { made: Made, rules: Vec<Rule> },
+    /// Another guard has its rules in force.
+    Leave,
+    /// From here on everything starts.
     StandDown,
 }
 
