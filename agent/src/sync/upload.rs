@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Events that come close together go out together.
 const GATHER: Duration = Duration::from_millis(250);
 /// An inventory goes out this often also when nothing changed: silence is never green.
-const INVENTORY_EVERY: Duration = Duration::from_mins(5);
+const INVENTORY_EVERY: Duration = Duration::from_mins(7);
 /// How often a record may go on from the server's.
 const CONTINUED_AT_MOST_EVERY: Duration = Duration::from_hours(1);
 /// Bodies are quoted once more inside the request.

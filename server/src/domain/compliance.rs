@@ -10,8 +10,8 @@ use nestwarden_policy_schema::policy::{Mode, Policy};
 use nestwarden_policy_schema::profile::PolicyProfile;
 use serde::Serialize;
 
-/// A report older than this says how things were, not how they are. A tablet in reach reports every five minutes.
-pub const STALE_AFTER: SignedDuration = SignedDuration::from_mins(12);
+/// A report older than this says how things were, not how they are. A tablet in reach reports every seven minutes.
+pub const STALE_AFTER: SignedDuration = SignedDuration::from_mins(16);
 /// How long a tablet may be on its way to the bundle issued last.
 const ON_ITS_WAY: SignedDuration = SignedDuration::from_mins(2);
 
