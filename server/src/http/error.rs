@@ -21,6 +21,7 @@ const REFUSED: &str = "refused";
 /// For whoever tries by itself.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("60");
 
+const DEVICE_PATHS: &str = "/device/";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 #[derive(Clone, Debug)]
@@ -123,13 +124,18 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     let id = RequestId::from_uuid(Uuid::new_v4());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let reads_pages = wants_page(request.headers());
+    let reader = if path.starts_with(DEVICE_PATHS) && !reads_pages {
+        Reader::Tablet
+    } else {
+        Reader::Browser
+    };
     let mut response = next.run(request).await;
     let error = response.extensions_mut().remove::<ApiError>();
     if let Some(error) = error.or_else(|| of_framework(&response)) {
         log(&error, id, method.as_str(), &path);
         if reads_pages {
             response = console::problem(error.status, &error.message, id).into_response();
-            return finish(response, id, error.status);
+            return finish(response, id, reader);
         }
         let body = ErrorBody {
             request_id: id,
@@ -150,8 +156,7 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
                 .insert(header::WWW_AUTHENTICATE, bearer);
         }
     }
-    let status = response.status();
-    finish(response, id, status)
+    finish(response, id, reader)
 }
 
 /// What was refused before a handler saw it: an address or a form that cannot be read. The framework's own words are for
@@ -186,13 +191,24 @@ fn wants_page(headers: &HeaderMap) -> bool {
         .is_some_and(|accept| accept.contains("text/html"))
 }
 
+#[derive(Clone, Copy)]
+enum Reader {
+    /// Knows none of what protects a browser, and pays for every byte, hundreds of times a day.
+    Tablet,
+    Browser,
+}
+
 /// Every answer leaves with this, whoever made it.
-fn finish(mut response: Response, id: RequestId, status: StatusCode) -> Response {
-    page::protect(&mut response);
-    let headers = response.headers_mut();
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+fn finish(mut response: Response, id: RequestId, reader: Reader) -> Response {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        let headers = response.headers_mut();
         headers.insert(header::RETRY_AFTER, RETRY_AFTER_S);
     }
+    match reader {
+        Reader::Tablet => return response,
+        Reader::Browser => page::protect(&mut response),
+    }
+    let headers = response.headers_mut();
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

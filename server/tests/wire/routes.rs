@@ -152,3 +152,32 @@ async fn an_error_carries_the_same_request_id_in_head_and_body() {
     assert_eq!(body.code, code::NOT_FOUND);
     nursery.close().await;
 }
+
+#[tokio::test]
+async fn an_answer_carries_what_protects_a_browser_only_to_a_browser() {
+    let nursery = Nursery::open().await;
+    let stranger = nursery.stranger();
+    let heads_of = async |path: &str, reads: &str| {
+        let request = stranger.request(reqwest::Method::GET, path);
+        let answer = request.header("accept", reads).send().await.unwrap();
+        let names = answer.headers().keys().map(ToString::to_string);
+        names.collect::<BTreeSet<_>>()
+    };
+    let tablet = "/device/v1/bundle";
+    let plain = ["content-length", "content-type", "date"].map(str::to_owned);
+    assert_eq!(heads_of(tablet, "*/*").await, BTreeSet::from(plain));
+    let protected = heads_of("/nowhere", "text/html").await;
+    for (path, reads) in [(tablet, "text/html"), ("/nowhere", "*/*")] {
+        let heads = heads_of(path, reads).await;
+        let missing: Vec<_> = protected.difference(&heads).collect();
+        assert!(missing.is_empty(), "{path} for {reads}: {missing:?}");
+    }
+    for name in [
+        "content-security-policy",
+        "x-content-type-options",
+        "cache-control",
+    ] {
+        assert!(protected.contains(name), "{name}");
+    }
+    nursery.close().await;
+}
