@@ -33,8 +33,14 @@ fn came_through(said: &str) {
     }
 }
 
+/// For a moment after the rules changed there are two guards.
+const GUARDIAN: &str = "guardian() {
+    until [ $(pgrep -c -f 'apps-guard[ ]--root') = 2 ]; do sleep 0.1; done
+    pgrep -o -f 'apps-guard[ ]--root'
+}";
+
 fn lost_workers(tablet: &Tablet) -> u64 {
-    let said = tablet.done("pgrep -P $(pgrep -o -f 'apps-guard --root') || true");
+    let said = tablet.done(&format!("{GUARDIAN}; pgrep -P $(guardian) || true"));
     said.unwrap().trim().parse().unwrap_or(0)
 }
 
@@ -46,7 +52,8 @@ fn a_deciding_worker_killed_again_and_again_opens_nothing_hangs_nothing_and_deni
     tablet.done(STORM).unwrap();
     // Between two kills the guardian has another worker, its only child.
     let kill = format!(
-        "guardian=$(pgrep -o -f 'apps-guard --root'); last=0; killed=0
+        "{GUARDIAN}
+         guardian=$(guardian); last=0; killed=0
          while [ $killed -lt {} ]; do
              worker=$(pgrep -P $guardian) || continue
              [ $worker = $last ] && continue
@@ -61,34 +68,46 @@ fn a_deciding_worker_killed_again_and_again_opens_nothing_hangs_nothing_and_deni
     does_not_start(&tablet, "/usr/bin/loud-game boo");
 }
 
-#[test]
-fn an_app_that_is_upgraded_while_it_is_started_never_hangs_and_starts_afterwards() {
-    let tablet = tablet();
-    held(&tablet);
+/// Kernels let a start through that comes upon a mark being removed, and another start that waits keeps such a mark in
+/// sight: so several start at a time, somebody else watches the file, and each upgrade brings other rules.
+pub(crate) fn nothing_unapproved_starts_while_rules_change(tablet: &Tablet, versions: &[&str]) {
     tablet
         .done(
             "rm -f /run/over; cat >/run/starts.sh <<'END'
-until [ -e /run/over ]; do
-setpriv --reuid=room --regid=room --init-groups -- timeout 60 /usr/bin/tool-box storm 20 /usr/bin/counting-song /usr/bin/loud-game || echo hung
+as_staff() { setpriv --reuid=room --regid=room --init-groups -- \"$@\"; }
+as_staff /usr/bin/tool-box watch /usr/bin/loud-game /run/over || echo not watched &
+for one in 1 2 3; do
+    until [ -e /run/over ]; do
+        as_staff timeout 60 /usr/bin/tool-box storm 20 /usr/bin/counting-song /usr/bin/loud-game || echo hung
+    done &
 done >/run/storm 2>&1
+wait
 END
              systemd-run --quiet --collect --unit=storm sh /run/starts.sh",
         )
         .unwrap();
-    for version in ["2.0", "1.0", "2.0"] {
+    for version in versions {
         tablet
             .done(&format!("dpkg -i /var/cache/counting-song_{version}.deb"))
             .unwrap();
-        until_approved_starts(&tablet);
+        until_approved_starts(tablet);
     }
     let said = tablet.done(AFTER_STORM).unwrap();
-    assert!(!said.contains("hung"), "{said}");
+    assert!(!said.is_empty());
     for round in said.lines() {
+        // A start may be refused while its program is being replaced.
         assert!(
             round.contains("unapproved 0 ran 20 denied, 0 odd"),
             "{round}"
         );
     }
+}
+
+#[test]
+fn while_an_app_is_upgraded_nothing_hangs_nothing_else_starts_and_the_app_does_afterwards() {
+    let tablet = tablet();
+    held(&tablet);
+    nothing_unapproved_starts_while_rules_change(&tablet, &["2.0", "1.0", "2.0"]);
     held(&tablet);
 }
 

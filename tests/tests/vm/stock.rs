@@ -1,6 +1,7 @@
 //! What is different with the kernel that Debian 12 comes with, 6.1: a boot of its own.
 
 use super::apps::{does_not_start, put_program, until_approved_starts};
+use super::guard::nothing_unapproved_starts_while_rules_change;
 use super::{Shared, shared};
 use serde_json::Value;
 use std::sync::MutexGuard;
@@ -97,4 +98,10 @@ fn an_approved_program_that_was_changed_does_not_start_with_debians_own_kernel_e
         .done("dpkg -i /var/cache/counting-song_1.0.deb")
         .unwrap();
     until_approved_starts(&tablet);
+}
+
+#[test]
+fn nothing_unapproved_starts_with_debians_own_kernel_while_an_app_is_upgraded() {
+    let tablet = tablet();
+    nothing_unapproved_starts_while_rules_change(&tablet, &["2.0", "1.0"]);
 }

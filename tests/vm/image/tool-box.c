@@ -6,6 +6,7 @@
 //   tool-box store FILE            changes the last byte through a shared mapping, says so, waits for the end of its input
 //   tool-box namespace             asks for a user namespace, as a browser's sandbox does
 //   tool-box storm TIMES RUNS REFUSED    starts both in turns; says what came of it
+//   tool-box watch FILE END        watches a file and no longer watches it, over and over until there is END
 //   tool-box nothing
 //
 // Exit 126: it was not permitted.
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -91,6 +93,17 @@ static int storm(long times, const char *runs, const char *refuses) {
     return 0;
 }
 
+static int watch(const char *path, const char *end) {
+    int from = inotify_init();
+    while (access(end, F_OK) != 0) {
+        for (int i = 0; i < 1000; i++) {
+            int one = inotify_add_watch(from, path, IN_OPEN);
+            if (one < 0 || inotify_rm_watch(from, one) != 0) return refused("watch");
+        }
+    }
+    return 0;
+}
+
 int main(int count, char **words) {
     const char *what = count > 1 ? words[1] : "nothing";
     if (!strcmp(what, "nothing")) return 0;
@@ -100,6 +113,7 @@ int main(int count, char **words) {
     if (!strcmp(what, "handle")) return fexecve(opened(words[2], O_PATH), words + 2, environ), refused(words[2]);
     if (!strcmp(what, "memory")) return memory(words + 2);
     if (!strcmp(what, "store")) return store(words[2]);
+    if (!strcmp(what, "watch") && count == 4) return watch(words[2], words[3]);
     if (!strcmp(what, "storm") && count == 5) return storm(atol(words[2]), words[3], words[4]);
     return 2;
 }
