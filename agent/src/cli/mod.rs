@@ -263,8 +263,8 @@ fn paths(root: &Path) -> anyhow::Result<Paths> {
 }
 
 fn blocking_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // Everything that takes long is done on threads of its own, so that one is enough for the rest.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("failed to start the event loop")?;
@@ -274,16 +274,19 @@ fn blocking_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resu
 }
 
 fn log_to_stderr(level: &str) {
-    use tracing_subscriber::filter::EnvFilter;
+    use tracing_subscriber::filter::Targets;
+    use tracing_subscriber::prelude::*;
     // Other people's crates are quieter than ours.
-    let filter = EnvFilter::try_from_env("NESTWARDEN_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("warn,nestwarden_agent={level}")));
-    // A second call in one process finds a subscriber in place, which is as good.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let usual = format!("warn,nestwarden_agent={level}");
+    let wanted = std::env::var("NESTWARDEN_LOG").ok();
+    let targets = wanted.and_then(|wanted| wanted.parse::<Targets>().ok());
+    let targets = targets.or_else(|| usual.parse().ok()).unwrap_or_default();
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .try_init();
+        .with_filter(targets);
+    // A second call in one process finds a subscriber in place, which is as good.
+    let _ = tracing_subscriber::registry().with(lines).try_init();
 }
 
 #[cfg(test)]
