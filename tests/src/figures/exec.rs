@@ -65,16 +65,15 @@ pub(super) fn measure(rounds: usize) -> Result<Vec<Figure>> {
     let free = ours.copied_to(&free_dir)?;
     let mut places = vec![free, ours];
     let peer_dir = root_dir.with_file_name("fapolicyd");
-    let peer = match Fapolicyd::prepare(&peer_dir) {
-        Ok(ready) => {
-            let place = places[1].copied_to(ready.programs_dir())?;
-            let approved = place.cold.iter().chain([&place.warm]);
-            let running = ready.start(approved)?;
-            places.push(place);
-            Ok(running)
-        }
-        Err(error) => Err(error),
-    };
+    let peer = Fapolicyd::prepare(&peer_dir).and_then(|ready| {
+        let place = places[1].copied_to(ready.programs_dir())?;
+        let approved = place.cold.iter().chain([&place.warm]);
+        Ok((ready.start(approved)?, place))
+    });
+    let peer = peer.map(|(running, place)| {
+        places.push(place);
+        running
+    });
     for round in 0..rounds {
         measure_round(&mut places, round)?;
     }
