@@ -66,19 +66,21 @@ fn lintian_finds_nothing_wrong() {
         return;
     }
     for package in [&packages.agent, &packages.server] {
-        let package = package.to_string_lossy();
-        let arguments = [
-            "--allow-root",
-            "--fail-on",
-            "error,warning",
-            "--suppress-tags",
-        ];
-        let arguments: Vec<&str> = arguments
-            .into_iter()
-            .chain([NOT_FOR_US, &package])
-            .collect();
-        run("lintian", &arguments);
+        lint(package);
     }
+}
+
+pub(crate) fn lint(package: &Path) {
+    let package = package.to_string_lossy();
+    let arguments = [
+        "--allow-root",
+        "--fail-on",
+        "error,warning",
+        "--suppress-tags",
+        NOT_FOR_US,
+        &package,
+    ];
+    run("lintian", &arguments);
 }
 
 fn exposure(unit: &str) -> f64 {

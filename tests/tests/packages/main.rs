@@ -7,6 +7,7 @@
     reason = "a step that fails is a test that fails, and says where"
 )]
 
+mod arm64;
 mod contents;
 mod lifecycle;
 mod scratch;
