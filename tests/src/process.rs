@@ -48,7 +48,7 @@ impl Programs {
             let path = dir.join(name);
             ensure!(
                 path.is_file(),
-                "{} is not there: run `cargo build --locked --release --workspace` first",
+                "{} is not there: run `packaging/build` first",
                 path.display()
             );
         }
