@@ -13,7 +13,8 @@ pub fn may_keep(verdict: &Verdict, file: &FileFacts) -> bool {
             | Allow::SystemAccount
             | Allow::PackagedScript
             | Allow::StartedByApp
-            | Allow::StartedByScript,
+            | Allow::StartedByScript
+            | Allow::Reading,
         )
         | Verdict::Deny(_)
         | Verdict::Failed(_) => false,
@@ -41,6 +42,7 @@ mod tests {
             Allow::PackagedScript,
             Allow::StartedByApp,
             Allow::StartedByScript,
+            Allow::Reading,
         ] {
             assert!(!may_keep(&Verdict::Allow(allow), &file()));
         }

@@ -9,15 +9,18 @@ use std::path::{Path, PathBuf};
 
 /// Programs that run whatever they are given and so belong to no app. A name stands for every version of it
 /// (`python` for `python3.11`).
-const INTERPRETERS: [&str; 62] = [
+const INTERPRETERS: [&str; 82] = [
     "ash",
     "awk",
     "bash",
+    "beam.smp",
     "bun",
     "busybox",
     "clisp",
+    "cpan",
     "csh",
     "dash",
+    "debconf",
     "deno",
     "dotnet",
     "ecj",
@@ -28,12 +31,17 @@ const INTERPRETERS: [&str; 62] = [
     "fish",
     "gawk",
     "gdb",
+    "gdb-multiarch",
     "gforth",
+    "gforth-fast",
     "ghci",
     "gjs",
     "gjs-console",
     "groovy",
+    "gs",
     "guile",
+    "idle",
+    "idle-python",
     "iex",
     "ipython",
     "irb",
@@ -44,22 +52,32 @@ const INTERPRETERS: [&str; 62] = [
     "julia",
     "kotlin",
     "ksh",
+    "lksh",
     "lua",
     "luajit",
+    "make",
     "mawk",
     "mksh",
     "mono",
+    "mono-sgen",
     "node",
     "nodejs",
     "ocaml",
+    "ocamlrun",
     "octave",
     "octave-cli",
     "original-awk",
+    "pdb",
     "perl",
     "php",
+    "pip",
+    "posh",
+    "prove",
+    "pydoc",
     "pypy",
     "python",
     "qjs",
+    "r",
     "racket",
     "rbash",
     "rscript",
@@ -67,10 +85,12 @@ const INTERPRETERS: [&str; 62] = [
     "sbcl",
     "scala",
     "sh",
+    "swipl",
     "tclsh",
     "tcsh",
     "valgrind",
     "wish",
+    "yash",
     "zsh",
 ];
 
@@ -273,13 +293,19 @@ fn class_of(path: &Path, approved: bool, user_facing: bool) -> Class {
     }
 }
 
+/// Whether a program of this file name is a dynamic loader, which runs whatever program it is given.
+pub fn is_loader(file_name: &str) -> bool {
+    file_name.starts_with("ld-") && file_name.contains(".so")
+}
+
 /// Whether a program of this file name runs whatever it is given.
 pub fn is_interpreter(file_name: &str) -> bool {
     let lower = file_name.to_ascii_lowercase();
     let stem = lower
         .find(|c: char| c.is_ascii_digit())
         .map_or(lower.as_str(), |digit| &lower[..digit]);
-    INTERPRETERS.contains(&stem)
+    let stem = stem.strip_suffix("-static").unwrap_or(stem);
+    INTERPRETERS.contains(&stem.trim_end_matches('-'))
         || INTERPRETERS.contains(&lower.as_str())
         || INTERPRETER_FAMILIES
             .iter()
@@ -356,6 +382,12 @@ mod tests {
             "python3",
             "python3.13",
             "perl5.36.0",
+            "R",
+            "bash-static",
+            "guile-3.0",
+            "luajit-2.1.0-beta3",
+            "octave-cli-7.3.0",
+            "pdb3.11",
             "lua5.4",
             "php8.2",
             "node",

@@ -58,10 +58,15 @@ impl Ticket {
         if self.through_env == 0 {
             return self.call == *call;
         }
-        // `env NAME SCRIPT …`, as the kernel laid it out: anything else is not the script that was allowed.
+        // `/usr/bin/env NAME SCRIPT …`, as the kernel laid it out: anything else is not the script that was allowed, nor is
+        // an `env` that another one found under the name of an interpreter.
         let same_thread =
             self.call.thread == call.thread && self.call.thread_started == call.thread_started;
-        let script = env_arguments.and_then(|arguments| arguments.get(2));
+        let by_kernel = env_arguments.filter(|arguments| {
+            let by = arguments.first().map_or(&[][..], Vec::as_slice);
+            by.ends_with(b"/env")
+        });
+        let script = by_kernel.and_then(|arguments| arguments.get(2));
         same_thread && script.is_some_and(|script| digest(script) == self.call.file_name_digest)
     }
 }
@@ -132,7 +137,7 @@ mod tests {
     fn env_must_be_running_the_script_that_was_allowed() {
         let ticket = Ticket::new(call(), PYTHON, &Script::ThroughEnv("python3".to_owned()));
         let arguments =
-            |script: &str| ["env", "python3", script].map(|word| word.as_bytes().to_vec());
+            |script: &str| ["/usr/bin/env", "python3", script].map(|word| word.as_bytes().to_vec());
         let later = Call {
             pointers: [7, 8, 9],
             ..call()
@@ -141,6 +146,8 @@ mod tests {
         assert!(ticket.licenses(PYTHON, &later, Some(&tool)));
         assert!(!ticket.licenses(PYTHON, &later, Some(&evil)));
         assert!(!ticket.licenses(PYTHON, &later, None));
+        let found_by_name = ["sh", "a=b", "/usr/bin/tool"].map(|word| word.as_bytes().to_vec());
+        assert!(!ticket.licenses(PYTHON, &later, Some(&found_by_name)));
         let other_process = Call {
             thread_started: 77,
             ..later

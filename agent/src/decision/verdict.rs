@@ -62,6 +62,8 @@ pub enum Allow {
     StartedByApp,
     /// An interpreter for another one that was itself allowed.
     StartedByScript,
+    /// An interpreter is opened by what does not run it, or after its start was allowed.
+    Reading,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -133,6 +133,39 @@ fn a_guard_outlives_its_agent_until_another_takes_over() {
     );
 }
 
+#[test]
+fn a_guard_that_is_relieved_answers_everybody_who_asked_it_before_it_goes() {
+    inside(
+        "guard::a_guard_that_is_relieved_answers_everybody_who_asked_it_before_it_goes",
+        |mut tablet| {
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            let worker = tablet.enforcer.in_force().unwrap().worker;
+            let guardian = parent_of(worker);
+            // Until the guardian ends it and starts another, which takes longer than it stays once it is relieved.
+            kill(Pid::from_raw(worker), Signal::SIGSTOP).unwrap();
+            let root = tablet.root.clone();
+            let start = || run_as(STAFF, &root.join("usr/bin/sh"), &["-c", "exit 7"], &root);
+            std::thread::scope(|scope| {
+                let starts: Vec<_> = (0..40).map(|_| scope.spawn(start)).collect();
+                until("all of them wait", || {
+                    let start = libc::SYS_execve.to_string();
+                    let waits = |task: &str| {
+                        let call = fs::read_to_string(format!("/proc/{task}/syscall"));
+                        call.is_ok_and(|call| call.split(' ').next() == Some(&start))
+                    };
+                    let tasks = fs::read_dir("/proc").unwrap();
+                    let names = tasks.filter_map(|task| task.ok()?.file_name().into_string().ok());
+                    names.filter(|task| waits(task)).count() >= 40
+                });
+                kill(guardian, Signal::SIGTERM).unwrap();
+                for start in starts {
+                    assert_eq!(start.join().unwrap(), Run::Refused);
+                }
+            });
+        },
+    );
+}
+
 /// Kernels let a start through unasked that comes upon a mark which is being removed, and another start that waits keeps
 /// such a mark in sight.
 #[test]

@@ -233,6 +233,119 @@ fn a_program_that_is_written_to_while_it_starts_again_and_again_is_refused_from_
 }
 
 #[test]
+fn no_loader_runs_an_interpreter() {
+    inside("programs::no_loader_runs_an_interpreter", |mut tablet| {
+        let dash = tablet.path("/usr/bin/dash").display().to_string();
+        let own_words = [dash.as_str(), "-c", "exit 7"];
+        let run = |tablet: &Tablet| run_as(STAFF, &support::loader(), &own_words, &tablet.root);
+        assert_eq!(run(&tablet), Run::Ended(7));
+        tablet.hold(&["dpkg:register"], Mode::Enforce);
+        assert_eq!(run(&tablet), Run::Ended(127));
+        assert_eq!(tablet.run("/usr/bin/greet"), Run::Ended(0));
+        let read = run_as(STAFF, Path::new("/bin/cmp"), &[&dash, &dash], &tablet.root);
+        assert_eq!(read, Run::Ended(0), "it may be read");
+    });
+}
+
+#[test]
+fn a_script_starts_only_by_a_name_that_nobody_else_can_lead_elsewhere() {
+    let name = "programs::a_script_starts_only_by_a_name_that_nobody_else_can_lead_elsewhere";
+    inside(name, |mut tablet| {
+        let link = |to: &Path, at: &str| {
+            let at = tablet.path(at);
+            fs::create_dir_all(at.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(to, &at).unwrap();
+            at.display().to_string()
+        };
+        let (greet, env) = (tablet.path("/usr/bin/greet"), tablet.path("/usr/bin/env"));
+        let greet_env = tablet.path("/usr/bin/greet-env");
+        link(Path::new("../bin/greet"), "/usr/games/relative");
+        link(&greet, "/usr/games/absolute");
+        link(&greet, "/home/anna/own");
+        link(&env, "/home/anna/bin/sh");
+        let assignment = link(&greet_env, "/home/anna/a=b");
+        tablet.hold(&["dpkg:register"], Mode::Enforce);
+        for file in [
+            "/usr/games/relative",
+            "/usr/games/absolute",
+            "/usr/bin/greet",
+        ] {
+            assert_eq!(tablet.run(file), Run::Ended(0), "{file}");
+        }
+        assert_eq!(tablet.run("/home/anna/own"), Run::Refused);
+        // What begins with a dash would be an option of the interpreter's.
+        let bin = tablet.path("/usr/bin").display().to_string();
+        assert_eq!(
+            tablet.run_with("/usr/bin/env", &["-C", &bin, "./greet"]),
+            Run::Ended(126)
+        );
+        let path = format!("PATH={}", tablet.path("/home/anna/bin").display());
+        let sh = tablet.path("/usr/bin/sh").display().to_string();
+        let words = [&path, &assignment, &assignment, &sh, "-c", "exit 7"];
+        assert_eq!(tablet.run_with("/usr/bin/env", &words), Run::Ended(126));
+    });
+}
+
+#[test]
+fn several_hundred_scripts_start_at_once() {
+    inside(
+        "programs::several_hundred_scripts_start_at_once",
+        |mut tablet| {
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            std::thread::scope(|scope| {
+                let start = || tablet.run("/usr/bin/greet");
+                let starts: Vec<_> = (0..300).map(|_| scope.spawn(start)).collect();
+                for start in starts {
+                    assert_eq!(start.join().unwrap(), Run::Ended(0));
+                }
+            });
+        },
+    );
+}
+
+#[test]
+fn a_lease_of_somebodys_own_file_keeps_nobody_waiting() {
+    inside(
+        "programs::a_lease_of_somebodys_own_file_keeps_nobody_waiting",
+        |mut tablet| {
+            let own = tablet.copy("/bin/true", "/home/anna/own");
+            Tablet::own(&own);
+            tablet.hold(&["dpkg:register"], Mode::Enforce);
+            let worker = tablet.enforcer.in_force().unwrap().worker;
+            let lease = "import fcntl,os,signal,sys\n\
+            signal.signal(signal.SIGIO,signal.SIG_IGN)\n\
+            fcntl.fcntl(os.open(sys.argv[1],os.O_RDWR),fcntl.F_SETLEASE,fcntl.F_WRLCK)\n\
+            print('held',flush=True)\n\
+            sys.stdin.read()\n";
+            let mut holder = std::process::Command::new("/usr/bin/python3");
+            holder.args(["-c", lease]).arg(&own);
+            holder
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped());
+            let mut holder = std::os::unix::process::CommandExt::uid(&mut holder, STAFF)
+                .spawn()
+                .unwrap();
+            let mut said = [0; 5];
+            std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut said).unwrap();
+            for _ in 0..3 {
+                assert!(matches!(
+                    tablet.run("/home/anna/own"),
+                    Run::Refused | Run::Other(_)
+                ));
+                assert_eq!(tablet.run("/usr/bin/greet"), Run::Ended(0));
+            }
+            assert_eq!(
+                tablet.enforcer.in_force().unwrap().worker,
+                worker,
+                "nobody waited for the holder"
+            );
+            drop(holder.stdin.take());
+            holder.wait().unwrap();
+        },
+    );
+}
+
+#[test]
 fn another_policy_makes_the_kernel_forget() {
     inside(
         "programs::another_policy_makes_the_kernel_forget",

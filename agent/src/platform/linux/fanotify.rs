@@ -53,6 +53,11 @@ impl RawEvent {
         self.0.mask & (libc::FAN_OPEN_EXEC_PERM | libc::FAN_OPEN_PERM) == 0
     }
 
+    /// Whether the file is opened to be read, by a loader or anybody else; a start asks this as well.
+    pub(super) fn is_opening(&self) -> bool {
+        self.0.mask & libc::FAN_OPEN_EXEC_PERM == 0
+    }
+
     pub(super) fn is_understood(&self) -> bool {
         self.0.vers == libc::FANOTIFY_METADATA_VERSION
             && usize::from(self.0.metadata_len) == size_of::<Self>()
@@ -78,7 +83,11 @@ impl ExecGate {
             | InitFlags::FAN_UNLIMITED_QUEUE
             | InitFlags::FAN_UNLIMITED_MARKS
             | InitFlags::FAN_REPORT_TID;
-        let files = EventFFlags::O_RDONLY | EventFFlags::O_LARGEFILE | EventFFlags::O_CLOEXEC;
+        // Not blocking: whoever leased a file of their own for writing would keep everybody waiting. Their start is refused.
+        let files = EventFFlags::O_RDONLY
+            | EventFFlags::O_LARGEFILE
+            | EventFFlags::O_CLOEXEC
+            | EventFFlags::O_NONBLOCK;
         Ok(Self {
             group: Fanotify::init(flags, files)?,
         })
@@ -141,6 +150,13 @@ impl ExecGate {
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(0),
             Err(error) => Err(error),
         }
+    }
+
+    /// How many questions and news wait to be read.
+    pub(super) fn waiting(&self) -> Result<u64, Errno> {
+        let bytes = rustix::io::ioctl_fionread(&self.group)
+            .map_err(|error| Errno::from_raw(error.raw_os_error()))?;
+        Ok(bytes / size_of::<RawEvent>() as u64)
     }
 
     /// Answers for one file. An event that was answered already is no error.

@@ -47,7 +47,7 @@ const LEAVES_AFTER: Duration = Duration::from_secs(1);
 const ALONE_GRACE: Duration = Duration::from_secs(5);
 const MAX_OUTBOX_BYTES: usize = 256 * 1024;
 const MAX_PROGRAMS: usize = 256;
-/// Files of unapproved packages that are watched one by one.
+/// Files that are watched one by one.
 const MAX_WATCHED_FILES: usize = 20_000;
 
 /// The program behind `nestwarden-agent apps-guard --root DIR`: its standard input is the socket to the agent. Needs
@@ -84,6 +84,8 @@ struct Guardian {
     load: Option<Load>,
     worker: Option<Worker>,
     leaves_at: Option<Instant>,
+    /// How many will be decided when everybody who asked by then has an answer.
+    last_question: Option<u64>,
     is_dismissed: bool,
 }
 
@@ -134,6 +136,7 @@ impl Guardian {
             load: None,
             worker: None,
             leaves_at: None,
+            last_question: None,
             is_dismissed: false,
             root_dir,
         };
@@ -157,9 +160,9 @@ impl Guardian {
                 .agent_left_at
                 .is_some_and(|left| left.elapsed() > ALONE_GRACE);
             if left_alone && (self.root_dir != Path::new("/") || !self.seat.is_taken()) {
-                break;
+                self.leave();
             }
-            if self.leaves_at.is_some_and(|at| Instant::now() >= at) {
+            if self.has_answered_everybody() {
                 break;
             }
         }
@@ -176,6 +179,23 @@ impl Guardian {
                 self.leave();
             }
         }
+    }
+
+    /// Whoever asked before it is time to leave has an answer. What the kernel still holds when the last descriptor closes
+    /// starts unasked, and a queue can be longer than any time.
+    fn has_answered_everybody(&mut self) -> bool {
+        if self.leaves_at.is_none_or(|at| Instant::now() < at) {
+            return false;
+        }
+        let in_hand = self
+            .shared
+            .with_events(|events| events.iter().filter(|event| event.file().is_some()).count());
+        let waiting = self.gate.waiting().unwrap_or(u64::MAX) + in_hand as u64;
+        let decided = self.shared.decided();
+        let last = *self
+            .last_question
+            .get_or_insert_with(|| decided.saturating_add(waiting));
+        waiting == 0 || decided >= last || self.load.is_none()
     }
 
     fn leave(&mut self) {
@@ -266,7 +286,7 @@ impl Guardian {
         self.load = Some(load);
         self.start_worker();
         // Only now, with a worker to answer: from here on opening such a file waits for one.
-        self.watch_unapproved_files();
+        self.watch_files();
         self.seat.relieve_former();
         self.tell_in_force();
     }
@@ -303,16 +323,17 @@ impl Guardian {
         }
     }
 
-    fn watch_unapproved_files(&self) {
+    /// Of interpreters and of what is not approved, every opening is asked about.
+    fn watch_files(&self) {
         let Some(load) = self.load.as_ref().filter(|l| l.made.mode == Mode::Enforce) else {
             return;
         };
-        let unapproved = load
-            .rules
-            .list()
-            .iter()
-            .filter(|rule| rule.class == Class::Unapproved);
-        for rule in unapproved.take(MAX_WATCHED_FILES) {
+        let of = |class| {
+            let rules = load.rules.list().iter();
+            rules.filter(move |rule| rule.class == class)
+        };
+        let watched = of(Class::Interpreter).chain(of(Class::Unapproved));
+        for rule in watched.take(MAX_WATCHED_FILES) {
             if load.marked.iter().any(|point| rule.path.starts_with(point))
                 && self.gate.mark_file(&rule.path).is_err()
             {

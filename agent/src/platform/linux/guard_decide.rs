@@ -2,17 +2,17 @@
 
 use super::fanotify::{ExecGate, IsAllowed};
 use super::guard_facts::{
-    EventFile, ReadLease, arguments_of, call_of, identity_of, path_of, program_of, program_path_of,
-    uid_of,
+    EventFile, ReadLease, arguments_of, call_of, identity_of, is_single_threaded, leads_for_good,
+    path_of, program_of, program_path_of, uid_of,
 };
 use super::guard_shared::Shared;
 use crate::decision::cache::may_keep;
 use crate::decision::failure::{Action, Failure};
 use crate::decision::inventory::Identity;
-use crate::decision::rules::{Class, Rules};
+use crate::decision::rules::{Class, Rules, is_loader};
 use crate::decision::ticket::Ticket;
 use crate::decision::verdict::{
-    Allow, FileFacts, Script, Subject, Verdict, judge, judge_for_everyone,
+    Allow, Deny, FileFacts, Script, Subject, Verdict, judge, judge_for_everyone,
 };
 use nestwarden_policy_schema::policy::Mode;
 use std::fs::File;
@@ -54,6 +54,15 @@ impl Decided<'_> {
     }
 }
 
+/// What the kernel asks about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Whether it may start.
+    Start,
+    /// Whether it may be opened, which every start is as well.
+    Opening,
+}
+
 /// What was answered, for the report.
 pub(super) struct Answered {
     pub(super) verdict: Verdict,
@@ -66,6 +75,7 @@ impl Decider<'_> {
     pub(super) fn answer(
         &self,
         file: &File,
+        asked: Asked,
         thread: Option<i32>,
         license: Option<&dyn Fn()>,
     ) -> Answered {
@@ -75,7 +85,7 @@ impl Decider<'_> {
             facts,
             lease,
         } = self
-            .decide(file, thread, license, &beat)
+            .decide(file, asked, thread, license, &beat)
             .unwrap_or_else(|failure| Decided::without_facts(Verdict::Failed(failure)));
         if let Verdict::Failed(failure) = verdict {
             self.shared.count(failure);
@@ -99,7 +109,8 @@ impl Decider<'_> {
         {
             self.keep(file, facts, &lease);
         }
-        if let Some(thread) = thread
+        if asked == Asked::Start
+            && let Some(thread) = thread
             && facts.is_some_and(|facts| self.is_interpreter(&facts))
         {
             self.shared.spend(thread);
@@ -124,6 +135,7 @@ impl Decider<'_> {
     fn decide<'f>(
         &'f self,
         file: &'f File,
+        asked: Asked,
         thread: Option<i32>,
         license: Option<&dyn Fn()>,
         beat: &'f dyn Fn(),
@@ -152,6 +164,10 @@ impl Decider<'_> {
             is_suspect,
         } = read?;
         let is_interpreter = self.is_interpreter(&facts);
+        if is_interpreter && asked == Asked::Opening {
+            let verdict = Self::judge_opening(thread);
+            return Ok(Decided::without_facts(verdict));
+        }
         if is_interpreter {
             // Never kept, and to learn who asks for it can take long.
             drop(door.hand_over_lease());
@@ -164,7 +180,7 @@ impl Decider<'_> {
         let verdict = judge(self.rules, &subject, &facts, &mut door);
         if verdict.is_allowed() {
             if let Some(on_licensed) = license {
-                self.issue_ticket(thread, &facts.script);
+                self.issue_ticket(thread, &facts);
                 on_licensed();
             }
             if is_suspect {
@@ -194,7 +210,19 @@ impl Decider<'_> {
         rule.is_some_and(|rule| rule.class == Class::Interpreter)
     }
 
-    fn issue_ticket(&self, thread: i32, script: &Script) {
+    /// Whether an interpreter may be opened by somebody: its start was asked about before, but a loader that was started
+    /// by itself, and not by the kernel for another program, would run it with no start of its own.
+    fn judge_opening(thread: i32) -> Verdict {
+        let program = program_path_of(thread);
+        let name = program.as_deref().and_then(Path::file_name);
+        match name.map(|name| is_loader(&name.to_string_lossy())) {
+            Some(false) => Verdict::Allow(Allow::Reading),
+            Some(true) | None => Verdict::Deny(Deny::Interpreter),
+        }
+    }
+
+    fn issue_ticket(&self, thread: i32, facts: &FileFacts) {
+        let script = &facts.script;
         let interpreter = match script {
             Script::No => None,
             Script::Direct(path) => file_at(path),
@@ -203,14 +231,19 @@ impl Decider<'_> {
                 .find_map(|dir| file_at(&self.root_dir.join(dir).join(name))),
         };
         if let Some(interpreter) = interpreter
-            && let Some(call) = call_of(thread)
+            && is_single_threaded(thread)
+            && let Some((call, name)) = call_of(thread)
+            && leads_for_good(&name, self.root_dir, &facts.identity)
         {
             self.shared.issue(Ticket::new(call, interpreter, script));
         }
     }
 
     fn has_ticket(&self, thread: i32, identity: &Identity) -> bool {
-        let Some(call) = call_of(thread) else {
+        if !self.shared.has_ticket(thread, |_| true) {
+            return false;
+        }
+        let Some((call, _)) = call_of(thread) else {
             return false;
         };
         let interpreter = (identity.dev, identity.ino);

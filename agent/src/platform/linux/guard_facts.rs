@@ -5,11 +5,13 @@ use crate::decision::inventory::Identity;
 use crate::decision::ticket::{Call, script_of};
 use crate::decision::verdict::{FileDoor, FileFacts};
 use nestwarden_policy_schema::bytes::Digest;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Content is read only where a file is not as its package installed it; nobody waits for more than this.
 const MAX_CONTENT_BYTES: u64 = 256 * 1024 * 1024;
@@ -17,6 +19,8 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// What one reading of a thread's `status` gives: its users stand above anything that can be long.
 const STATUS_BYTES: usize = 1024;
 const MAX_FILE_NAME_BYTES: usize = 4096;
+/// As the kernel follows.
+const MAX_LINKS: u32 = 40;
 /// About a second, after which the thread is taken for one that never sleeps.
 const ATTEMPTS: u32 = 1000;
 const YIELDS: u32 = 50;
@@ -75,8 +79,8 @@ pub(super) fn arguments_of(thread: i32) -> Vec<Vec<u8>> {
     arguments.take(4).map(<[u8]>::to_vec).collect()
 }
 
-/// The call the thread waits in; `None` where the kernel does not tell.
-pub(super) fn call_of(thread: i32) -> Option<Call> {
+/// The call the thread waits in, and the file name it passes; `None` where the kernel does not tell.
+pub(super) fn call_of(thread: i32) -> Option<(Call, PathBuf)> {
     let text = waiting_call(thread)?;
     let mut words = text.split_ascii_whitespace();
     let number: u64 = words.next()?.parse().ok()?;
@@ -95,15 +99,96 @@ pub(super) fn call_of(thread: i32) -> Option<Call> {
     // The program's name may hold anything, a bracket too; fields count from the last one.
     let after_name = stat.rsplit_once(')')?.1;
     let thread_started = after_name.split_ascii_whitespace().nth(19)?.parse().ok()?;
-    Some(Call {
+    let name = file_name_at(thread, *a)?;
+    let call = Call {
         thread,
         thread_started,
         number,
         pointers: [*a, *b, *c],
         stack_pointer: *stack_pointer,
         program_counter: *program_counter,
-        file_name_digest: Digest::sha256(&file_name_at(thread, *a)?).0,
-    })
+        file_name_digest: Digest::sha256(&name).0,
+    };
+    Some((call, PathBuf::from(OsString::from_vec(name))))
+}
+
+/// Whether nobody else can write to what the thread passed to its call.
+pub(super) fn is_single_threaded(thread: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
+    let mut lines = status.lines();
+    let threads = lines.find_map(|line| line.strip_prefix("Threads:"));
+    threads.is_some_and(|threads| threads.trim() == "1")
+}
+
+/// Whether a name leads to the file through nothing that anybody but root can change: an interpreter looks its script up
+/// once more, by the name that its caller passed.
+pub(super) fn leads_for_good(name: &Path, root_dir: &Path, identity: &Identity) -> bool {
+    let mut left: Vec<OsString> = Vec::new();
+    let push = |left: &mut Vec<OsString>, path: &Path| {
+        let parts: Vec<_> = path.iter().map(OsStr::to_owned).collect();
+        left.extend(parts.into_iter().rev());
+    };
+    let Ok(inside) = name.strip_prefix(root_dir) else {
+        return false;
+    };
+    push(&mut left, inside);
+    let mut at = root_dir.to_owned();
+    let mut links = 0;
+    while let Some(part) = left.pop() {
+        if !fs::symlink_metadata(&at).is_ok_and(|dir| dir.is_dir() && only_root_writes(&dir)) {
+            return false;
+        }
+        if part == ".." || part == "." {
+            return false;
+        }
+        let next = at.join(&part);
+        let Ok(metadata) = fs::symlink_metadata(&next) else {
+            return false;
+        };
+        if !metadata.is_symlink() {
+            at = next;
+            continue;
+        }
+        links += 1;
+        let Ok(target) = fs::read_link(&next) else {
+            return false;
+        };
+        if links > MAX_LINKS {
+            return false;
+        }
+        if target.is_absolute() {
+            let Ok(inside) = target.strip_prefix(root_dir) else {
+                return false;
+            };
+            push(&mut left, inside);
+            root_dir.clone_into(&mut at);
+        } else {
+            let whole = at.join(&target);
+            let Some(inside) = without_dots(&whole)
+                .strip_prefix(root_dir)
+                .ok()
+                .map(Path::to_owned)
+            else {
+                return false;
+            };
+            push(&mut left, &inside);
+            root_dir.clone_into(&mut at);
+        }
+    }
+    leads_to(&at, identity)
+}
+
+/// `..` of a directory that was reached through no link is the one before it.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut whole = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(whole.pop()),
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => whole.push(part),
+        }
+    }
+    whole
 }
 
 /// The kernel says `running` until the thread has gone to sleep over its question. That is a matter of microseconds, or

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Events a worker takes at a time.
 pub(super) const BATCH: usize = 64;
-const TICKETS: usize = 128;
+const TICKETS: usize = 1024;
 const SUSPECTS: usize = 256;
 
 #[repr(C)]
@@ -116,7 +116,6 @@ impl Shared {
     }
 
     pub(super) fn issue(&self, ticket: Ticket) {
-        let slot = self.next_ticket.fetch_add(1, Ordering::Relaxed);
         // SAFETY: as in `with_events`.
         let tickets = unsafe { &mut *self.tickets.get() };
         let thread = ticket.thread();
@@ -124,7 +123,17 @@ impl Shared {
         for old in tickets.iter_mut().filter(|old| old.thread() == thread) {
             *old = Ticket::default();
         }
-        let place = usize::try_from(slot).unwrap_or(0) % TICKETS;
+        if tickets.iter().all(|ticket| ticket.thread() != 0) {
+            for old in tickets.iter_mut().filter(|old| is_gone(old.thread())) {
+                *old = Ticket::default();
+            }
+        }
+        let free = tickets.iter().position(|ticket| ticket.thread() == 0);
+        // With none free everybody's oldest goes.
+        let place = free.unwrap_or_else(|| {
+            let next = self.next_ticket.fetch_add(1, Ordering::Relaxed);
+            usize::try_from(next).unwrap_or(0) % TICKETS
+        });
         tickets[place] = ticket;
     }
 
@@ -148,4 +157,10 @@ impl Shared {
             *ticket = Ticket::default();
         }
     }
+}
+
+/// A call that failed leaves its ticket behind.
+fn is_gone(thread: i32) -> bool {
+    let asked = nix::sys::signal::kill(nix::unistd::Pid::from_raw(thread), None);
+    asked == Err(nix::errno::Errno::ESRCH)
 }

@@ -2,7 +2,7 @@
 
 use super::apps_mounts::without_person;
 use super::fanotify::{ExecGate, RawEvent};
-use super::guard_decide::{Answered, Decider};
+use super::guard_decide::{Answered, Asked, Decider};
 use super::guard_shared::Shared;
 use crate::decision::failure::Failure;
 use crate::decision::verdict::Verdict;
@@ -72,7 +72,12 @@ pub(super) fn answer(
         None
     };
     let license = (!event.is_licensed()).then_some(on_licensed);
-    (Some(decider.answer(&file, thread, license)), file)
+    let asked = if event.is_opening() {
+        Asked::Opening
+    } else {
+        Asked::Start
+    };
+    (Some(decider.answer(&file, asked, thread, license)), file)
 }
 
 /// One line to the guardian; if it has no room the refusal is only counted.
