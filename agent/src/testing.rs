@@ -117,6 +117,7 @@ impl Signer {
             found_photos: None,
             put_back: None,
             commands: Vec::new(),
+            passcode_orders: Vec::new(),
             access_requests: Vec::new(),
             photo_hash_key: Secret::new(vec![3; 32]),
             release_recipient: String::new(),
@@ -182,6 +183,14 @@ impl HandClock {
     pub(crate) fn pass(&self, duration: Duration) {
         self.state.lock().unwrap().0 += duration;
         self.since_boot.send_modify(|since| *since += duration);
+    }
+
+    /// Likewise, once somebody waits for it.
+    pub(crate) async fn pass_for_sleeper(&self, duration: Duration) {
+        while self.since_boot.receiver_count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        self.pass(duration);
     }
 
     pub(crate) fn set_wall(&self, wall: &str) {

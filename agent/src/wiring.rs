@@ -1,5 +1,6 @@
 //! The running agent: every part, and what joins them.
 
+mod passcode;
 mod photos;
 
 use crate::clock::TrustedClock;
@@ -108,6 +109,7 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         }),
     };
 
+    let new_codes = passcode::task(&connection, &shared);
     let names = Arc::new(ServerNames::new(Arc::clone(&connection)));
     let sync = SyncContext::new(
         ledger.clone(),
@@ -163,6 +165,7 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
         until_handed_back(sending.run(), shared.handing_back.subscribe()),
     ));
     parts.spawn(named("reconciler", reconciler.run()));
+    parts.spawn(named("setting of passcodes", new_codes.run()));
     let watching = space::watch_space(ledger.clone(), clock.clone(), places, has_space);
     parts.spawn(named("watch over the space for photos", watching));
     parts.spawn(named("server connection", crate::sync::run(sync)));

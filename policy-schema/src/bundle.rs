@@ -67,6 +67,10 @@ pub struct Bundle {
     pub roster: BTreeSet<RosterEntry>,
     #[serde(default)]
     pub commands: Vec<ApprovedCommand>,
+    /// Commands to set a passcode. Apart from the others, because an agent that does not know them could not read a list
+    /// with one in it; it passes over this field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passcode_orders: Vec<ApprovedCommand>,
     /// Of photos of this tablet, by photo; at most one each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub corrections: Vec<TagCorrection>,

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt;
+use zeroize::Zeroize as _;
 
 /// A SHA-256 digest or HMAC-SHA-256 tag; 64 hex digits on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,7 +108,7 @@ impl<'de> Deserialize<'de> for Base64 {
     }
 }
 
-/// Secret bytes that travel only inside an authenticated channel and never print.
+/// Secret bytes that travel only inside an authenticated channel, never print, and are overwritten when they go.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(Base64);
@@ -119,6 +120,12 @@ impl Secret {
 
     pub fn expose(&self) -> &[u8] {
         &self.0.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.0.zeroize();
     }
 }
 

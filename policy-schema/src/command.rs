@@ -1,5 +1,7 @@
 //! Commands to one tablet. Destructive ones carry approvals that the server cannot make by itself.
 
+use crate::bytes::Digest;
+use crate::code::CodeReason;
 use crate::envelope::{Signable, Signed, SignedError, verify_ed25519};
 use crate::id::{ApproverId, CommandId, DeviceId};
 use crate::trust::Anchors;
@@ -18,6 +20,12 @@ pub enum CommandKind {
     },
     /// The passcode must change at the next sign-in.
     RotatePasscode,
+    /// The staff's passcode becomes the one that was set in the console. The tablet fetches it by itself and holds it to
+    /// `commitment`, see [`code`](crate::code).
+    SetPasscode {
+        reason: CodeReason,
+        commitment: Digest,
+    },
     /// Locks and seals; one person, reversible.
     Lost,
     Found,
@@ -35,6 +43,7 @@ impl CommandKind {
             | Self::Lock
             | Self::Message { .. }
             | Self::RotatePasscode
+            | Self::SetPasscode { .. }
             | Self::Lost
             | Self::Found
             | Self::Unenrol => false,

@@ -109,6 +109,8 @@ pub mod wording {
     pub const OVERDUE: &str = "is overdue until somebody changes it";
     /// Ends what would be, or could not be, done with an account whose passcode is due.
     pub const NEW_PASSCODE: &str = "choose a new passcode at the next sign-in";
+    /// Begins what is said of an account whose passcode somebody has to set in the console.
+    pub const SET_IN_CONSOLE: &str = "set a new passcode in the console for account";
     /// Begins what is said of a disk that is not encrypted.
     pub const ENCRYPT: &str = "encrypt the disk behind";
     /// What could not be read of it.

@@ -8,7 +8,9 @@ use crate::control::ControlReport;
 use crate::envelope::Signed;
 use crate::event::Event;
 use crate::generation::Generation;
-use crate::id::{AccessRequestId, ChildId, DeviceId, PhotoId, RequestId, SessionId, SettingId};
+use crate::id::{
+    AccessRequestId, ChildId, CommandId, DeviceId, PhotoId, RequestId, SessionId, SettingId,
+};
 use crate::trust::Anchors;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,10 @@ pub const RENEW_EXPIRED_PATH: &str = "/device/v1/renew-expired";
 pub const NAMES_PATH: &str = "/device/v1/session-names";
 /// `POST` an [`UnsealRequest`]; answers with an [`UnsealAnswer`], or refuses with `unseal_not_authorised`.
 pub const UNSEAL_PATH: &str = "/device/v1/unseal";
+
+/// `GET`, with the id of a command to set a passcode in the place of `{command}`; answers with a [`PasscodeAnswer`].
+/// Refused with `not_found` where the command is not this tablet's, and with `passcode_over` once it has ended.
+pub const PASSCODE_PATH: &str = "/device/v1/passcode/{command}";
 
 /// `PUT` the ciphertext of one photo, `?request=ID&photo=ID&sha256=HEX`, at most [`MAX_EXPORT_BYTES`]; answers 204 once
 /// it is on disk. The same again is harmless. Refused with `access_not_open`, `photo_unknown`, `photo_not_asked`,
@@ -229,6 +235,18 @@ pub struct UnsealAnswer {
     pub file_key: Secret,
 }
 
+/// Where one command's passcode is.
+pub fn passcode_path(command: CommandId) -> String {
+    PASSCODE_PATH.replace("{command}", &command.to_string())
+}
+
+/// A passcode on its way to the one tablet it is for; both together are what the signed command commits to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PasscodeAnswer {
+    pub nonce: Secret,
+    pub code: Secret,
+}
+
 /// The body of every answer that is not a success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
@@ -270,6 +288,8 @@ pub mod code {
     pub const ACCESS_FULL: &str = "access_full";
     /// What arrived is not what was announced.
     pub const EXPORT_DAMAGED: &str = "export_damaged";
+    /// It was set, taken back, replaced, or its time is over; there is nothing to fetch any more.
+    pub const PASSCODE_OVER: &str = "passcode_over";
     pub const NONCE_INVALID: &str = "nonce_invalid";
     pub const SIGNATURE_INVALID: &str = "signature_invalid";
     pub const TOO_MANY_REQUESTS: &str = "too_many_requests";

@@ -8,6 +8,7 @@ pub mod access;
 pub mod bundle;
 pub mod bytes;
 pub mod calendar;
+pub mod code;
 pub mod command;
 pub mod consent;
 pub mod control;

@@ -2,6 +2,7 @@
 
 pub mod apps;
 pub mod camera;
+pub mod code;
 pub mod hours;
 pub mod passcode;
 pub mod radios;

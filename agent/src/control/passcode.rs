@@ -22,7 +22,6 @@ pub struct PasscodeWish {
     /// One that is older than this has to change at the next sign-in. Never by age alone in contact hours: staff are
     /// with children then.
     pub force_before: Option<Timestamp>,
-    pub set_by: SetBy,
 }
 
 /// What a new passcode is held to, and how wrong ones are answered.
@@ -35,6 +34,8 @@ pub struct PasscodeRules {
     pub history: u16,
     /// Wrong tries until the tablet locks for a while. It never wipes: toddlers hold these tablets.
     pub max_failed_attempts: Option<u16>,
+    /// By the manager: staff cannot change theirs, and one that root sets is held to the rules as well.
+    pub set_by: SetBy,
 }
 
 impl PasscodeRules {
@@ -43,6 +44,7 @@ impl PasscodeRules {
             && self.alphanumeric >= wanted.alphanumeric
             && self.refuse_simple >= wanted.refuse_simple
             && self.history >= wanted.history
+            && self.set_by >= wanted.set_by
             && match (self.max_failed_attempts, wanted.max_failed_attempts) {
                 (_, None) => true,
                 (Some(seen), Some(wanted)) => seen <= wanted,
@@ -77,6 +79,17 @@ pub struct AccountSeen {
     /// When this passcode was first seen, in trusted time, or what the system said when nothing better was known. A
     /// changed date without a changed passcode does not move it.
     pub changed_at: Timestamp,
+    /// It is the one that was set in the console last.
+    pub is_from_console: bool,
+}
+
+/// Why somebody has to set a passcode in the console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lacking {
+    None,
+    /// Somebody changed it here, or chose it before it was the manager's to set.
+    NotSetThere,
+    Overdue,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +110,11 @@ pub enum PasscodeChange {
         uid: u32,
         has_passcode: bool,
     },
+    /// Only a person can do this, in the console.
+    AwaitCode {
+        uid: u32,
+        lacking: Lacking,
+    },
     Unread {
         rule: &'static str,
         unread: Unread,
@@ -104,7 +122,28 @@ pub enum PasscodeChange {
     RestoreMaxAge {
         uid: u32,
     },
+    /// The system would ask whoever signs in for a new one, which is the manager's to set.
+    LiftMaxAge {
+        uid: u32,
+    },
+    /// The same, where it was to ask at the next sign-in.
+    ForgoChange {
+        uid: u32,
+        changed_at: Timestamp,
+    },
     LiftAutoLock,
+}
+
+impl PasscodeChange {
+    const fn loosens(&self) -> bool {
+        matches!(
+            self,
+            Self::RestoreMaxAge { .. }
+                | Self::LiftMaxAge { .. }
+                | Self::ForgoChange { .. }
+                | Self::LiftAutoLock
+        )
+    }
 }
 
 impl fmt::Display for PasscodeRules {
@@ -119,9 +158,12 @@ impl fmt::Display for PasscodeRules {
         if self.history > 0 {
             write!(f, ", none of the last {}", self.history)?;
         }
-        match self.max_failed_attempts {
-            Some(tries) => write!(f, ", a pause after {tries} wrong tries"),
-            None => Ok(()),
+        if let Some(tries) = self.max_failed_attempts {
+            write!(f, ", a pause after {tries} wrong tries")?;
+        }
+        match self.set_by {
+            SetBy::User => Ok(()),
+            SetBy::Manager => f.write_str(", set in the console only"),
         }
     }
 }
@@ -150,11 +192,25 @@ impl fmt::Display for PasscodeChange {
                 uid,
                 has_passcode: false,
             } => write!(f, "account {uid} needs a passcode"),
+            Self::AwaitCode { uid, lacking } => {
+                write!(f, "{} {uid}: ", wording::SET_IN_CONSOLE)?;
+                match lacking {
+                    Lacking::None => f.write_str("it has none"),
+                    Lacking::NotSetThere => f.write_str("the one it has was not set there"),
+                    Lacking::Overdue => write!(f, "the one it has {}", wording::OVERDUE),
+                }
+            }
             Self::Unread { rule, unread } => {
                 write!(f, "{} {rule}: {}", wording::UNREAD, unread.reason())
             }
             Self::RestoreMaxAge { uid } => {
                 write!(f, "give account {uid} its former passcode age back")
+            }
+            Self::LiftMaxAge { uid } => {
+                write!(f, "let nothing ask account {uid} for a new passcode")
+            }
+            Self::ForgoChange { uid, .. } => {
+                write!(f, "no longer ask account {uid} for a new passcode")
             }
             Self::LiftAutoLock => f.write_str("let staff choose when the screen locks"),
         }
@@ -164,6 +220,9 @@ impl fmt::Display for PasscodeChange {
 /// How long before its time an ageing passcode is asked for, so that it is asked for out of contact hours and not in
 /// the morning's rush.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
+
+/// What Debian writes where there is to be no limit.
+const NO_LIMIT_DAYS: u32 = 99_999;
 
 impl Control for Passcode {
     const NAME: ControlName = ControlName::Passcode;
@@ -195,7 +254,6 @@ impl Control for Passcode {
             } else {
                 asked.max(ahead)
             },
-            set_by: policy.set_by,
         })
     }
 
@@ -212,26 +270,16 @@ impl Control for Passcode {
         match &observed.accounts {
             Reading::Seen(accounts) => {
                 for seen in accounts {
-                    account(desired, seen, &mut changes);
+                    match desired.rules.set_by {
+                        SetBy::User => account(desired, seen, &mut changes),
+                        SetBy::Manager => account_of_manager(desired, seen, &mut changes),
+                    }
                 }
             }
             Reading::Unread(why) => changes.push(unread("how old the passcodes are", why)),
         }
-        if desired.set_by == SetBy::Manager {
-            let why =
-                "a code chosen in the console cannot be set on this tablet; staff choose it here";
-            changes.push(PasscodeChange::Unread {
-                rule: "that the manager sets the passcode",
-                unread: Unread::Unsupported(why.to_owned()),
-            });
-        }
         // Whatever loosens goes last.
-        changes.sort_by_key(|change| {
-            matches!(
-                change,
-                PasscodeChange::RestoreMaxAge { .. } | PasscodeChange::LiftAutoLock
-            )
-        });
+        changes.sort_by_key(PasscodeChange::loosens);
         changes
     }
 
@@ -251,6 +299,7 @@ fn rules(policy: &PasscodePolicy) -> PasscodeRules {
         refuse_simple: policy.refuse_simple,
         history: u16::from(policy.history),
         max_failed_attempts: policy.max_failed_attempts.map(u16::from),
+        set_by: policy.set_by,
     }
 }
 
@@ -317,6 +366,37 @@ fn account(desired: &PasscodeWish, seen: &AccountSeen, changes: &mut Vec<Passcod
             uid,
             has_passcode: true,
         });
+    }
+}
+
+/// Nobody who signs in is asked for anything: an overdue passcode is told, and waits for the manager.
+fn account_of_manager(
+    desired: &PasscodeWish,
+    seen: &AccountSeen,
+    changes: &mut Vec<PasscodeChange>,
+) {
+    let uid = seen.uid;
+    let is_overdue = desired
+        .overdue_before
+        .is_some_and(|limit| seen.changed_at < limit);
+    let lacking = if !seen.has_passcode {
+        Some(Lacking::None)
+    } else if !seen.is_from_console {
+        Some(Lacking::NotSetThere)
+    } else if is_overdue {
+        Some(Lacking::Overdue)
+    } else {
+        None
+    };
+    if let Some(lacking) = lacking {
+        changes.push(PasscodeChange::AwaitCode { uid, lacking });
+    }
+    if seen.max_days.is_some_and(|days| days < NO_LIMIT_DAYS) {
+        changes.push(PasscodeChange::LiftMaxAge { uid });
+    }
+    if seen.is_forced {
+        let changed_at = seen.changed_at;
+        changes.push(PasscodeChange::ForgoChange { uid, changed_at });
     }
 }
 

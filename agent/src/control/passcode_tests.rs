@@ -41,6 +41,7 @@ fn account(changed_at: Timestamp) -> AccountSeen {
         max_days_by_us: true,
         is_forced: false,
         changed_at,
+        is_from_console: true,
     }
 }
 
@@ -175,18 +176,102 @@ fn an_account_without_a_passcode_is_never_fine() {
     );
 }
 
-#[test]
-fn a_code_that_only_the_manager_may_set_is_said_to_be_unsupported() {
-    let wish = Passcode::desired(&with(PasscodePolicy {
+fn managers() -> PasscodePolicy {
+    PasscodePolicy {
         set_by: SetBy::Manager,
         ..policy()
-    }))
-    .unwrap();
-    let changes = Passcode::diff(&wish, &held(account(days_ago(0))));
-    assert!(matches!(
-        changes.iter().map(Passcode::unread).collect::<Vec<_>>()[..],
-        [Some(Unread::Unsupported(_))]
-    ));
+    }
+}
+
+/// Under the manager's rules.
+fn held_for_manager(mut account: AccountSeen) -> PasscodeObserved {
+    let rules = rules(&managers());
+    account.max_days = None;
+    PasscodeObserved {
+        rules: Reading::Seen(rules),
+        our_rules: Some(rules),
+        ..held(account)
+    }
+}
+
+const fn lacks(lacking: Lacking) -> PasscodeChange {
+    PasscodeChange::AwaitCode { uid: 1000, lacking }
+}
+
+#[test]
+fn a_passcode_of_the_manager_is_fine_only_where_it_is_the_consoles_and_in_time() {
+    for in_contact_hours in [true, false] {
+        let mut now = with(managers());
+        now.in_contact_hours = in_contact_hours;
+        let wish = Passcode::desired(&now).unwrap();
+        let found = |account| Passcode::diff(&wish, &held_for_manager(account));
+        assert_eq!(found(account(days_ago(3))), []);
+        let elsewhere = AccountSeen {
+            is_from_console: false,
+            ..account(days_ago(3))
+        };
+        assert_eq!(found(elsewhere), [lacks(Lacking::NotSetThere)]);
+        let open = AccountSeen {
+            has_passcode: false,
+            ..account(days_ago(3))
+        };
+        assert_eq!(found(open), [lacks(Lacking::None)]);
+        // Nobody who signs in is made to choose one, whenever it is.
+        assert_eq!(found(account(days_ago(100))), [lacks(Lacking::Overdue)]);
+    }
+}
+
+#[test]
+fn nothing_asks_who_signs_in_for_a_passcode_that_is_the_managers_to_set() {
+    let wish = Passcode::desired(&with(managers())).unwrap();
+    let asks = AccountSeen {
+        max_days: Some(91),
+        is_forced: true,
+        ..account(days_ago(3))
+    };
+    let mut observed = held_for_manager(asks.clone());
+    observed.accounts = Reading::Seen(vec![asks.clone()]);
+    let forgo = PasscodeChange::ForgoChange {
+        uid: 1000,
+        changed_at: asks.changed_at,
+    };
+    assert_eq!(
+        Passcode::diff(&wish, &observed),
+        [PasscodeChange::LiftMaxAge { uid: 1000 }, forgo]
+    );
+}
+
+#[test]
+fn a_passcode_that_others_may_know_is_overdue_until_the_manager_set_another() {
+    let mut now = with(managers());
+    now.passcode_change_asked_at = Some(days_ago(1));
+    let wish = Passcode::desired(&now).unwrap();
+    let found = |days| Passcode::diff(&wish, &held_for_manager(account(days_ago(days))));
+    assert_eq!(found(3), [lacks(Lacking::Overdue)]);
+    assert_eq!(found(1), []);
+    assert!(
+        lacks(Lacking::Overdue)
+            .to_string()
+            .starts_with(wording::SET_IN_CONSOLE)
+    );
+}
+
+#[test]
+fn who_sets_a_passcode_is_part_of_the_rules_in_force() {
+    let wish = Passcode::desired(&with(managers())).unwrap();
+    let mut observed = held_for_manager(account(days_ago(3)));
+    let users = rules(&policy());
+    observed.rules = Reading::Seen(users);
+    let set = [PasscodeChange::SetRules(wish.rules)];
+    assert_eq!(Passcode::diff(&wish, &observed), set);
+    // And back again, although the others are as strict.
+    let wish = Passcode::desired(&with(policy())).unwrap();
+    let observed = PasscodeObserved {
+        accounts: Reading::Seen(vec![account(days_ago(3))]),
+        ..held_for_manager(account(days_ago(3)))
+    };
+    let set = [PasscodeChange::SetRules(wish.rules)];
+    assert_eq!(Passcode::diff(&wish, &observed), set);
 }
 
 #[test]
@@ -230,6 +315,16 @@ fn apply(observed: &mut PasscodeObserved, change: &PasscodeChange, now: Timestam
             a.changed_at = now;
             a.is_forced = false;
         }),
+        PasscodeChange::AwaitCode { uid, .. } => on(observed, *uid, &|a| {
+            a.has_passcode = true;
+            a.changed_at = now;
+            a.is_from_console = true;
+        }),
+        PasscodeChange::LiftMaxAge { uid } => on(observed, *uid, &|a| {
+            a.max_days = None;
+            a.max_days_by_us = true;
+        }),
+        PasscodeChange::ForgoChange { uid, .. } => on(observed, *uid, &|a| a.is_forced = false),
         PasscodeChange::Unread { rule, .. } => match *rule {
             "the rules for passcodes" => {
                 observed.rules = Reading::Seen(PasscodeRules {
@@ -238,6 +333,7 @@ fn apply(observed: &mut PasscodeObserved, change: &PasscodeChange, now: Timestam
                     refuse_simple: true,
                     history: 50,
                     max_failed_attempts: Some(3),
+                    set_by: SetBy::Manager,
                 });
                 observed.our_rules = None;
             }
@@ -250,17 +346,21 @@ fn apply(observed: &mut PasscodeObserved, change: &PasscodeChange, now: Timestam
     }
 }
 
+fn set_by() -> impl Strategy<Value = SetBy> {
+    prop_oneof![Just(SetBy::User), Just(SetBy::Manager)]
+}
+
 prop_compose! {
     fn a_rule()(min_length in 4..=16_u8, alphanumeric in any::<bool>(), refuse_simple in any::<bool>(), history in 0..=50_u16,
-        max_failed_attempts in prop::option::of(3..=50_u16)) -> PasscodeRules {
-        PasscodeRules { min_length, alphanumeric, refuse_simple, history, max_failed_attempts }
+        max_failed_attempts in prop::option::of(3..=50_u16), set_by in set_by()) -> PasscodeRules {
+        PasscodeRules { min_length, alphanumeric, refuse_simple, history, max_failed_attempts, set_by }
     }
 }
 
 prop_compose! {
     fn an_account()(uid in 1000..1003_u32, has_passcode in any::<bool>(), max_days in prop::option::of(1..200_u32),
-        by_us in any::<bool>(), is_forced in any::<bool>(), age in 0..200_i64) -> AccountSeen {
-        AccountSeen { uid, has_passcode, max_days, max_days_by_us: by_us && max_days.is_some(), is_forced, changed_at: days_ago(age) }
+        by_us in any::<bool>(), is_forced in any::<bool>(), age in 0..200_i64, is_from_console in any::<bool>()) -> AccountSeen {
+        AccountSeen { uid, has_passcode, max_days, max_days_by_us: by_us && max_days.is_some(), is_forced, changed_at: days_ago(age), is_from_console }
     }
 }
 
@@ -288,6 +388,7 @@ proptest! {
             refuse_simple: rules.refuse_simple,
             history: u8::try_from(rules.history).unwrap(),
             max_failed_attempts: rules.max_failed_attempts.map(|t| u8::try_from(t).unwrap()),
+            set_by: rules.set_by,
             auto_lock_minutes: minutes,
             max_age_days: age,
             ..policy()
@@ -302,6 +403,27 @@ proptest! {
             }
         }
         prop_assert_eq!(Passcode::diff(&wish, &observed), vec![]);
+    }
+
+    #[test]
+    fn a_passcode_of_the_manager_is_fine_only_by_what_was_observed_and_forces_nobody(
+        seen in an_account(), asked in prop::option::of(0..=200_i64), in_contact_hours in any::<bool>(),
+    ) {
+        let mut now = with(managers());
+        now.in_contact_hours = in_contact_hours;
+        now.passcode_change_asked_at = asked.map(days_ago);
+        let wish = Passcode::desired(&now).unwrap();
+        let is_fine = seen.has_passcode
+            && seen.is_from_console
+            && seen.changed_at >= days_ago(91)
+            && asked.is_none_or(|asked| seen.changed_at >= days_ago(asked));
+        let changes = Passcode::diff(&wish, &held_for_manager(seen));
+        let waits = |change: &PasscodeChange| matches!(change, PasscodeChange::AwaitCode { .. });
+        prop_assert_eq!(!changes.iter().any(waits), is_fine);
+        let forces = |change: &PasscodeChange| {
+            matches!(change, PasscodeChange::ForceChange { .. } | PasscodeChange::SetMaxAge { .. })
+        };
+        prop_assert!(!changes.iter().any(forces));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Commands in a bundle: each carried out or declined once, whatever happens in between.
 
-use super::handback;
+use super::{handback, new_code};
 use crate::ledger::{Ledger, LedgerError, LedgerTx};
 use jiff::Timestamp;
 use nestwarden_policy_schema::bundle::Bundle;
@@ -8,6 +8,7 @@ use nestwarden_policy_schema::command::{ApprovedCommand, CommandKind};
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::hold::HoldScope;
 use nestwarden_policy_schema::id::CommandId;
+use nestwarden_policy_schema::policy::SetBy;
 use nestwarden_policy_schema::trust::Anchors;
 
 const ROTATE_KEY: &str = "passcode_change_asked_at";
@@ -19,10 +20,22 @@ pub(super) fn carry_out(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let anchors = ledger.anchors()?;
-    bundle
-        .commands
-        .iter()
-        .try_for_each(|approved| ledger.transaction(|tx| once(tx, approved, bundle, &anchors, now)))
+    bundle.commands.iter().try_for_each(|approved| {
+        ledger.transaction(|tx| once(tx, approved, bundle, &anchors, now))
+    })?;
+    new_code::note_overdue(ledger, bundle, &anchors, now)
+}
+
+/// From `since` on the passcode in use is a bad one.
+pub(super) fn ask_for_new_passcode(tx: &LedgerTx<'_>, since: Timestamp) -> Result<(), LedgerError> {
+    let newer = tx
+        .meta(ROTATE_KEY)?
+        .and_then(|known| known.parse::<Timestamp>().ok())
+        .is_none_or(|known| known < since);
+    if newer {
+        tx.set_meta(ROTATE_KEY, &since.to_string())?;
+    }
+    Ok(())
 }
 
 /// Since when a new passcode has been asked for; `None`: nobody did.
@@ -39,7 +52,7 @@ fn once(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let id = approved.command.id;
-    if tx.meta(&done_key(id))?.is_some() {
+    if is_done(tx, id)? {
         return Ok(());
     }
     let outcome = match approved.verified(anchors, bundle.device, now) {
@@ -47,19 +60,20 @@ fn once(
             // Taking the bundle over has every control measured.
             CommandKind::Refresh => "done".to_owned(),
             CommandKind::RotatePasscode => {
-                let asked = command.issued_at.to_string();
-                let newer = tx
-                    .meta(ROTATE_KEY)?
-                    .and_then(|known| known.parse::<Timestamp>().ok())
-                    .is_none_or(|known| known < command.issued_at);
-                if newer {
-                    tx.set_meta(ROTATE_KEY, &asked)?;
+                ask_for_new_passcode(tx, command.issued_at)?;
+                match bundle.policy.passcode.as_ref().map(|policy| policy.set_by) {
+                    Some(SetBy::Manager) => {
+                        "the passcode is overdue until somebody sets a new one in the console"
+                    }
+                    Some(SetBy::User) | None => "a new passcode is asked for at the next sign-in",
                 }
-                "a new passcode is asked for at the next sign-in".to_owned()
+                .to_owned()
             }
             CommandKind::Unenrol if is_frozen(bundle) => {
                 "declined: a hold freezes this tablet, and nothing on it may change".to_owned()
             }
+            // Does not come in this list.
+            CommandKind::SetPasscode { .. } => return Ok(()),
             // Done, and told, once every control was given back.
             CommandKind::Unenrol => return handback::ask(tx, id, now),
             CommandKind::Lock
@@ -72,11 +86,18 @@ fn once(
         },
         Err(error) => format!("declined: {error}"),
     };
-    note_done(tx, id, now)?;
-    let event = EventBody::CommandOutcome {
-        command: id,
-        outcome,
-    };
+    note_outcome(tx, id, outcome, now)
+}
+
+/// Nothing more is done for `command`, and what came of it is told.
+pub(super) fn note_outcome(
+    tx: &LedgerTx<'_>,
+    command: CommandId,
+    outcome: String,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    note_done(tx, command, now)?;
+    let event = EventBody::CommandOutcome { command, outcome };
     tx.record(now, &event).map(drop)
 }
 
@@ -88,12 +109,16 @@ pub(super) fn note_done(
     tx.set_meta(&done_key(command), &now.to_string())
 }
 
+pub(super) fn is_done(tx: &LedgerTx<'_>, command: CommandId) -> Result<bool, LedgerError> {
+    Ok(tx.meta(&done_key(command))?.is_some())
+}
+
 fn done_key(command: CommandId) -> String {
     format!("command/{command}")
 }
 
 /// Whether a hold of a kind that freezes may concern what is on this tablet.
-fn is_frozen(bundle: &Bundle) -> bool {
+pub(super) fn is_frozen(bundle: &Bundle) -> bool {
     let holds = bundle.holds.holds.iter();
     holds
         .filter(|hold| hold.category.freezes())

@@ -4,6 +4,7 @@ pub mod board;
 mod commands;
 pub mod handback;
 mod hold;
+pub mod new_code;
 pub mod pass;
 pub mod pulse;
 pub mod situation;

@@ -5,6 +5,7 @@ mod connection;
 mod export;
 mod fetch;
 mod names;
+mod passcode;
 mod record;
 mod renewal;
 pub mod schedule;
@@ -15,6 +16,7 @@ mod upload;
 pub use connection::{Connected, Connection};
 pub use export::{Ciphertext, export};
 pub use names::ServerNames;
+pub use passcode::passcode;
 pub use record::difference;
 pub use unseal::unseal;
 

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
@@ -93,6 +94,15 @@ impl Server {
             .get(self.url(path_and_query))
             .timeout(ANSWER_TIMEOUT + hang);
         self.answer(request).await
+    }
+
+    /// What came is overwritten once it was read.
+    pub async fn get_secret<A: DeserializeOwned>(&self, path: &str) -> Result<A, ServerError> {
+        let request = self.client.get(self.url(path)).timeout(ANSWER_TIMEOUT);
+        let bytes = Zeroizing::new(self.bytes(request).await?);
+        // The error could quote it.
+        serde_json::from_slice(&bytes)
+            .map_err(|_| ServerError::Answer("it is not what was asked for".to_owned()))
     }
 
     pub async fn post<A: DeserializeOwned>(

@@ -4,6 +4,8 @@ use crate::nursery::{at, device};
 use crate::papers::{
     APPROVER_A, APPROVER_B, RECOVERY, SIGNING, STRANGER, anchors, approver, command, key, public,
 };
+use nestwarden_policy_schema::bytes::Digest;
+use nestwarden_policy_schema::code::CodeReason;
 use nestwarden_policy_schema::command::{ApprovedCommand, Command, CommandError, CommandKind};
 use nestwarden_policy_schema::envelope::{SignedError, sign};
 use nestwarden_policy_schema::id::{CommandId, DeviceId};
@@ -101,6 +103,10 @@ fn a_command_is_for_one_tablet_and_for_a_time() {
             text: "x".to_owned(),
         },
         CommandKind::RotatePasscode,
+        CommandKind::SetPasscode {
+            reason: CodeReason::Due,
+            commitment: Digest::ZERO,
+        },
         CommandKind::Lost,
         CommandKind::Found,
         CommandKind::Unenrol,

@@ -8,6 +8,7 @@
 mod access;
 mod calendar;
 mod chain;
+mod codes;
 mod commands;
 mod consent;
 mod death;

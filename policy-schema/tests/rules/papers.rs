@@ -95,6 +95,7 @@ pub(crate) fn bundle(generation: u64) -> Bundle {
             command: command(CommandKind::Lock),
             approvals: Vec::new(),
         }],
+        passcode_orders: Vec::new(),
         access_requests: Vec::new(),
         photo_hash_key: Secret::new(vec![8; 32]),
         release_recipient: "age1release".to_owned(),

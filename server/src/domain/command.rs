@@ -46,18 +46,7 @@ pub async fn unenrol(
     now: Timestamp,
 ) -> Result<Command, CommandError> {
     let name = || device.name.clone();
-    let holds = storage.hold_list().await?;
-    let freezes = holds
-        .iter()
-        .filter(|row| row.released.is_none() && row.hold.category.freezes())
-        .any(|row| match row.hold.scope {
-            HoldScope::Device { device: held } => held == device.id,
-            HoldScope::Photo { .. }
-            | HoldScope::Child { .. }
-            | HoldScope::Staff { .. }
-            | HoldScope::Window { .. } => true,
-        });
-    if freezes {
+    if is_frozen(storage, device).await? {
         return Err(CommandError::Frozen(name()));
     }
     order(
@@ -68,6 +57,21 @@ pub async fn unenrol(
         now,
     )
     .await
+}
+
+/// Whether a hold of a kind that freezes may concern what is on this tablet.
+pub async fn is_frozen(storage: &Storage, device: &Device) -> Result<bool, StorageError> {
+    let holds = storage.hold_list().await?;
+    Ok(holds
+        .iter()
+        .filter(|row| row.released.is_none() && row.hold.category.freezes())
+        .any(|row| match row.hold.scope {
+            HoldScope::Device { device: held } => held == device.id,
+            HoldScope::Photo { .. }
+            | HoldScope::Child { .. }
+            | HoldScope::Staff { .. }
+            | HoldScope::Window { .. } => true,
+        }))
 }
 
 /// Asks for a new passcode at the next sign-in, in contact hours too: somebody left who knew it, or it is known to others.
@@ -114,6 +118,7 @@ pub const fn asked(kind: &CommandKind) -> &'static str {
         CommandKind::Lock => "to lock",
         CommandKind::Message { .. } => "to show a message",
         CommandKind::RotatePasscode => "for a new passcode",
+        CommandKind::SetPasscode { .. } => "to take the passcode that was set here",
         CommandKind::Lost => "to go into loss mode",
         CommandKind::Found => "to leave loss mode",
         CommandKind::Unenrol => "to hand itself back",

@@ -83,6 +83,7 @@ pub(crate) fn bundle(device: DeviceId, generation: u64) -> Bundle {
         found_photos: None,
         put_back: None,
         commands: Vec::new(),
+        passcode_orders: Vec::new(),
         access_requests: Vec::new(),
         photo_hash_key: Secret::new(vec![7; 32]),
         release_recipient: "age1release".to_owned(),

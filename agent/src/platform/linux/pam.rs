@@ -1,6 +1,8 @@
 //! Passcode rules as PAM has them: our profiles for pam-auth-update, and the stacks it makes of them.
 
 use crate::control::passcode::PasscodeRules;
+use nestwarden_policy_schema::code;
+use nestwarden_policy_schema::policy::SetBy;
 use std::collections::BTreeMap;
 
 /// Quality first, then history over the same new passcode, then pam_unix of the stock profile (priority 256). Debian 12's
@@ -12,7 +14,7 @@ pub(super) const TRIES_PROFILE: &str = "nestwarden-tries";
 pub(super) const TRIES_FIRST_PROFILE: &str = "nestwarden-tries-first";
 
 /// libpwquality accepts no shorter limit than this.
-pub(super) const SHORTEST: u8 = 6;
+pub(super) const SHORTEST: u8 = code::SHORTEST;
 const DEFAULT_MIN_LENGTH: u8 = 8;
 const MAX_REPEAT: i64 = 2;
 const MAX_SEQUENCE: i64 = 3;
@@ -55,7 +57,13 @@ pub(super) fn quality_profile(rules: &PasscodeRules) -> String {
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     let arguments = arguments.join(" ");
-    let quality = format!("\trequisite\t\t\tpam_pwquality.so retry=3 {arguments}\n");
+    let (first, for_root) = match rules.set_by {
+        SetBy::User => ("", ""),
+        // Who is not root is refused before anything is asked.
+        SetBy::Manager => ("\trequisite\t\t\tpam_rootok.so\n", " enforce_for_root"),
+    };
+    let quality =
+        format!("{first}\trequisite\t\t\tpam_pwquality.so retry=3 {arguments}{for_root}\n");
     let history = match rules.history {
         0 => String::new(),
         n => {
@@ -121,6 +129,9 @@ impl PamFiles {
                 line.number("remember")
                     .map_or(DEFAULT_REMEMBER, |n| u16::try_from(n).unwrap_or(0))
             });
+            let only_root = position(&password, "pam_rootok.so")
+                .is_some_and(|first| first < at && password[first].is_decisive());
+            rules.set_by = set_by(only_root, &password[at]);
         }
         rules
     }
@@ -170,6 +181,14 @@ impl PamFiles {
     }
 }
 
+fn set_by(only_root: bool, quality: &Line) -> SetBy {
+    if only_root && quality.has("enforce_for_root") {
+        SetBy::Manager
+    } else {
+        SetBy::User
+    }
+}
+
 /// The rules that our own profiles ask for; `None` when we have none.
 pub(super) fn rules_of_profiles(
     quality: Option<&str>,
@@ -185,6 +204,7 @@ pub(super) fn rules_of_profiles(
     let quality = lines(text, "pam_pwquality.so")?;
     let mut rules = PasscodeRules::default();
     PamFiles::default().quality(&quality, &mut rules);
+    rules.set_by = set_by(lines(text, "pam_rootok.so").is_some(), &quality);
     rules.history = lines(text, "pam_pwhistory.so")
         .and_then(|line| line.number("remember"))
         .map_or(0, |n| u16::try_from(n).unwrap_or(0));

@@ -29,6 +29,7 @@ fn ours() -> PasscodeRules {
         refuse_simple: true,
         history: 5,
         max_failed_attempts: Some(5),
+        set_by: SetBy::User,
     }
 }
 
@@ -115,6 +116,7 @@ fn our_profiles_say_what_they_were_made_of() {
             refuse_simple: false,
             history: 0,
             max_failed_attempts: None,
+            set_by: SetBy::Manager,
         },
     ] {
         let tries = rules.max_failed_attempts.map(tries_profile);
@@ -124,4 +126,34 @@ fn our_profiles_say_what_they_were_made_of() {
         );
     }
     assert_eq!(rules_of_profiles(None, None), None);
+}
+
+const MANAGERS_PASSWORD: &str = "\
+password\trequisite\t\t\tpam_rootok.so
+password\trequisite\t\t\tpam_pwquality.so retry=3 minlen=6 maxrepeat=2 maxsequence=3 dictcheck=1 usercheck=1 enforce_for_root
+password\trequisite\t\t\tpam_pwhistory.so remember=5 enforce_for_root use_authtok
+password\t[success=1 default=ignore]\tpam_unix.so obscure use_authtok try_first_pass yescrypt
+";
+
+#[test]
+fn a_passcode_is_the_managers_only_where_staff_are_refused_and_root_is_held_to_the_rules() {
+    let mut files = files();
+    files.password = MANAGERS_PASSWORD.to_owned();
+    let managers = PasscodeRules {
+        set_by: SetBy::Manager,
+        ..ours()
+    };
+    assert_eq!(files.rules(), managers);
+    for (was, becomes) in [
+        ("requisite\t\t\tpam_rootok", "optional\t\t\tpam_rootok"),
+        ("usercheck=1 enforce_for_root", "usercheck=1"),
+    ] {
+        let mut without = files.clone();
+        without.password = MANAGERS_PASSWORD.replacen(was, becomes, 1);
+        assert_eq!(without.rules(), ours(), "{becomes}");
+    }
+    let mut late = files.clone();
+    let (first, rest) = MANAGERS_PASSWORD.split_once('\n').unwrap_or_default();
+    late.password = format!("{rest}{first}\n");
+    assert_eq!(late.rules(), ours());
 }

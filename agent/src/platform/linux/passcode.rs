@@ -2,8 +2,9 @@
 
 use super::dconf;
 use super::faillock;
-use super::pam::{self, PamFiles};
+use super::pam;
 use super::passcode_ages;
+use super::passcode_rules;
 use super::pin_dictionary;
 use super::shadow::{self, Field};
 use super::tablet::Tablet;
@@ -15,18 +16,15 @@ use crate::paths::Paths;
 use jiff::Timestamp;
 use nestwarden_policy_schema::device_api::LockOut;
 use std::io;
-use std::path::Path;
 use tokio::sync::watch;
 
 const PROFILES_DIR: &str = "/usr/share/pam-configs";
 const QUALITY_FILE: &str = "/etc/security/pwquality.conf.d/50-nestwarden.conf";
-const QUALITY_DIR: &str = "/etc/security/pwquality.conf.d";
-/// Read after the directory, so that it wins over it.
-const QUALITY_MAIN: &str = "/etc/security/pwquality.conf";
-const MODULES: [(&str, &str); 3] = [
+const MODULES: [(&str, &str); 4] = [
     ("pam_pwquality.so", "libpam-pwquality"),
     ("pam_pwhistory.so", "libpam-modules"),
     ("pam_faillock.so", "libpam-modules"),
+    ("pam_rootok.so", "libpam-modules"),
 ];
 const PROFILES: [&str; 3] = [
     pam::QUALITY_PROFILE,
@@ -84,48 +82,6 @@ impl PasscodeEnforcer {
                 );
             }
         }
-    }
-
-    fn rules(&self) -> Result<PasscodeRules, EnforceError> {
-        let stack = |name: &str| match self.tablet.read(&format!("/etc/pam.d/{name}"))? {
-            Some(text) => Ok(text),
-            None if self.tablet.is_whole_machine() => Err(EnforceError::Unsupported(format!(
-                "`/etc/pam.d/{name}` is missing; this tablet's PAM is not laid out as Debian's"
-            ))),
-            None => Err(Tablet::confined("signing in")),
-        };
-        let files = PamFiles {
-            password: stack("common-password")?,
-            auth: stack("common-auth")?,
-            account: stack("common-account")?,
-            pwquality: self.quality_files(|_| true)?,
-            faillock: self
-                .tablet
-                .read("/etc/security/faillock.conf")?
-                .unwrap_or_default(),
-        };
-        let rules = files.rules();
-        Ok(PasscodeRules {
-            refuse_simple: rules.refuse_simple && pin_dictionary::is_in_force(&self.tablet)?,
-            ..rules
-        })
-    }
-
-    /// pwquality's files in the order in which they are read, those whose path is wanted.
-    fn quality_files(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, EnforceError> {
-        let mut paths: Vec<String> = self
-            .tablet
-            .list(QUALITY_DIR)?
-            .into_iter()
-            .filter(|name| Path::new(name).extension().is_some_and(|end| end == "conf"))
-            .map(|name| format!("{QUALITY_DIR}/{name}"))
-            .collect();
-        paths.push(QUALITY_MAIN.to_owned());
-        let mut texts = Vec::new();
-        for path in paths.iter().filter(|path| wanted(path)) {
-            texts.extend(self.tablet.read(path)?);
-        }
-        Ok(texts)
     }
 
     fn our_rules(&self) -> Result<Option<PasscodeRules>, EnforceError> {
@@ -196,7 +152,7 @@ impl PasscodeEnforcer {
 
     /// The rules as they go into our profile: never looser than what the image brought.
     fn as_written(&self, wanted: &PasscodeRules) -> Result<PasscodeRules, EnforceError> {
-        let others = self.quality_files(|path| path != QUALITY_FILE)?;
+        let others = passcode_rules::quality_files(&self.tablet, |path| path != QUALITY_FILE)?;
         let shortest = pam::min_length_of(&others).unwrap_or(pam::SHORTEST);
         Ok(PasscodeRules {
             min_length: wanted.min_length.max(shortest).max(pam::SHORTEST),
@@ -238,24 +194,25 @@ impl PasscodeEnforcer {
         let (now, _) = self.told.ok_or_else(|| {
             EnforceError::Unreadable("the time is not known yet, nor the age of passcodes".into())
         })?;
-        let accounts = shadow::accounts(&self.tablet)?;
-        let ages = passcode_ages::first_seen(&self.tablet, &accounts, now)?;
+        let accounts = || shadow::accounts(&self.tablet);
+        let known = passcode_ages::known(&self.tablet, accounts, now)?;
         let remembered = self.tablet.previous().recall(REMEMBERED_AGE)?;
-        Ok(accounts
+        Ok(known
             .iter()
-            .zip(ages)
-            .map(|(account, changed_at)| AccountSeen {
+            .map(|(account, known)| AccountSeen {
                 uid: account.uid,
                 has_passcode: !account.hash.is_empty(),
                 max_days: account.max_days,
                 max_days_by_us: remembered.contains_key(&remembered_age(account.uid)),
                 is_forced: account.last_change == Some(0),
-                changed_at,
+                changed_at: known.since,
+                is_from_console: known.is_from_console,
             })
             .collect())
     }
 
-    fn set_max_age(&self, uid: u32, days: u16) -> Result<(), EnforceError> {
+    /// `days`: as shadow has them; empty for no limit.
+    fn set_max_age(&self, uid: u32, limit: &str) -> Result<(), EnforceError> {
         let before = shadow::accounts(&self.tablet)?
             .iter()
             .find(|account| account.uid == uid)
@@ -264,7 +221,7 @@ impl PasscodeEnforcer {
         self.tablet
             .previous()
             .remember(&remembered_age(uid), Some(&before))?;
-        shadow::set(&self.tablet, uid, Field::MaxAge(&days.to_string()))
+        shadow::set(&self.tablet, uid, Field::MaxAge(limit))
     }
 
     fn restore_max_age(&self, uid: u32) -> Result<(), EnforceError> {
@@ -306,7 +263,7 @@ fn remembered_age(uid: u32) -> String {
 
 impl Enforcer<Passcode> for PasscodeEnforcer {
     fn observe(&mut self) -> Result<PasscodeObserved, EnforceError> {
-        let rules = Reading::from(self.rules());
+        let rules = Reading::from(passcode_rules::in_force(&self.tablet));
         self.look_for_wrong_tries(&rules);
         Ok(PasscodeObserved {
             rules,
@@ -321,13 +278,22 @@ impl Enforcer<Passcode> for PasscodeEnforcer {
         match change {
             PasscodeChange::SetRules(rules) => self.set_rules(rules),
             PasscodeChange::SetAutoLock { seconds } => dconf::set_auto_lock(&self.tablet, *seconds),
-            PasscodeChange::SetMaxAge { uid, days } => self.set_max_age(*uid, *days),
+            PasscodeChange::SetMaxAge { uid, days } => self.set_max_age(*uid, &days.to_string()),
+            PasscodeChange::LiftMaxAge { uid } => self.set_max_age(*uid, ""),
+            PasscodeChange::ForgoChange { uid, changed_at } => {
+                let days = changed_at.as_second().div_euclid(24 * 60 * 60).max(1);
+                shadow::set(&self.tablet, *uid, Field::LastChange(days))
+            }
             PasscodeChange::ForceChange { uid } => {
                 shadow::set(&self.tablet, *uid, Field::ChangeAtNextSignIn)
             }
             PasscodeChange::AwaitNew { uid, .. } => Err(EnforceError::failed(
                 format!("change the passcode of account {uid}"),
                 io::Error::other("only the person who signs in can"),
+            )),
+            PasscodeChange::AwaitCode { uid, .. } => Err(EnforceError::failed(
+                format!("change the passcode of account {uid}"),
+                io::Error::other("only whoever may set it in the console can"),
             )),
             PasscodeChange::Unread { unread, .. } => Err(unread.into()),
             PasscodeChange::RestoreMaxAge { uid } => self.restore_max_age(*uid),

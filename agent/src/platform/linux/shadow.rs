@@ -22,6 +22,7 @@ const MAX_AGE: usize = 4;
 /// An account of staff that can sign in, with its fields in shadow. Never printed: it holds a hash.
 pub(super) struct Account {
     pub(super) uid: u32,
+    pub(super) name: String,
     pub(super) hash: String,
     /// Days since 1970; 0: has to change at the next sign-in.
     pub(super) last_change: Option<i64>,
@@ -44,6 +45,7 @@ pub(super) fn accounts(tablet: &Tablet) -> Result<Vec<Account>, EnforceError> {
         if !field(HASH).starts_with(['!', '*']) {
             found.push(Account {
                 uid: *uid,
+                name: fields[0].to_owned(),
                 hash: field(HASH).to_owned(),
                 last_change: field(LAST_CHANGE).parse().ok(),
                 max_days: field(MAX_AGE).parse().ok(),
@@ -59,6 +61,8 @@ pub(super) enum Field<'a> {
     /// The text of the field; empty: no limit.
     MaxAge(&'a str),
     ChangeAtNextSignIn,
+    /// Days since 1970.
+    LastChange(i64),
 }
 
 /// Sets one field of one account under the lock of the shadow tools.
@@ -83,8 +87,9 @@ pub(super) fn set(tablet: &Tablet, uid: u32, field: Field<'_>) -> Result<(), Enf
 
 fn edit(shadow: &str, name: &str, field: Field<'_>) -> Option<String> {
     let (at, value) = match field {
-        Field::MaxAge(text) => (MAX_AGE, text),
-        Field::ChangeAtNextSignIn => (LAST_CHANGE, "0"),
+        Field::MaxAge(text) => (MAX_AGE, text.to_owned()),
+        Field::ChangeAtNextSignIn => (LAST_CHANGE, "0".to_owned()),
+        Field::LastChange(days) => (LAST_CHANGE, days.to_string()),
     };
     let mut is_found = false;
     let lines = shadow.split_inclusive('\n').map(|line| {
@@ -93,7 +98,7 @@ fn edit(shadow: &str, name: &str, field: Field<'_>) -> Option<String> {
             return line.to_owned();
         }
         is_found = true;
-        fields[at] = value;
+        fields[at] = &value;
         let end = if line.ends_with('\n') { "\n" } else { "" };
         fields.join(":") + end
     });

@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// Configuration and state files are far smaller; anything larger is not what we take it for.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
@@ -198,6 +198,24 @@ impl Tablet {
         }
     }
 
+    /// Tells a program of the system something that nobody else may see, through its standard input alone, and returns
+    /// how it ended and what it said of it.
+    pub(super) fn tell(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        secret: &[u8],
+    ) -> Result<Told, EnforceError> {
+        self.needs_machine(&format!("running `{program}`"))?;
+        match tell(program, arguments, secret) {
+            Ok(told) => Ok(told),
+            Err(e) if e.kind() == ErrorKind::NotFound => Err(EnforceError::Unsupported(format!(
+                "`{program}` is not installed"
+            ))),
+            Err(e) => Err(EnforceError::failed(format!("run `{program}`"), e)),
+        }
+    }
+
     /// Makes the directory of `path`, and makes sure that no link leads it out of the root.
     fn prepare_parent(&self, path: &Path) -> io::Result<()> {
         let parent = path.parent().unwrap_or(self.paths.root_dir());
@@ -259,37 +277,83 @@ fn chown(file: &File, uid: u32, gid: u32) -> io::Result<()> {
     Ok(rustix::fs::fchown(file, Some(owner.0), Some(owner.1))?)
 }
 
-fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> io::Result<String> {
-    let mut child = Command::new(program)
+/// How a program ended that was told something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) is_success: bool,
+    pub(super) said: String,
+}
+
+fn command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LC_ALL", "C.UTF-8")
+        .env("LC_ALL", "C.UTF-8");
+    command
+}
+
+fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> io::Result<String> {
+    let mut child = command(program, arguments)
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
-    let ended = has_ended(&child);
-    if !matches!(ended, Ok(true)) {
-        child.kill()?;
-    }
-    let status = child.wait()?;
+    let status = end_of(&mut child)?;
     let mut output = String::new();
     if let Some(stdout) = child.stdout.take() {
         stdout.take(MAX_FILE_BYTES).read_to_string(&mut output)?;
     }
-    match ended? {
-        false => Err(io::Error::new(
-            ErrorKind::TimedOut,
-            format!("did not end within {COMMAND_SECONDS} s"),
-        )),
-        true if status.success() => Ok(output),
-        true => Err(io::Error::other(status.to_string())),
+    if status.success() {
+        Ok(output)
+    } else {
+        Err(io::Error::other(status.to_string()))
     }
 }
 
-fn has_ended(child: &std::process::Child) -> io::Result<bool> {
+/// `secret` is far shorter than what a pipe holds, so that writing it waits for nobody.
+fn tell(program: &str, arguments: &[&str], secret: &[u8]) -> io::Result<Told> {
+    let mut child = command(program, arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        match stdin.write_all(secret) {
+            // It ended without hearing it; how, says its status.
+            Err(e) if e.kind() != ErrorKind::BrokenPipe => return Err(e),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    let status = end_of(&mut child)?;
+    let mut said = Vec::new();
+    if let Some(stderr) = child.stderr.take() {
+        stderr.take(MAX_FILE_BYTES).read_to_end(&mut said)?;
+    }
+    Ok(Told {
+        is_success: status.success(),
+        said: String::from_utf8_lossy(&said).into_owned(),
+    })
+}
+
+fn end_of(child: &mut Child) -> io::Result<ExitStatus> {
+    let ended = has_ended(child);
+    if !matches!(ended, Ok(true)) {
+        child.kill()?;
+    }
+    let status = child.wait()?;
+    if ended? {
+        return Ok(status);
+    }
+    Err(io::Error::new(
+        ErrorKind::TimedOut,
+        format!("did not end within {COMMAND_SECONDS} s"),
+    ))
+}
+
+fn has_ended(child: &Child) -> io::Result<bool> {
     let pid = rustix::process::Pid::from_child(child);
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
     let limit = Timespec {
@@ -362,5 +426,14 @@ mod tests {
             run("/nonexistent", &[], &[]).unwrap_err().kind(),
             ErrorKind::NotFound
         );
+    }
+
+    #[test]
+    fn what_a_command_is_told_arrives_and_how_it_ends_is_said() {
+        let told = |program, secret: &[u8]| tell(program, &["^quiet$"], secret).unwrap();
+        assert!(told("grep", b"quiet\n").is_success);
+        assert!(!told("grep", b"loud\n").is_success);
+        let said = tell("cat", &["/nonexistent"], b"quiet").unwrap();
+        assert!(!said.is_success && said.said.contains("No such file"));
     }
 }
