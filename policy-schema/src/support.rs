@@ -100,7 +100,7 @@ pub const fn support(control: ControlName, platform: Platform) -> Support {
 const fn on_linux(control: ControlName) -> Support {
     match control {
         ControlName::Passcode => Support::Partial {
-            reason: "length, quality, history, age and locking are held by PAM; a passcode chosen before enrolment is not measured until it is next changed",
+            reason: "length, quality, history, age and locking are held by PAM; a passcode chosen before enrolment is not measured until it is next changed; one that the manager sets is taken from the console, and root can still change it, which is told",
         },
         ControlName::Apps => Support::Partial {
             reason: "native programs are held by noexec mounts and fanotify (kernel 4.20 or newer, as root); code that an approved app runs inside itself is not seen",

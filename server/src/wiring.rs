@@ -5,6 +5,7 @@ use crate::door::Doors;
 use crate::http::{self, ConsoleSetup, KnownHosts, Limits, ServeContext, ServeError};
 use crate::jobs::bundles::BundleJob;
 use crate::jobs::import_folder::{ImportFolderJob, Keep};
+use crate::jobs::passcodes::PasscodeJob;
 use crate::jobs::received::ReceivedJob;
 use crate::jobs::reminders::ReminderJob;
 use crate::jobs::wake::{BundleWakes, Nudge};
@@ -91,6 +92,10 @@ pub(crate) async fn serve(
         files: files.clone(),
         clock: Arc::clone(&doors.clock),
     };
+    let passcodes = PasscodeJob {
+        storage: storage.clone(),
+        clock: Arc::clone(&doors.clock),
+    };
     let folder_wake = Nudge::default();
     let folder = settings.import.as_ref().map(|import| {
         let mut job = ImportFolderJob::new(
@@ -137,6 +142,7 @@ pub(crate) async fn serve(
     jobs.spawn(bundles.run());
     jobs.spawn(reminders.run());
     jobs.spawn(received.run());
+    jobs.spawn(passcodes.run());
     if let Some(job) = folder {
         jobs.spawn(job.run());
     }

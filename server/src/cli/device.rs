@@ -1,5 +1,6 @@
 //! `device …`.
 
+use super::passcode::Source;
 use super::photo;
 use super::profile::read;
 use super::reply::{Reply, row, table};
@@ -7,10 +8,13 @@ use super::session::Session;
 use crate::domain::command;
 use crate::domain::compliance::{self, Compliance, Standing};
 use crate::domain::local_time::LocalTime;
+use crate::domain::passcode;
 use crate::domain::profile::{read_override, set_overrides};
 use crate::storage::{Changed, CommandRow, Device, Revocation};
 use anyhow::bail;
 use jiff::Timestamp;
+use nestwarden_policy_schema::calendar::Calendar;
+use nestwarden_policy_schema::code::CodeReason;
 use nestwarden_policy_schema::consent::{RoomName, Stage};
 use nestwarden_policy_schema::id::CommandId;
 use serde_json::{Value, json};
@@ -44,6 +48,17 @@ pub(super) enum Action {
         /// Why; no names
         #[arg(long)]
         reason: String,
+    },
+    /// Set the passcode of a tablet's staff, where its profile has the manager set it. It is read from the standard input,
+    /// one line, or suggested and printed once; tell it in person, never on paper or by e-mail
+    SetPasscode {
+        device: String,
+        /// due or leaver: taken over outside contact hours. loss or suspicion: at once
+        #[arg(long)]
+        reason: CodeReason,
+        /// Have one suggested
+        #[arg(long)]
+        suggest: bool,
     },
     /// Have every control measured now
     Refresh { device: String },
@@ -99,6 +114,18 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
         Action::Refresh { device } => refresh(&device, session).await,
         Action::Cancel { device, command } => cancel(&device, command, session).await,
         Action::NewPasscode { device, reason } => new_passcode(&device, &reason, session).await,
+        Action::SetPasscode {
+            device,
+            reason,
+            suggest,
+        } => {
+            let source = if suggest {
+                Source::Suggested
+            } else {
+                Source::Input
+            };
+            super::passcode::set(&device, reason, source, session).await
+        }
         Action::SetRooms { device, rooms } => {
             let device = session.device(&device).await?;
             let rooms: BTreeSet<RoomName> = rooms.into_iter().collect();
@@ -171,10 +198,19 @@ async fn new_passcode(named: &str, reason: &str, session: &Session) -> anyhow::R
     );
     let command = command::new_passcode(&session.storage, &device, &audit, session.now()).await?;
     session.nudge();
-    let text = format!(
-        "\"{}\" asks for a new passcode at the next sign-in after its next contact. Until somebody chose one it reads overdue.",
-        device.name
-    );
+    let profile = passcode::profile_of(&session.storage, &device).await?;
+    let is_managers = profile.is_some_and(|known| passcode::is_managers(&known, &device).is_some());
+    let text = if is_managers {
+        format!(
+            "\"{}\" reads overdue from its next contact on, until somebody set a new passcode with `device set-passcode` or in the console.",
+            device.name
+        )
+    } else {
+        format!(
+            "\"{}\" asks for a new passcode at the next sign-in after its next contact. Until somebody chose one it reads overdue.",
+            device.name
+        )
+    };
     Ok(Reply::new(
         json!({ "device": device.id, "command": command }),
         text,
@@ -182,15 +218,25 @@ async fn new_passcode(named: &str, reason: &str, session: &Session) -> anyhow::R
 }
 
 /// What was asked, by whom, and how far it got.
-fn progress(row: &CommandRow, local: &LocalTime, now: Timestamp) -> String {
+fn progress(
+    row: &CommandRow,
+    local: &LocalTime,
+    calendar: Option<&Calendar>,
+    now: Timestamp,
+) -> String {
     let command = &row.command.command;
+    let how_far = if passcode::is_passcode(row) {
+        passcode::progress(row, local, calendar, now)
+    } else {
+        command::progress(row, local, now)
+    };
     format!(
         "{}: asked {} by {} at {}: {}",
         command.id,
         command::asked(&command.kind),
         row.ordered_by,
         local.at(command.issued_at),
-        command::progress(row, local, now)
+        how_far
     )
 }
 
@@ -301,9 +347,11 @@ async fn show(named: &str, session: &Session) -> anyhow::Result<Reply> {
         table(&rows)
     );
     let commands = session.storage.command_list(device.id).await?;
+    let profile = passcode::profile_of(&session.storage, &device).await?;
+    let calendar = profile.map(|profile| profile.calendar);
     for row in &commands {
         text.push('\n');
-        text.push_str(&progress(row, &local, session.now()));
+        text.push_str(&progress(row, &local, calendar.as_ref(), session.now()));
     }
     let mut json = view(&device, &compliance, &local);
     json["commands"] = json!(commands);

@@ -13,6 +13,7 @@ mod import;
 mod init;
 mod mapping;
 mod operator;
+mod passcode;
 mod photo;
 mod profile;
 mod put_back;

@@ -80,6 +80,7 @@ fn way(task: &Task, references: &BTreeMap<ChildId, String>) -> String {
         }),
         TaskKind::HoldReview => ": `hold review` keeps it, `hold release` ends it".to_owned(),
         TaskKind::ImportWaits => "; `consent import --pending` says why".to_owned(),
+        TaskKind::SetPasscode => ": `device set-passcode`".to_owned(),
         TaskKind::UnregisteredPerson => "; say who with `photo correct`".to_owned(),
         TaskKind::TakeDown
         | TaskKind::ConsentConflicted

@@ -16,6 +16,7 @@ pub mod ingest;
 pub mod letter;
 pub mod local_time;
 pub mod names;
+pub mod passcode;
 pub mod people;
 pub mod photo;
 pub mod profile;

@@ -3,6 +3,7 @@
 
 mod of_photos;
 mod of_register;
+mod of_tablets;
 
 use super::fresh;
 use super::photo::Judge;
@@ -71,6 +72,7 @@ pub async fn round(storage: &Storage, now: Timestamp) -> Result<TaskChanges, Sto
         draft.subject.file = Some(file.name);
         round.drafts.push(draft);
     }
+    of_tablets::find(storage, &today, &mut round.drafts).await?;
     let still: BTreeSet<&str> = round
         .drafts
         .iter()
@@ -234,6 +236,9 @@ pub fn says(
         TaskKind::ImportWaits => {
             let file = subject.file.as_deref().unwrap_or_default();
             format!("the file {file} of the booking system waits for a person")
+        }
+        TaskKind::SetPasscode => {
+            format!("set a new passcode on {tablet}, and have the tablet take it")
         }
         TaskKind::PhotosUntagged => format!(
             "photos on {tablet} still wait for somebody to say who is in them; what is not sorted before {} is sealed",

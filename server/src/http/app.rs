@@ -30,6 +30,9 @@ const UNSEALS_PER_DEVICE_HOUR: u32 = 1_000;
 const UNSEALS_HOUR: u32 = 20_000;
 const NAMES_PER_DEVICE_HOUR: u32 = 120;
 const NAMES_HOUR: u32 = 20_000;
+/// A tablet that is not reached asks again and again; more than this is no tablet's need.
+const PASSCODES_PER_DEVICE_HOUR: u32 = 240;
+const PASSCODES_HOUR: u32 = 20_000;
 const EXPORTS_PER_DEVICE_HOUR: u32 = 6_000;
 const EXPORTS_HOUR: u32 = 20_000;
 
@@ -68,6 +71,7 @@ pub(super) struct Parts {
     pub(super) renewals: Rate<DeviceId>,
     pub(super) unseals: Rate<DeviceId>,
     pub(super) names: Rate<DeviceId>,
+    pub(super) passcodes: Rate<DeviceId>,
     pub(super) exports: Rate<DeviceId>,
     pub(super) files: ReceivedFiles,
     pub(super) health: super::people::LastHealth,
@@ -165,6 +169,7 @@ impl App {
             renewals: Rate::new(RENEWALS_PER_DEVICE_HOUR, RENEWALS_HOUR),
             unseals: Rate::new(UNSEALS_PER_DEVICE_HOUR, UNSEALS_HOUR),
             names: Rate::new(NAMES_PER_DEVICE_HOUR, NAMES_HOUR),
+            passcodes: Rate::new(PASSCODES_PER_DEVICE_HOUR, PASSCODES_HOUR),
             exports: Rate::new(EXPORTS_PER_DEVICE_HOUR, EXPORTS_HOUR),
             files,
             health: super::people::LastHealth::default(),

@@ -10,7 +10,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use nestwarden_policy_schema::device_api::{
     BUNDLE_PATH, ENROL_PATH, EVENTS_PATH, EXPORT_PATH, INVENTORY_AGAIN_PATH, INVENTORY_PATH,
-    NAMES_PATH, RENEW_EXPIRED_PATH, RENEW_NONCE_PATH, RENEW_PATH, UNSEAL_PATH,
+    NAMES_PATH, PASSCODE_PATH, RENEW_EXPIRED_PATH, RENEW_NONCE_PATH, RENEW_PATH, UNSEAL_PATH,
 };
 
 /// Who may call a route. There is no default.
@@ -43,6 +43,7 @@ pub fn tablet_routes() -> Vec<Route> {
         post(INVENTORY_PATH,       Device,  device_api::inventory::put),
         post(INVENTORY_AGAIN_PATH, Device,  device_api::inventory::again),
         post(NAMES_PATH,           Device,  device_api::names::of_session),
+        get (PASSCODE_PATH,        Device,  device_api::passcode::give),
         post(UNSEAL_PATH,          Device,  device_api::unseal::unseal),
         put (EXPORT_PATH,          Device,  device_api::export::take_in),
         post(RENEW_PATH,           Device,  device_api::renew::renew),
@@ -55,7 +56,7 @@ pub fn tablet_routes() -> Vec<Route> {
 pub fn people_routes() -> Vec<Route> {
     use Area::{Enrol, Evidence, House, People, Register, Safeguarding};
     use Requires::{Nothing, Operator, Person};
-    use console::{account, assets, child, consents, dashboard, enrol, holds, import, orders, people as persons, profiles, receipts, reports, set_up, sign_in, tablets, tasks};
+    use console::{account, assets, child, consents, dashboard, enrol, holds, import, orders, passcode, people as persons, profiles, receipts, reports, set_up, sign_in, tablets, tasks};
     vec![
         get ("/healthz",                     Nothing,              open::health),
         get ("/admin/v1/devices",            Operator,             admin_api::device::list),
@@ -77,6 +78,7 @@ pub fn people_routes() -> Vec<Route> {
         get ("/tablets/{device}",            Person(House),        tablets::show),
         post("/tablets/{device}/commands",   Person(Enrol),        orders::order),
         post("/tablets/{device}/commands/{command}/cancel", Person(Enrol), orders::cancel),
+        post("/tablets/{device}/passcode",   Person(Enrol),        passcode::set),
         get ("/profiles",                    Person(House),        profiles::list),
         get ("/profiles/{profile}",          Person(House),        profiles::show),
         post("/profiles/{profile}/preview",  Person(Enrol),        profiles::preview),

@@ -2,6 +2,7 @@
 
 pub mod bundles;
 pub mod import_folder;
+pub mod passcodes;
 pub mod received;
 pub mod reminders;
 pub mod wake;

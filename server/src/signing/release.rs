@@ -1,4 +1,5 @@
-//! The server's half of every sealed photo: it opens the key of one file, never a file.
+//! The server's half of every sealed photo: it opens the key of one file, never a file. Passcodes that wait for their tablet
+//! are sealed to the same key.
 
 use crate::signing::KeysError;
 use crate::signing::keys::read_text;
@@ -9,6 +10,7 @@ use nestwarden_policy_schema::bytes::{Digest, Secret};
 use nestwarden_policy_schema::device_api::UnsealStanza;
 use std::path::Path;
 use std::str::FromStr as _;
+use zeroize::Zeroizing;
 
 /// An age identity. Not printed.
 pub struct ReleaseKey(age::x25519::Identity);
@@ -53,6 +55,19 @@ impl ReleaseKey {
             })
         })
     }
+}
+
+impl ReleaseKey {
+    /// What [`seal`] sealed to this key. `None`: it was to another, or was damaged.
+    pub fn unseal(&self, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        age::decrypt(&self.0, sealed).ok().map(Zeroizing::new)
+    }
+}
+
+/// `None`: `recipient` is none.
+pub fn seal(recipient: &str, secret: &[u8]) -> Option<Vec<u8>> {
+    let recipient = age::x25519::Recipient::from_str(recipient).ok()?;
+    age::encrypt(&recipient, secret).ok()
 }
 
 fn digest(stanza: &UnsealStanza) -> Digest {

@@ -18,6 +18,7 @@ pub mod import;
 pub mod inventory;
 pub mod nonce;
 pub mod operator;
+pub mod passcode;
 pub mod photo;
 pub mod profile;
 pub mod received;
@@ -45,6 +46,7 @@ pub use import::{Acceptance, ImportKey, ImportStore, SavedMapping, WaitingFile};
 pub use inventory::{InventoryStore, StoredInventory, ToldHour};
 pub use nonce::NonceStore;
 pub use operator::{Cover, Operator, OperatorStore, PeopleChange, PeoplePut, Role};
+pub use passcode::{Erased, PasscodeStore, WaitingPasscode};
 pub use photo::{PhotoRow, PhotoStore};
 pub use profile::{ProfileStore, ProfileVersion};
 pub use report::{BundleReport, PutBackRow, RecordConflict, ReportStore, Reported};
@@ -105,6 +107,7 @@ pub trait Store:
     + TallyStore
     + BundleStore
     + CommandStore
+    + PasscodeStore
     + InventoryStore
     + ReportStore
     + NonceStore

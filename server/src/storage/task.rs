@@ -27,6 +27,8 @@ pub enum TaskKind {
     PhotosUntagged,
     /// A file of the watched folder that nobody but a person may import.
     ImportWaits,
+    /// The manager sets a tablet's passcode; over once the tablet took it.
+    SetPasscode,
 }
 
 impl TaskKind {
@@ -40,7 +42,8 @@ impl TaskKind {
             | Self::PhotoIncomplete
             | Self::UnregisteredPerson
             | Self::PhotosUntagged
-            | Self::ImportWaits => true,
+            | Self::ImportWaits
+            | Self::SetPasscode => true,
             Self::TakeDown | Self::Withdrawal | Self::ChildDied | Self::LeaversPack => false,
         }
     }

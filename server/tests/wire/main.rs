@@ -9,6 +9,7 @@ mod events;
 mod exports;
 mod imports;
 mod nursery;
+mod passcodes;
 mod people;
 mod renew;
 mod report_command;

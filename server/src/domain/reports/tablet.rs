@@ -325,8 +325,13 @@ fn passcode(before: Passcode, outcome: &Outcome, at: Timestamp) -> Passcode {
     let Some(missing) = missing(outcome) else {
         return Passcode::NotKnown;
     };
-    let is_due =
-        |text: &&String| text.ends_with(wording::OVERDUE) || text.ends_with(wording::NEW_PASSCODE);
+    let is_of_console = |text: &&String| text.starts_with(wording::SET_IN_CONSOLE);
+    let is_held = matches!(outcome, Outcome::Drifted { .. });
+    let is_due = |text: &&String| {
+        text.ends_with(wording::OVERDUE)
+            || text.ends_with(wording::NEW_PASSCODE)
+            || (is_held && is_of_console(text))
+    };
     let accounts = missing.iter().filter(is_due).count();
     if accounts > 0 {
         let since = match before {
@@ -336,7 +341,9 @@ fn passcode(before: Passcode, outcome: &Outcome, at: Timestamp) -> Passcode {
         let accounts = u64::try_from(accounts).unwrap_or(u64::MAX);
         return Passcode::Overdue { accounts, since };
     }
-    if missing.iter().any(|text| text.starts_with(wording::UNREAD)) {
+    // Only watched, nobody can set one in the console yet.
+    let is_unknown = |text: &&String| text.starts_with(wording::UNREAD) || is_of_console(text);
+    if missing.iter().any(|text| is_unknown(&text)) {
         Passcode::NotKnown
     } else {
         Passcode::InTime

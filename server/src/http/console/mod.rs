@@ -17,6 +17,7 @@ mod multipart;
 pub(super) mod once;
 pub(super) mod orders;
 pub(super) mod page;
+pub(super) mod passcode;
 pub(super) mod people;
 mod preview;
 pub(super) mod profiles;

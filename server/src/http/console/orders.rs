@@ -6,6 +6,7 @@ use super::layout::token;
 use super::page::see;
 use super::when::When;
 use crate::domain::command::{self, CommandError};
+use crate::domain::passcode;
 use crate::domain::role::Area;
 use crate::http::app::App;
 use crate::http::error::ApiError;
@@ -29,16 +30,20 @@ pub(super) async fn section(
 ) -> Result<Markup, ApiError> {
     let rows = app.storage.command_list(device.id).await;
     let rows = rows.map_err(ApiError::internal)?;
-    let (waiting, over): (Vec<&CommandRow>, Vec<&CommandRow>) = rows
-        .iter()
-        .rev()
-        .partition(|row| command::waits(row, when.now));
+    // Passcodes have a place of their own.
+    let others = rows.iter().rev().filter(|row| !passcode::is_passcode(row));
+    let (waiting, over): (Vec<&CommandRow>, Vec<&CommandRow>) =
+        others.partition(|row| command::waits(row, when.now));
     let may = Area::Enrol.admits(&visitor.operator.roles);
     let says = |row: &CommandRow| {
         let asked = &row.command.command;
         html! { "Asked " (command::asked(&asked.kind)) " by " (row.ordered_by) " " (when.at(asked.issued_at)) ": "
         (command::progress(row, &when.local, when.now)) "." }
     };
+    let profile = passcode::profile_of(&app.storage, device).await;
+    let profile = profile.map_err(ApiError::internal)?;
+    let is_managers = profile.is_some_and(|known| passcode::is_managers(&known, device).is_some());
+    let means = if is_managers { BY_MANAGER } else { AT_SIGN_IN };
     Ok(html! {
         @if waiting.is_empty() && over.is_empty() { p.soft { "Nothing was asked of it yet." } }
         ul.todo {
@@ -53,12 +58,15 @@ pub(super) async fn section(
             }
             @for row in over.iter().take(SHOWN) { li.soft { (says(row)) } }
         }
-        @if may && device.revoked.is_none() { (forms(visitor, device)) }
+        @if may && device.revoked.is_none() { (forms(visitor, device, means)) }
         @else if device.revoked.is_none() { p.soft { "IT admins and managers ask for these." } }
     })
 }
 
-fn forms(visitor: &Visitor, device: &Device) -> Markup {
+const AT_SIGN_IN: &str = "Somebody left who knows it, or it may be known to others. It has to be changed at the next sign-in, in contact hours too; until then it reads overdue.";
+const BY_MANAGER: &str = "Somebody left who knows it, or it may be known to others. It reads overdue until somebody sets a new one under Passcode; managers are asked to.";
+
+fn forms(visitor: &Visitor, device: &Device, means: &str) -> Markup {
     let act = format!("/tablets/{}/commands", device.id);
     let asking = |words: &str, ask: &str, means: &str| {
         let why = format!("why-{ask}");
@@ -80,7 +88,7 @@ fn forms(visitor: &Visitor, device: &Device) -> Markup {
             (token(visitor))
             button name="ask" value="refresh" { "Measure everything now" }
         }
-        (asking("Ask for a new passcode", "new_passcode", "Somebody left who knows it, or it may be known to others. It has to be changed at the next sign-in, in contact hours too; until then it reads overdue."))
+        (asking("Ask for a new passcode", "new_passcode", means))
         (asking("Ask for this tablet back", "unenrol", "At its next contact it gives every control back and is shut out: nothing is held there any more. Photos that are withheld or sealed on it stay so, and nobody can open them: decide about them first. Until its next contact this can be taken back."))
     }
 }

@@ -5,7 +5,7 @@ use super::gate::Visitor;
 use super::layout::{badge, empty, page, table};
 use super::page::Page;
 use super::when::When;
-use super::{orders, words};
+use super::{orders, passcode, words};
 use crate::domain::compliance::{self, Compliance, Standing};
 use crate::domain::local_time::LocalTime;
 use crate::domain::role::Area;
@@ -186,6 +186,9 @@ pub(in crate::http) async fn show(
                 }
             }
             section.card { h2 { "Newest events" } (events(&app, id, &when).await?) }
+            @if let Some(passcode) = passcode::section(&app, &visitor, device, &when).await? {
+                section.card { h2 { "Passcode" } (passcode) }
+            }
             section.card { h2 { "Asked of it" } (orders::section(&app, &visitor, device, &when).await?) }
         }
     };

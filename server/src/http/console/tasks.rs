@@ -67,6 +67,7 @@ const fn way(kind: TaskKind) -> &'static str {
         }
         TaskKind::HoldReview => ": it stays, or its release is asked for",
         TaskKind::ImportWaits => ". Whoever runs the server sees why",
+        TaskKind::SetPasscode => ". It is done on the tablet's page",
         TaskKind::UnregisteredPerson => ". Whoever runs the server records who it is",
         TaskKind::TakeDown
         | TaskKind::ConsentConflicted
@@ -86,6 +87,7 @@ pub(super) fn item(open: &Open, when: &When) -> Markup {
             @if task.due < when.today() { (badge(Tone::Bad, "Overdue")) " " }
             (open.says)
             @if let Some(child) = task.subject.child { " (" a href={ "/children/" (child) } { "the child's page" } ")" }
+            @if let (TaskKind::SetPasscode, Some(device)) = (task.kind, task.subject.device) { " (" a href={ "/tablets/" (device) } { "the tablet's page" } ")" }
             br;
             span.soft { (words::role(task.owner)) @if let Some(dsl) = &open.dsl { " (" (dsl.name) " today)" } ", due " (day(task.due)) }
         }

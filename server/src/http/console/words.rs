@@ -4,7 +4,7 @@ use super::layout::Tone;
 use crate::domain::compliance::{ControlStanding, Standing};
 pub(super) use crate::domain::words::{cause, control, role};
 use nestwarden_policy_schema::consent::{ConsentState, Purpose, Stage};
-use nestwarden_policy_schema::control::Outcome;
+use nestwarden_policy_schema::control::{Outcome, wording};
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::hold::HoldCategory;
 use nestwarden_policy_schema::policy::Mode;
@@ -58,6 +58,17 @@ pub(super) fn finding(standing: &ControlStanding) -> String {
                 changed.join("; ")
             )
         }
+        Outcome::Drifted { remaining, .. }
+            if !remaining.is_empty()
+                && remaining
+                    .iter()
+                    .all(|text| text.starts_with(wording::SET_IN_CONSOLE)) =>
+        {
+            format!(
+                "{}. Managers and IT admins do it on the tablet's page, under Passcode.",
+                sentence_of(remaining)
+            )
+        }
         Outcome::Drifted { remaining, error } => format!(
             "Not as the profile wants it, also after trying: {}{}. Take it out of use and restart it; if this stays, tell your IT admin.",
             remaining.join("; "),
@@ -70,6 +81,13 @@ pub(super) fn finding(standing: &ControlStanding) -> String {
             "Could not be read, so nobody knows: {error}. Restart the tablet; if this stays, tell your IT admin."
         ),
     }
+}
+
+fn sentence_of(remaining: &[String]) -> String {
+    let text = remaining.join("; ");
+    let mut chars = text.chars();
+    let first = chars.next().map(|first| first.to_uppercase().to_string());
+    first.unwrap_or_default() + chars.as_str()
 }
 
 pub(super) const fn purpose(purpose: Purpose) -> &'static str {

@@ -6,6 +6,7 @@ pub(super) mod events;
 pub(super) mod export;
 pub(super) mod inventory;
 pub(super) mod names;
+pub(super) mod passcode;
 pub(super) mod renew;
 pub(super) mod unseal;
 

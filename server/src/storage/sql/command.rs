@@ -14,7 +14,7 @@ const WHAT: &str = "a command";
 /// Of what a tablet says.
 const MAX_TEXT_CHARS: usize = 400;
 
-fn command(row: &SqliteRow) -> Result<CommandRow, StorageError> {
+pub(super) fn command(row: &SqliteRow) -> Result<CommandRow, StorageError> {
     let said = optional_text(row, "outcome", WHAT)?;
     Ok(CommandRow {
         command: json(row, "command", WHAT)?,
@@ -28,7 +28,7 @@ fn command(row: &SqliteRow) -> Result<CommandRow, StorageError> {
     })
 }
 
-async fn list(
+pub(super) async fn list(
     on: impl sqlx::Executor<'_, Database = sqlx::Sqlite>,
     setting: &str,
     device: DeviceId,
@@ -44,6 +44,50 @@ async fn list(
     .iter()
     .map(command)
     .collect()
+}
+
+pub(super) async fn insert(
+    tx: &mut SqliteConnection,
+    setting: &str,
+    approved: &ApprovedCommand,
+    ordered_by: &str,
+) -> Result<(), StorageError> {
+    let new = &approved.command;
+    sqlx::query(
+        "INSERT INTO commands (setting_id, device_id, command_id, command, ordered_by) \
+         VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(setting)
+    .bind(new.device.to_string())
+    .bind(new.id.to_string())
+    .bind(to_json(approved, WHAT)?)
+    .bind(ordered_by)
+    .execute(tx)
+    .await
+    .map(drop)
+    .map_err(failed("keep a command"))
+}
+
+pub(super) async fn mark_cancelled(
+    tx: &mut SqliteConnection,
+    setting: &str,
+    device: DeviceId,
+    command: CommandId,
+    audit: &AuditEntry,
+) -> Result<(), StorageError> {
+    sqlx::query(
+        "UPDATE commands SET cancelled_by = $4, cancelled_at = $5 \
+         WHERE setting_id = $1 AND device_id = $2 AND command_id = $3",
+    )
+    .bind(setting)
+    .bind(device.to_string())
+    .bind(command.to_string())
+    .bind(&audit.who)
+    .bind(audit.at.as_microsecond())
+    .execute(tx)
+    .await
+    .map(drop)
+    .map_err(failed("take a command back"))
 }
 
 /// Notes what came of a command, if `body` says so. Whether bundles may change by it.
@@ -138,18 +182,7 @@ impl CommandStore for SqlStorage {
             }) {
                 return Ok(Changed::Already);
             }
-            sqlx::query(
-                "INSERT INTO commands (setting_id, device_id, command_id, command, ordered_by) \
-                 VALUES ($1, $2, $3, $4, $5)",
-            )
-            .bind(&self.setting_text)
-            .bind(new.device.to_string())
-            .bind(new.id.to_string())
-            .bind(to_json(approved, WHAT)?)
-            .bind(&audit.who)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed("keep a command"))?;
+            insert(&mut tx, &self.setting_text, approved, &audit.who).await?;
             self.touch_inputs(&mut tx).await?;
             self.add_audit(&mut tx, audit).await?;
             commit(tx).await?;
@@ -173,18 +206,7 @@ impl CommandStore for SqlStorage {
             if row.cancelled.is_some() || row.outcome.is_some() {
                 return Ok(Changed::Already);
             }
-            sqlx::query(
-                "UPDATE commands SET cancelled_by = $4, cancelled_at = $5 \
-                 WHERE setting_id = $1 AND device_id = $2 AND command_id = $3",
-            )
-            .bind(&self.setting_text)
-            .bind(device.to_string())
-            .bind(command.to_string())
-            .bind(&audit.who)
-            .bind(audit.at.as_microsecond())
-            .execute(&mut *tx)
-            .await
-            .map_err(failed("take a command back"))?;
+            mark_cancelled(&mut tx, &self.setting_text, device, command, audit).await?;
             self.touch_inputs(&mut tx).await?;
             self.add_audit(&mut tx, audit).await?;
             commit(tx).await?;

@@ -17,6 +17,7 @@ mod ingest;
 mod inventory;
 mod nonce;
 mod operator;
+mod passcode;
 mod photo;
 mod profile;
 mod report;
@@ -127,6 +128,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .optimize_on_close(false, None)
 }
 
+/// The writing connection overwrites whatever it deletes.
 async fn writer(path: &Path) -> Result<SqlitePool, StorageError> {
     SqlitePoolOptions::new()
         .max_connections(1)
@@ -138,7 +140,7 @@ async fn writer(path: &Path) -> Result<SqlitePool, StorageError> {
             let is_stuck = connection.is_in_transaction();
             Box::pin(async move { Ok(!is_stuck) })
         })
-        .connect_with(options(path))
+        .connect_with(options(path).pragma("secure_delete", "ON"))
         .await
         .map_err(failed("open for writing"))
 }

@@ -2,6 +2,7 @@
 
 mod importing;
 mod orders;
+mod passcode;
 mod people;
 mod person;
 mod profiles;

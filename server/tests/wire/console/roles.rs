@@ -61,6 +61,7 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     GET  /tablets/{device}                it manager dsl deputy auditor
     POST /tablets/{device}/commands       it manager
     POST /tablets/{device}/commands/{command}/cancel it manager
+    POST /tablets/{device}/passcode       it manager
     GET  /profiles                        it manager dsl deputy auditor
     GET  /profiles/{profile}              it manager dsl deputy auditor
     POST /profiles/{profile}/preview      it manager

@@ -69,6 +69,7 @@ const fn decision(kind: TaskKind) -> &'static str {
         TaskKind::UnregisteredPerson => "Say who the unregistered person in a photo is",
         TaskKind::PhotosUntagged => "Say who is in photos before they are sealed",
         TaskKind::ImportWaits => "Look at a register file that waits",
+        TaskKind::SetPasscode => "Set a tablet's passcode",
     }
 }
 

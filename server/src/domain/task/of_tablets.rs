@@ -1,0 +1,112 @@
+//! What is to be done for tablets: passcodes that are the manager's to set.
+
+use super::Today;
+use crate::domain::passcode::{is_managers, last_set};
+use crate::storage::task::{TaskDraft, TaskKind};
+use crate::storage::{CommandRow, Device, Role, Storage, StorageError};
+use jiff::{SignedDuration, Timestamp};
+use nestwarden_policy_schema::command::CommandKind;
+use nestwarden_policy_schema::control::{ControlName, Outcome, wording};
+use nestwarden_policy_schema::policy::PasscodePolicy;
+use nestwarden_policy_schema::profile::PolicyProfile;
+use std::collections::BTreeMap;
+
+/// A passcode is put before the manager this long before its time is over.
+const AHEAD: SignedDuration = SignedDuration::from_hours(7 * 24);
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+pub(super) async fn find(
+    storage: &Storage,
+    today: &Today<'_>,
+    drafts: &mut Vec<TaskDraft>,
+) -> Result<(), StorageError> {
+    let live = storage.profile_list().await?.into_iter();
+    let profiles: BTreeMap<String, PolicyProfile> = live
+        .filter_map(|live| Some((live.name, PolicyProfile::from_toml(&live.source).ok()?)))
+        .collect();
+    for device in storage.device_list().await? {
+        let profile = profiles
+            .get(&device.profile)
+            .filter(|_| device.revoked.is_none());
+        let Some(policy) = profile.and_then(|profile| is_managers(profile, &device)) else {
+            continue;
+        };
+        let rows = storage.command_list(device.id).await?;
+        let lacks = tells_that_it_lacks_one(storage, &device).await?;
+        if let Some((why, due)) = cause(&policy, &rows, lacks, today.now) {
+            let last = last_set(&rows).map_or_else(|| "none".to_owned(), |(id, _)| id.to_string());
+            let key = format!("set_passcode/{}/{last}/{why}", device.id);
+            let due = today.calendar.local_date(due);
+            let mut draft = today.draft(TaskKind::SetPasscode, key, Role::Manager, due);
+            draft.subject.device = Some(device.id);
+            drafts.push(draft);
+        }
+    }
+    Ok(())
+}
+
+/// What the tablet itself says, as it last did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lacks {
+    Yes,
+    No,
+}
+
+async fn tells_that_it_lacks_one(
+    storage: &Storage,
+    device: &Device,
+) -> Result<Lacks, StorageError> {
+    let told = storage.inventory_find(device.id).await?;
+    let report = told.and_then(|told| {
+        let mut reports = told.inventory.controls.into_iter();
+        reports.find(|report| report.control == ControlName::Passcode)
+    });
+    let lacks = match report.map(|report| report.outcome) {
+        Some(Outcome::Drifted { remaining, .. }) => remaining
+            .iter()
+            .any(|text| text.starts_with(wording::SET_IN_CONSOLE)),
+        Some(
+            Outcome::Unmanaged
+            | Outcome::Observed { .. }
+            | Outcome::Compliant
+            | Outcome::Corrected { .. }
+            | Outcome::Unsupported { .. }
+            | Outcome::Unknown { .. },
+        )
+        | None => false,
+    };
+    Ok(if lacks { Lacks::Yes } else { Lacks::No })
+}
+
+/// Why one has to be set, and by when. Somebody who left comes before everything that waits.
+fn cause(
+    policy: &PasscodePolicy,
+    rows: &[CommandRow],
+    lacks: Lacks,
+    now: Timestamp,
+) -> Option<(String, Timestamp)> {
+    let last = last_set(rows).map(|(_, at)| at);
+    let asked = rows
+        .iter()
+        .filter(|row| row.command.command.kind == CommandKind::RotatePasscode)
+        .filter(|row| row.cancelled.is_none() && policy.rotation.is_on_event())
+        .map(|row| &row.command.command)
+        .filter(|command| last.is_none_or(|last| last < command.issued_at))
+        .max_by_key(|command| command.issued_at);
+    if let Some(asked) = asked {
+        return Some((format!("asked/{}", asked.id), asked.issued_at));
+    }
+    if lacks == Lacks::Yes {
+        return Some(("lacking".to_owned(), now));
+    }
+    let age = policy
+        .max_age_days
+        .filter(|_| policy.rotation.is_scheduled())?;
+    let due = last?.checked_add(DAY * i32::from(age)).ok()?;
+    let is_near = due.duration_since(now) <= AHEAD;
+    is_near.then_some(("age".to_owned(), due))
+}
+
+#[cfg(test)]
+#[path = "of_tablets_tests.rs"]
+mod tests;
