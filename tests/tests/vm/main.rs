@@ -12,6 +12,7 @@ mod enrolment;
 mod guard;
 mod network;
 mod passcode;
+mod passcode_console;
 mod radios;
 mod restart;
 mod stock;

@@ -6,13 +6,13 @@ use system_tests::vm::machine::Said;
 use system_tests::vm::nursery::{Hours, Profile};
 use system_tests::vm::tablet::Tablet;
 
-const FIRST: &str = "Quiet9-lantern";
-const SECOND: &str = "Amber4-bicycle";
-const THIRD: &str = "Velvet7-harbour";
+pub(super) const FIRST: &str = "Quiet9-lantern";
+pub(super) const SECOND: &str = "Amber4-bicycle";
+pub(super) const THIRD: &str = "Velvet7-harbour";
 
 /// A tablet whose member of staff has the passcode `FIRST`, none before it, and no wrong tries. With a method of its own,
 /// chpasswd asks no PAM.
-fn fresh(tablet: &Tablet, hours: Hours) {
+pub(super) fn fresh(tablet: &Tablet, hours: Hours) {
     tablet.hold_to(&Profile::in_hours(hours)).unwrap();
     tablet
         .done(&format!(
@@ -24,7 +24,7 @@ fn fresh(tablet: &Tablet, hours: Hours) {
 }
 
 /// Types `new` twice as the account's owner or as root, as often as it is asked for.
-fn change(tablet: &Tablet, by: &str, old: &str, new: &str) -> Said {
+pub(super) fn change(tablet: &Tablet, by: &str, old: &str, new: &str) -> Said {
     let who = if by == "root" {
         "passwd room".to_owned()
     } else {
@@ -36,7 +36,7 @@ fn change(tablet: &Tablet, by: &str, old: &str, new: &str) -> Said {
 }
 
 /// A conversation over a terminal: what is answered whenever a question has that in it.
-fn conversation(program: &str, answers: &[(&str, &str)]) -> String {
+pub(super) fn conversation(program: &str, answers: &[(&str, &str)]) -> String {
     let mut script = format!("set timeout 90\nspawn {program}\nexpect {{\n");
     for (question, answer) in answers {
         let _ = writeln!(
