@@ -263,8 +263,8 @@ fn paths(root: &Path) -> anyhow::Result<Paths> {
 }
 
 fn blocking_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    // Everything that takes long is done on threads of its own, so that one is enough for the rest.
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
         .enable_all()
         .build()
         .context("failed to start the event loop")?;

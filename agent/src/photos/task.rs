@@ -208,7 +208,7 @@ impl PhotosTask {
     }
 
     /// Does whatever is due now, short of waiting.
-    async fn step(&mut self) -> Result<(), PhotosError> {
+    pub(super) async fn step(&mut self) -> Result<(), PhotosError> {
         let Some(bundle) = self.context.ledger.bundle() else {
             return self.answer_after_scan().await;
         };
@@ -256,6 +256,10 @@ impl PhotosTask {
     }
 
     pub(super) fn wait(&self) -> Duration {
+        if self.context.ledger.bundle().is_none() {
+            // Nothing is due before there is one, and its coming is heard.
+            return JUDGE_EVERY;
+        }
         let since_boot = self.context.clock.door().since_boot();
         let now = self.context.clock.now().at;
         let change = self.next_change.map(|at| {

@@ -232,8 +232,16 @@ async fn copies_outside_the_capture_roots_are_looked_for_as_soon_as_their_photo_
 }
 
 #[tokio::test]
-async fn while_everything_is_looked_at_nothing_wakes_the_task_for_another_look() {
+async fn a_tablet_without_a_bundle_keeps_no_processor_busy() {
     let (mut task, _running) = prepared();
+    task.step().await.unwrap();
+    assert!(task.wait() > Duration::ZERO);
+}
+
+#[tokio::test]
+async fn while_everything_is_looked_at_nothing_wakes_the_task_for_another_look() {
+    let (mut task, running) = prepared();
+    running(tokio::spawn(async {})).store();
     task.judge_at = Duration::MAX;
     task.rescan_at = Duration::ZERO;
     assert_eq!(task.wait(), Duration::ZERO);
