@@ -40,7 +40,11 @@ fn until_it_got(tablet: &Tablet, words: &str) {
     tablet
         .until(words, |tablet| {
             let shown = tablet.server("device show Ladybird-1")?;
-            last = shown.lines().last().unwrap_or_default().to_owned();
+            shown
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .clone_into(&mut last);
             Ok(last.contains(words).then_some(()))
         })
         .unwrap_or_else(|problem| panic!("{problem:?}\n{last}\n{}", tablet.agent_log()));
