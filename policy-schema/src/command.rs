@@ -36,6 +36,21 @@ pub enum CommandKind {
 }
 
 impl CommandKind {
+    /// Why the passcode is replaced; `None`: it is not.
+    pub const fn passcode_reason(&self) -> Option<CodeReason> {
+        match self {
+            Self::SetPasscode { reason, .. } => Some(*reason),
+            Self::Refresh
+            | Self::Lock
+            | Self::Message { .. }
+            | Self::RotatePasscode
+            | Self::Lost
+            | Self::Found
+            | Self::Unenrol
+            | Self::Wipe => None,
+        }
+    }
+
     pub const fn is_destructive(&self) -> bool {
         match self {
             Self::Wipe => true,

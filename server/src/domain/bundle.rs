@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::access::{ApprovedAccess, MAX_REQUESTS};
 use nestwarden_policy_schema::bundle::{Bundle, FEATURES, Feature, REVIEW_FEATURE};
 use nestwarden_policy_schema::bytes::{Digest, Secret};
-use nestwarden_policy_schema::command::{ApprovedCommand, CommandKind};
+use nestwarden_policy_schema::command::ApprovedCommand;
 use nestwarden_policy_schema::consent::{FoundPhotos, RegisterSnapshot, TagCorrection};
 use nestwarden_policy_schema::control::ControlName;
 use nestwarden_policy_schema::generation::Generation;
@@ -158,6 +158,10 @@ impl Inputs {
             return Err(ComposeError::Unsound(problem));
         }
         let access_requests = self.access_to(device.id, now);
+        let (passcode_orders, commands) = self
+            .commands_to(device.id, now)
+            .into_iter()
+            .partition(|approved| approved.command.kind.passcode_reason().is_some());
         Ok(Bundle {
             setting: self.setting,
             device: device.id,
@@ -177,8 +181,8 @@ impl Inputs {
             corrections: self.corrections_for(device.id, now),
             found_photos: self.found.get(&device.id).copied(),
             put_back: self.put_back.get(&device.id).copied(),
-            commands: self.commands_to(device.id, IsPasscode::No, now),
-            passcode_orders: self.commands_to(device.id, IsPasscode::Yes, now),
+            commands,
+            passcode_orders,
             access_requests,
             photo_hash_key: secrets.photo_hash.clone(),
             release_recipient: secrets.release_recipient.clone(),
@@ -188,40 +192,10 @@ impl Inputs {
     }
 }
 
-/// Whether a command sets a passcode: those go in a field of their own.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum IsPasscode {
-    Yes,
-    No,
-}
-
-impl IsPasscode {
-    const fn of(kind: &CommandKind) -> Self {
-        match kind {
-            CommandKind::SetPasscode { .. } => Self::Yes,
-            CommandKind::Refresh
-            | CommandKind::Lock
-            | CommandKind::Message { .. }
-            | CommandKind::RotatePasscode
-            | CommandKind::Lost
-            | CommandKind::Found
-            | CommandKind::Unenrol
-            | CommandKind::Wipe => Self::No,
-        }
-    }
-}
-
 impl Inputs {
-    fn commands_to(
-        &self,
-        device: DeviceId,
-        wanted: IsPasscode,
-        now: Timestamp,
-    ) -> Vec<ApprovedCommand> {
+    fn commands_to(&self, device: DeviceId, now: Timestamp) -> Vec<ApprovedCommand> {
         let to_it = self.commands.iter().filter(|approved| {
-            approved.command.device == device
-                && approved.command.expires_at > now
-                && IsPasscode::of(&approved.command.kind) == wanted
+            approved.command.device == device && approved.command.expires_at > now
         });
         to_it.cloned().collect()
     }

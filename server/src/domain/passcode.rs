@@ -265,7 +265,7 @@ fn pick(alphabet: &[u8]) -> Result<u8, PasscodeError> {
 }
 
 pub const fn is_passcode(row: &CommandRow) -> bool {
-    matches!(row.command.command.kind, CommandKind::SetPasscode { .. })
+    row.command.command.kind.passcode_reason().is_some()
 }
 
 /// Whether the tablet may still set it.
@@ -313,10 +313,8 @@ pub fn progress(
     if command.expires_at <= now {
         return format!("expired at {until}: the tablet did not take it in time; set another one");
     }
-    let interrupts = matches!(
-        command.kind,
-        CommandKind::SetPasscode { reason, .. } if reason.interrupts()
-    );
+    let reason = command.kind.passcode_reason();
+    let interrupts = reason.is_some_and(CodeReason::interrupts);
     let hours = calendar.filter(|calendar| !interrupts && calendar.in_contact_hours(now));
     match hours.map(|calendar| calendar.next_contact_change(now)) {
         Some(Some(end)) => format!(

@@ -10,7 +10,7 @@
 use super::apps_mounts::{mounts, open_apart, to_mark};
 use super::fanotify::ExecGate;
 use super::guard_decide::Decider;
-use super::guard_handover::Seat;
+use super::guard_handover::{Leaving, Seat};
 use super::guard_shared::Shared;
 use super::guard_wire::{InForce, Inbox, Made, Order, Word, frame};
 use super::guard_worker::{answer, report_line, run};
@@ -39,9 +39,6 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const TICK_MS: u16 = 250;
 /// Until the former guard has let its seat go.
 const UNSEATED_TICK_MS: u16 = 20;
-/// A guard that another relieved answers on for this long: what was asked before the other one's marks were set is asked
-/// of this one alone, and there is no other way to know that it was answered.
-const LEAVES_AFTER: Duration = Duration::from_secs(1);
 /// A guard leaves when its agent has been gone for this long, if its root is confined or the seat is another's. On a
 /// tablet the one in the seat stays.
 const ALONE_GRACE: Duration = Duration::from_secs(5);
@@ -83,9 +80,7 @@ struct Guardian {
     refusals: BTreeMap<(String, String, bool), u64>,
     load: Option<Load>,
     worker: Option<Worker>,
-    leaves_at: Option<Instant>,
-    /// How many will be decided when everybody who asked by then has an answer.
-    last_question: Option<u64>,
+    leaving: Option<Leaving>,
     is_dismissed: bool,
 }
 
@@ -135,8 +130,7 @@ impl Guardian {
             refusals: BTreeMap::new(),
             load: None,
             worker: None,
-            leaves_at: None,
-            last_question: None,
+            leaving: None,
             is_dismissed: false,
             root_dir,
         };
@@ -152,7 +146,7 @@ impl Guardian {
             self.reap_worker()?;
             self.watch_worker();
             self.collect_reports();
-            if self.leaves_at.is_none() {
+            if self.leaving.is_none() {
                 self.seat.take_if_free();
             }
             self.speak();
@@ -181,27 +175,28 @@ impl Guardian {
         }
     }
 
-    /// Whoever asked before it is time to leave has an answer. What the kernel still holds when the last descriptor closes
-    /// starts unasked, and a queue can be longer than any time.
     fn has_answered_everybody(&mut self) -> bool {
-        if self.leaves_at.is_none_or(|at| Instant::now() < at) {
-            return false;
-        }
-        let in_hand = self
-            .shared
-            .with_events(|events| events.iter().filter(|event| event.file().is_some()).count());
-        let waiting = self.gate.waiting().unwrap_or(u64::MAX) + in_hand as u64;
+        let waiting = self.gate.waiting().ok();
+        let waiting = waiting.map(|queued| queued + self.in_hand());
         let decided = self.shared.decided();
-        let last = *self
-            .last_question
-            .get_or_insert_with(|| decided.saturating_add(waiting));
-        waiting == 0 || decided >= last || self.load.is_none()
+        let leaving = self.leaving.as_mut();
+        leaving.is_some_and(|leaving| {
+            self.load.is_none() || leaving.is_over(Instant::now(), decided, waiting)
+        })
+    }
+
+    /// Questions that the worker took and did not answer yet.
+    fn in_hand(&self) -> u64 {
+        self.shared.with_events(|events| {
+            let questions = events.iter().filter(|event| event.file().is_some());
+            questions.count() as u64
+        })
     }
 
     fn leave(&mut self) {
-        if self.leaves_at.is_none() {
+        if self.leaving.is_none() {
             self.seat.let_go();
-            self.leaves_at = Some(Instant::now() + LEAVES_AFTER);
+            self.leaving = Some(Leaving::begin(Instant::now()));
         }
     }
 
@@ -216,7 +211,7 @@ impl Guardian {
             flags.set(PollFlags::POLLOUT, !self.outbox.is_empty());
             watched.push(PollFd::new(self.agent.as_fd(), flags));
         }
-        let tick = if self.seat.is_taken() || self.leaves_at.is_some() {
+        let tick = if self.seat.is_taken() || self.leaving.is_some() {
             TICK_MS
         } else {
             UNSEATED_TICK_MS
@@ -433,15 +428,14 @@ impl Guardian {
     }
 
     fn watch_worker(&mut self) {
+        let in_hand = self.in_hand();
         let Some(worker) = &mut self.worker else {
             return;
         };
         let pulse = self.shared.pulse();
         let mut queue = [PollFd::new(self.gate.as_fd(), PollFlags::POLLIN)];
-        let has_questions = poll(&mut queue, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
-            || self
-                .shared
-                .with_events(|events| events.iter().any(|event| event.file().is_some()));
+        let has_questions =
+            in_hand > 0 || poll(&mut queue, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
         if pulse != worker.pulse || !has_questions {
             worker.pulse = pulse;
             worker.moved_at = Instant::now();

@@ -11,7 +11,7 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// Content is read only where a file is not as its package installed it; nobody waits for more than this.
 const MAX_CONTENT_BYTES: u64 = 256 * 1024 * 1024;
@@ -121,25 +121,24 @@ pub(super) fn is_single_threaded(thread: i32) -> bool {
 }
 
 /// Whether a name leads to the file through nothing that anybody but root can change: an interpreter looks its script up
-/// once more, by the name that its caller passed.
+/// once more, by the name that its caller passed. Walked as the kernel does.
 pub(super) fn leads_for_good(name: &Path, root_dir: &Path, identity: &Identity) -> bool {
-    let mut left: Vec<OsString> = Vec::new();
-    let push = |left: &mut Vec<OsString>, path: &Path| {
-        let parts: Vec<_> = path.iter().map(OsStr::to_owned).collect();
-        left.extend(parts.into_iter().rev());
-    };
     let Ok(inside) = name.strip_prefix(root_dir) else {
         return false;
     };
-    push(&mut left, inside);
+    let parts = |path: &Path| -> Vec<OsString> { path.iter().rev().map(OsStr::to_owned).collect() };
+    let mut left = parts(inside);
     let mut at = root_dir.to_owned();
     let mut links = 0;
     while let Some(part) = left.pop() {
         if !fs::symlink_metadata(&at).is_ok_and(|dir| dir.is_dir() && only_root_writes(&dir)) {
             return false;
         }
-        if part == ".." || part == "." {
-            return false;
+        if part == ".." {
+            if at != root_dir {
+                at.pop();
+            }
+            continue;
         }
         let next = at.join(&part);
         let Ok(metadata) = fs::symlink_metadata(&next) else {
@@ -156,39 +155,16 @@ pub(super) fn leads_for_good(name: &Path, root_dir: &Path, identity: &Identity) 
         if links > MAX_LINKS {
             return false;
         }
-        if target.is_absolute() {
-            let Ok(inside) = target.strip_prefix(root_dir) else {
-                return false;
-            };
-            push(&mut left, inside);
+        if !target.is_absolute() {
+            left.extend(parts(&target));
+        } else if let Ok(inside) = target.strip_prefix(root_dir) {
+            left.extend(parts(inside));
             root_dir.clone_into(&mut at);
         } else {
-            let whole = at.join(&target);
-            let Some(inside) = without_dots(&whole)
-                .strip_prefix(root_dir)
-                .ok()
-                .map(Path::to_owned)
-            else {
-                return false;
-            };
-            push(&mut left, &inside);
-            root_dir.clone_into(&mut at);
+            return false;
         }
     }
     leads_to(&at, identity)
-}
-
-/// `..` of a directory that was reached through no link is the one before it.
-fn without_dots(path: &Path) -> PathBuf {
-    let mut whole = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => drop(whole.pop()),
-            Component::CurDir => {}
-            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => whole.push(part),
-        }
-    }
-    whole
 }
 
 /// The kernel says `running` until the thread has gone to sleep over its question. That is a matter of microseconds, or

@@ -10,12 +10,45 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 const LOCK: &str = "apps-guard.lock";
 const ENDS_WITHIN: Timespec = Timespec {
     tv_sec: 10,
     tv_nsec: 0,
 };
+
+/// A guard that another relieved answers on for this long: what was asked before the other one's marks were set is asked
+/// of this one alone.
+const LEAVES_AFTER: Duration = Duration::from_secs(1);
+
+/// A relieved guard on its way out.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    at: Instant,
+    /// How many it will have decided when everybody who asked by then has an answer.
+    last: Option<u64>,
+}
+
+impl Leaving {
+    pub(super) fn begin(now: Instant) -> Self {
+        Self {
+            at: now + LEAVES_AFTER,
+            last: None,
+        }
+    }
+
+    /// Whether whoever asked before it was time has an answer. What the kernel still holds when the last descriptor closes
+    /// starts unasked, and a queue can be longer than any time. `decided`: so far; `waiting`: questions without an answer,
+    /// `None` where the kernel does not tell, and then nobody goes.
+    pub(super) fn is_over(&mut self, now: Instant, decided: u64, waiting: Option<u64>) -> bool {
+        let Some(waiting) = waiting.filter(|_| now >= self.at) else {
+            return false;
+        };
+        let last = *self.last.get_or_insert(decided.saturating_add(waiting));
+        waiting == 0 || decided >= last
+    }
+}
 
 /// The lock whose holder is the guard of this root. The kernel says who holds it, so no number in a file can be stale.
 pub(super) struct Seat {
@@ -121,5 +154,28 @@ fn whole_file() -> libc::flock {
         l_start: 0,
         l_len: 0,
         l_pid: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_goes_once_those_who_asked_in_time_have_an_answer_however_many_come_after() {
+        let now = Instant::now();
+        let mut leaving = Leaving::begin(now);
+        assert!(!leaving.is_over(now, 10, Some(0)), "it is not time");
+        let time = now + LEAVES_AFTER;
+        assert!(!leaving.is_over(time, 10, None), "nobody knows who waits");
+        assert!(!leaving.is_over(time, 10, Some(300)));
+        assert!(!leaving.is_over(time, 309, Some(500)));
+        assert!(leaving.is_over(time, 310, Some(500)));
+    }
+
+    #[test]
+    fn a_guard_nobody_asks_goes_when_it_is_time() {
+        let now = Instant::now();
+        assert!(Leaving::begin(now).is_over(now + LEAVES_AFTER, 10, Some(0)));
     }
 }

@@ -129,7 +129,7 @@ impl Shared {
             }
         }
         let free = tickets.iter().position(|ticket| ticket.thread() == 0);
-        // With none free everybody's oldest goes.
+        // With none free one after the other goes.
         let place = free.unwrap_or_else(|| {
             let next = self.next_ticket.fetch_add(1, Ordering::Relaxed);
             usize::try_from(next).unwrap_or(0) % TICKETS

@@ -16,7 +16,6 @@ use axum::http::StatusCode;
 use maud::{Markup, html};
 use nestwarden_policy_schema::calendar::Calendar;
 use nestwarden_policy_schema::code::{CodeReason, LONGEST};
-use nestwarden_policy_schema::command::CommandKind;
 use nestwarden_policy_schema::id::DeviceId;
 use nestwarden_policy_schema::policy::PasscodePolicy;
 
@@ -83,17 +82,7 @@ pub(super) async fn section(
 
 fn says(row: &CommandRow, calendar: &Calendar, when: &When) -> Markup {
     let command = &row.command.command;
-    let why = match command.kind {
-        CommandKind::SetPasscode { reason, .. } => words(reason),
-        CommandKind::Refresh
-        | CommandKind::Lock
-        | CommandKind::Message { .. }
-        | CommandKind::RotatePasscode
-        | CommandKind::Lost
-        | CommandKind::Found
-        | CommandKind::Unenrol
-        | CommandKind::Wipe => "",
-    };
+    let why = command.kind.passcode_reason().map_or("", words);
     html! {
         "Set by " (row.ordered_by) " " (when.at(command.issued_at)) " (" (why) "): "
         (passcode::progress(row, &when.local, Some(calendar), when.now)) "."

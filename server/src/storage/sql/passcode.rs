@@ -8,7 +8,7 @@ use crate::storage::{Answer, AuditEntry, Changed};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use nestwarden_policy_schema::command::{ApprovedCommand, CommandKind};
+use nestwarden_policy_schema::command::ApprovedCommand;
 use nestwarden_policy_schema::id::{CommandId, DeviceId};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -71,8 +71,7 @@ impl PasscodeStore for SqlStorage {
             }
             let before = command::list(&mut *tx, &self.setting_text, new.device).await?;
             for row in before {
-                let is_passcode =
-                    matches!(row.command.command.kind, CommandKind::SetPasscode { .. });
+                let is_passcode = row.command.command.kind.passcode_reason().is_some();
                 if is_passcode && row.outcome.is_none() && row.cancelled.is_none() {
                     let id = row.command.command.id;
                     command::mark_cancelled(&mut tx, &self.setting_text, new.device, id, audit)
@@ -119,7 +118,7 @@ impl PasscodeStore for SqlStorage {
                 return Ok(None);
             };
             let row = command::command(&found)?;
-            if !matches!(row.command.command.kind, CommandKind::SetPasscode { .. }) {
+            if row.command.command.kind.passcode_reason().is_none() {
                 return Ok(None);
             }
             let sealed = optional_text(&found, "sealed", WHAT)?
