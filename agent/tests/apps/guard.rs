@@ -1,6 +1,6 @@
 //! What holds when the guard is attacked, walked around, or gone.
 
-use crate::support::{self, Run, STAFF, Tablet, inside, run_as, until};
+use crate::support::{self, Run, STAFF, Tablet, inside, parent_of, run_as, until, until_waiting};
 use nestwarden_agent::control::apps::AppsChange;
 use nestwarden_agent::control::{EnforceError, Enforcer};
 use nestwarden_agent::paths::Paths;
@@ -141,23 +141,18 @@ fn a_guard_that_is_relieved_answers_everybody_who_asked_it_before_it_goes() {
             tablet.hold(&["dpkg:register"], Mode::Enforce);
             let worker = tablet.enforcer.in_force().unwrap().worker;
             let guardian = parent_of(worker);
-            // Until the guardian ends it and starts another, which takes longer than it stays once it is relieved.
-            kill(Pid::from_raw(worker), Signal::SIGSTOP).unwrap();
+            // The worker until the guardian ends it and starts another, which takes longer than it stays once it is
+            // relieved; the guardian until everybody waits.
+            for pid in [guardian, Pid::from_raw(worker)] {
+                kill(pid, Signal::SIGSTOP).unwrap();
+            }
             let root = tablet.root.clone();
             let start = || run_as(STAFF, &root.join("usr/bin/sh"), &["-c", "exit 7"], &root);
             std::thread::scope(|scope| {
                 let starts: Vec<_> = (0..40).map(|_| scope.spawn(start)).collect();
-                until("all of them wait", || {
-                    let start = libc::SYS_execve.to_string();
-                    let waits = |task: &str| {
-                        let call = fs::read_to_string(format!("/proc/{task}/syscall"));
-                        call.is_ok_and(|call| call.split(' ').next() == Some(&start))
-                    };
-                    let tasks = fs::read_dir("/proc").unwrap();
-                    let names = tasks.filter_map(|task| task.ok()?.file_name().into_string().ok());
-                    names.filter(|task| waits(task)).count() >= 40
-                });
+                until_waiting(40);
                 kill(guardian, Signal::SIGTERM).unwrap();
+                kill(guardian, Signal::SIGCONT).unwrap();
                 for start in starts {
                     assert_eq!(start.join().unwrap(), Run::Refused);
                 }
@@ -407,10 +402,4 @@ fn without_the_privilege_app_control_reads_unsupported() {
             "{refused}"
         );
     }
-}
-
-fn parent_of(process: i32) -> Pid {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
-    Pid::from_raw(parent.unwrap().trim().parse().unwrap())
 }

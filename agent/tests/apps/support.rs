@@ -8,6 +8,7 @@ use nestwarden_agent::paths::Paths;
 use nestwarden_agent::platform::AppsEnforcer;
 use nestwarden_policy_schema::policy::Mode;
 use nix::mount::{MsFlags, mount};
+use nix::unistd::Pid;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -264,6 +265,26 @@ pub(crate) fn loader() -> PathBuf {
         .unwrap();
     let path = program[start..].split(|byte| *byte == 0).next().unwrap();
     String::from_utf8(path.to_vec()).unwrap().into()
+}
+
+pub(crate) fn parent_of(process: i32) -> Pid {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    Pid::from_raw(parent.unwrap().trim().parse().unwrap())
+}
+
+/// Until so many starts of this process namespace wait for an answer, or are about to.
+pub(crate) fn until_waiting(count: usize) {
+    let start = libc::SYS_execve.to_string();
+    let waits = |task: &str| {
+        let call = std::fs::read_to_string(format!("/proc/{task}/syscall"));
+        call.is_ok_and(|call| call.split(' ').next() == Some(&start))
+    };
+    until("so many starts wait", || {
+        let tasks = std::fs::read_dir("/proc").unwrap();
+        let names = tasks.filter_map(|task| task.ok()?.file_name().into_string().ok());
+        names.filter(|task| waits(task)).count() >= count
+    });
 }
 
 /// Waits for what must come; the namespace's end is the last resort.
