@@ -68,6 +68,8 @@ ids! {
     ConsentId = "consent",
     /// One enrolled tablet. Enrolling again makes a new one.
     DeviceId = "device",
+    /// One entry of one of the setting's registers: an incident, a concern, a member of staff, a tablet handed out.
+    EntryId = "entry",
     /// A dated loosening of a profile.
     ExceptionId = "exception",
     FamilyId = "family",

@@ -70,6 +70,34 @@ pub struct Settings {
     /// Absent: registers are imported by command only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<ImportFolder>,
+    /// Absent: pages say that nobody entered the numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside_help: Option<OutsideHelp>,
+}
+
+/// Whom people call who do not want to, or cannot, tell anybody of the setting. Names and numbers as they are to be shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutsideHelp {
+    /// The local authority's designated officer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lado: Option<String>,
+    /// In England Ofsted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regulator: Option<String>,
+    /// A line that gives advice to staff who do not want to be named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+}
+
+impl OutsideHelp {
+    fn entries(&self) -> [(&'static str, Option<&str>); 3] {
+        [
+            ("lado", self.lado.as_deref()),
+            ("regulator", self.regulator.as_deref()),
+            ("advice", self.advice.as_deref()),
+        ]
+    }
 }
 
 /// Where the booking system puts its scheduled exports.
@@ -96,6 +124,8 @@ impl ImportFolder {
         ]
     }
 }
+
+const HELP_CHARS: usize = 200;
 
 const fn keep_done_days() -> u16 {
     30
@@ -225,6 +255,14 @@ impl Settings {
                 return Err(format!("`import.{key}` is {days}; write 1 to 366 days"));
             }
         }
+        for (key, text) in self.outside_help.iter().flat_map(OutsideHelp::entries) {
+            if text.is_some_and(|text| text.trim().is_empty() || text.chars().count() > HELP_CHARS)
+            {
+                return Err(format!(
+                    "`outside_help.{key}` has to be 1 to {HELP_CHARS} characters; write the name and the number, or leave the key out"
+                ));
+            }
+        }
         if let Some(import) = &self.import
             && !import.folder.is_absolute()
         {
@@ -290,6 +328,11 @@ mod tests {
             ),
             ("Little Acorns", " ", "`name` is empty"),
             ("listen = \"127", "lisen = \"127", "lisen"),
+            (
+                "[console]",
+                "[outside_help]\nlado = \" \"\n[console]",
+                "`outside_help.lado`",
+            ),
             (
                 "[console]",
                 "[import]\nfolder = \"exports\"\n[console]",

@@ -127,6 +127,7 @@ pub(crate) async fn serve(
             origin: settings.console.origin(),
             tablets_address: settings.tablets.address.clone(),
             hosts: known_hosts(settings),
+            help: settings.outside_help.clone().unwrap_or_default(),
             proxy: settings.console.proxy,
         },
         console_tls: settings.console.tls_files(),

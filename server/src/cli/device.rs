@@ -99,6 +99,9 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
         Action::Found { device, decision } => photo::found(&device, decision, session).await,
         Action::Revoke { device, reason } => {
             let device = session.device(&device).await?;
+            if command::is_frozen(&session.storage, &device).await? {
+                return Err(command::CommandError::Frozen(device.name).into());
+            }
             let revocation = Revocation {
                 at: session.now(),
                 reason,

@@ -161,6 +161,7 @@ fn settings(args: &Args, setting: SettingId) -> anyhow::Result<Settings> {
             ..ConsoleListener::listening(args.console_listen)
         },
         import: None,
+        outside_help: None,
     };
     // As it will be read.
     Settings::from_toml(&settings.to_toml()?).map_err(anyhow::Error::msg)

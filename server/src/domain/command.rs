@@ -81,6 +81,9 @@ pub async fn new_passcode(
     audit: &AuditEntry,
     now: Timestamp,
 ) -> Result<Command, CommandError> {
+    if is_frozen(storage, device).await? {
+        return Err(CommandError::Frozen(device.name.clone()));
+    }
     let what = (CommandKind::RotatePasscode, NEW_PASSCODE_WITHIN);
     order(storage, device, what, audit, now).await
 }

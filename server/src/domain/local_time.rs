@@ -2,7 +2,7 @@
 
 use super::task::local_calendar;
 use crate::storage::{Storage, StorageError};
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use nestwarden_policy_schema::calendar::{Calendar, shown};
@@ -31,6 +31,14 @@ impl LocalTime {
 
     pub fn date(&self, at: Timestamp) -> Date {
         self.local(at).date()
+    }
+
+    /// What a clock on the wall here said. In the hour that clocks skip, the later reading; in the one they repeat, the
+    /// earlier. `None`: beyond any time we know.
+    pub fn instant(&self, wall: DateTime) -> Option<Timestamp> {
+        let zoned = self.local(Timestamp::UNIX_EPOCH).time_zone().clone();
+        let at = zoned.to_ambiguous_timestamp(wall).compatible().ok()?;
+        Some(at)
     }
 
     /// `9 Jul 2026, 08:05 BST`.

@@ -21,6 +21,7 @@ pub mod people;
 pub mod photo;
 pub mod profile;
 pub mod register;
+pub mod registers;
 pub mod reports;
 pub mod returning;
 pub mod role;

@@ -56,7 +56,7 @@ pub fn tablet_routes() -> Vec<Route> {
 pub fn people_routes() -> Vec<Route> {
     use Area::{Enrol, Evidence, House, People, Register, Safeguarding};
     use Requires::{Nothing, Operator, Person};
-    use console::{account, assets, child, consents, dashboard, enrol, holds, import, orders, passcode, people as persons, profiles, receipts, reports, set_up, sign_in, tablets, tasks};
+    use console::{account, assets, child, consents, dashboard, enrol, holds, import, orders, passcode, people as persons, profiles, receipts, registers::{self, concern, concerns, illegal, incident, incidents}, reports, set_up, sign_in, tablets, tasks};
     vec![
         get ("/healthz",                     Nothing,              open::health),
         get ("/admin/v1/devices",            Operator,             admin_api::device::list),
@@ -101,6 +101,17 @@ pub fn people_routes() -> Vec<Route> {
         post("/holds/{hold}/release",        Person(Register),     holds::release),
         get ("/tasks",                       Person(Register),     tasks::list),
         post("/tasks/{task}/done",           Person(Register),     tasks::done),
+        get ("/registers",                   Person(Register),     registers::index),
+        get ("/incidents",                   Person(Register),     incidents::list),
+        post("/incidents",                   Person(Register),     incidents::begin),
+        get ("/incidents/illegal-content",   Person(Safeguarding), illegal::ask),
+        post("/incidents/illegal-content",   Person(Safeguarding), illegal::begin),
+        get ("/incidents/{incident}",        Person(Register),     incident::show),
+        post("/incidents/{incident}",        Person(Register),     incident::write),
+        get ("/concerns",                    Person(House),        concerns::list),
+        post("/concerns",                    Person(House),        concerns::send),
+        get ("/concerns/{concern}",          Person(Register),     concern::show),
+        post("/concerns/{concern}",          Person(Register),     concern::write),
         get ("/receipts",                    Person(Evidence),     receipts::list),
         get ("/receipts/{device}/{photo}",   Person(Evidence),     receipts::show),
         post("/receipts/{device}/{photo}",   Person(Evidence),     receipts::verify),

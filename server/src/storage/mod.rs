@@ -12,6 +12,7 @@ mod conformance;
 pub mod consent;
 pub mod decision;
 pub mod device;
+pub mod entry;
 pub mod event;
 pub mod hold;
 pub mod import;
@@ -40,6 +41,10 @@ pub use command::{CommandOutcome, CommandRow, CommandStore};
 pub use consent::{Child, ConsentStore, FileSaid, RegisterChange, RegisterPut, SetHere};
 pub use decision::{DecisionStore, UnsealDecision, Unsealing, UnsealingKept};
 pub use device::{Device, DeviceKey, DeviceStore, Revocation};
+pub use entry::{
+    EntryBegun, EntryHead, EntryLine, EntryRow, EntryStore, EntryWords, Leaves, NewLine,
+    RegisterName, Which,
+};
 pub use event::{AppendOutcome, EventStore, NewBatch, StoredEvent, StoredHead};
 pub use hold::{HoldRow, HoldStore};
 pub use import::{Acceptance, ImportKey, ImportStore, SavedMapping, WaitingFile};
@@ -123,6 +128,7 @@ pub trait Store:
     + AccountStore
     + SessionStore
     + AuditStore
+    + EntryStore
 {
     fn setting(&self) -> SettingId;
 

@@ -14,6 +14,7 @@ use nestwarden_policy_schema::put_back::PutBack;
 use nestwarden_policy_schema::trust::{Anchors, SpkiPin};
 use nestwarden_server::http::{self, ConsoleSetup, KnownHosts, Limits, ServeContext, ServeError};
 use nestwarden_server::jobs::wake::{BundleWakes, Nudge};
+use nestwarden_server::settings::OutsideHelp;
 use nestwarden_server::signing::signer::{self, SOCKET_NAME};
 use nestwarden_server::signing::{SignerClient, SignerLimits, SignerSettings, keys};
 use nestwarden_server::storage::operator::operator_token_hash;
@@ -97,6 +98,10 @@ impl Nursery {
                 origin: format!("https://{}", addresses.1),
                 tablets_address: addresses.0.to_string(),
                 hosts: KnownHosts::new(addresses.1, []),
+                help: OutsideHelp {
+                    lado: Some("01632 960 001".to_owned()),
+                    ..OutsideHelp::default()
+                },
                 proxy,
             },
             console_tls: None,

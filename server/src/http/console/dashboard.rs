@@ -3,6 +3,7 @@
 use super::gate::Visitor;
 use super::layout::{Tone, badge, empty, page};
 use super::page::Page;
+use super::registers::matters;
 use super::when::When;
 use super::{tablets, tasks, words};
 use crate::domain::compliance::Standing;
@@ -96,15 +97,23 @@ fn coverage(visitor: &Visitor, tablets: &[tablets::Tablet], when: &When) -> Mark
 
 async fn work(app: &App, visitor: &Visitor, when: &When) -> Result<Markup, ApiError> {
     let open = tasks::open(app, when).await?;
+    let matters = matters::of(app, visitor).await?;
+    let (my_matters, other_matters): (Vec<_>, Vec<_>) = matters
+        .iter()
+        .partition(|matter| matter.is_for(&visitor.operator));
     let (mine, others): (Vec<_>, Vec<_>) =
         open.iter().partition(|task| task.is_for(&visitor.operator));
+    let others = others.len() + other_matters.len();
     Ok(html! {
         section.card aria-labelledby="work" {
             h2 id="work" { "What needs you" }
-            @if mine.is_empty() { p { "Nothing waits for you." } }
-            ul.todo { @for task in mine.iter().take(SHOWN) { (tasks::item(task, when)) } }
-            @if mine.len() > SHOWN || !others.is_empty() {
-                p { a href="/tasks" { "All tasks" } span.soft { " (" (open.len()) ", " (others.len()) " of them for others)" } }
+            @if mine.is_empty() && my_matters.is_empty() { p { "Nothing waits for you." } }
+            ul.todo {
+                @for matter in my_matters.iter().take(SHOWN) { (matter.item(when)) }
+                @for task in mine.iter().take(SHOWN) { (tasks::item(task, when)) }
+            }
+            @if mine.len() > SHOWN || my_matters.len() > SHOWN || others > 0 {
+                p { a href="/tasks" { "All tasks" } span.soft { " (" (open.len() + matters.len()) ", " (others) " of them for others)" } }
             }
         }
     })

@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, html};
 use nestwarden_policy_schema::id::RequestId;
 
 /// What the menu leads to, and who finds it there.
-const MENU: [(&str, &str, Area); 10] = [
+const MENU: [(&str, &str, Area); 12] = [
     ("/", "Overview", Area::House),
     ("/tablets", "Tablets", Area::House),
     ("/enrol", "Add a tablet", Area::Enrol),
@@ -17,6 +17,8 @@ const MENU: [(&str, &str, Area); 10] = [
     ("/consents", "Children", Area::Register),
     ("/tasks", "Tasks", Area::Register),
     ("/holds", "Holds", Area::Register),
+    ("/registers", "Registers", Area::Register),
+    ("/concerns", "Concerns", Area::House),
     ("/receipts", "Receipts", Area::Evidence),
     ("/reports", "Reports", Area::Evidence),
     ("/people", "People", Area::People),

@@ -22,6 +22,7 @@ pub(super) mod people;
 mod preview;
 pub(super) mod profiles;
 pub(super) mod receipts;
+pub(super) mod registers;
 pub(super) mod reports;
 pub(super) mod set_up;
 pub(super) mod sign_in;
@@ -31,6 +32,7 @@ mod when;
 mod words;
 
 use super::KnownHosts;
+use crate::settings::OutsideHelp;
 use std::net::IpAddr;
 
 /// What pages need to know of this installation.
@@ -44,6 +46,8 @@ pub struct ConsoleSetup {
     pub tablets_address: String,
     /// By which names and addresses people may ask for it.
     pub hosts: KnownHosts,
+    /// Whom people may call who are not of this setting.
+    pub help: OutsideHelp,
     /// The one machine whose word is taken on where a request comes from.
     pub proxy: Option<IpAddr>,
 }

@@ -4,6 +4,7 @@ use super::form::{Form, no_such_page, parsed, refused};
 use super::gate::Visitor;
 use super::layout::{Tone, badge, empty, page, sentence, token};
 use super::page::{Page, see};
+use super::registers::matters;
 use super::when::{When, day};
 use super::{people, words};
 use crate::domain::task::{self, TaskError};
@@ -104,9 +105,16 @@ pub(in crate::http) async fn list(
         .await
         .map_err(ApiError::internal)?;
     let open = open(&app, &when).await?;
+    let matters = matters::of(&app, &visitor).await?;
     let content = html! {
-        @if open.is_empty() {
+        @if open.is_empty() && matters.is_empty() {
             (empty(&html! { p { "Nothing is to be done." } }))
+        }
+        @for matter in &matters {
+            section.card {
+                ul.todo { (matter.item(&when)) }
+                p.soft { "Only those who may read it see this. It goes from this list by itself." }
+            }
         }
         @for open in &open {
             section.card {

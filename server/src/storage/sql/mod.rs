@@ -10,6 +10,7 @@ mod command;
 mod consent;
 mod decision;
 mod device;
+mod entry;
 mod event;
 mod hold;
 mod import;
@@ -27,7 +28,7 @@ mod task;
 mod token;
 mod value;
 
-use super::{Answer, AuditEntry, Storage, StorageError, Store};
+use super::{Answer, AuditEntry, Erased, Storage, StorageError, Store};
 use jiff::Timestamp;
 use nestwarden_policy_schema::id::SettingId;
 use sqlx::sqlite::{
@@ -166,6 +167,21 @@ impl SqlStorage {
     /// Notes that something changed which may show in a bundle.
     async fn touch_inputs(&self, tx: &mut SqliteConnection) -> Result<(), StorageError> {
         touch_inputs(tx, &self.setting_text).await
+    }
+
+    /// Overwrites what the log still holds of pages as they were. Where somebody reads at this moment it is left to the next
+    /// who asks.
+    async fn empty_log(&self) -> Result<Erased, StorageError> {
+        let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&self.writer)
+            .await
+            .map_err(failed("empty its log"))?;
+        let busy: i64 = emptied.try_get(0).map_err(failed("empty its log"))?;
+        Ok(if busy == 0 {
+            Erased::All
+        } else {
+            Erased::NotFromLog
+        })
     }
 
     async fn add_audit(

@@ -1,6 +1,8 @@
 //! The console, as a browser meets it.
 
+mod concerns;
 mod importing;
+mod incidents;
 mod orders;
 mod passcode;
 mod people;
@@ -17,7 +19,7 @@ use nestwarden_server::storage::Role;
 use person::Person;
 
 /// Every page without a parameter.
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 16] = [
     "/",
     "/account",
     "/tablets",
@@ -31,6 +33,9 @@ const PAGES: [&str; 13] = [
     "/reports",
     "/reports?period=week",
     "/people",
+    "/registers",
+    "/incidents",
+    "/concerns",
 ];
 
 #[tokio::test]

@@ -84,6 +84,17 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     POST /holds/{hold}/release            manager dsl deputy
     GET  /tasks                           manager dsl deputy
     POST /tasks/{task}/done               manager dsl deputy
+    GET  /registers                       manager dsl deputy
+    GET  /incidents                       manager dsl deputy
+    POST /incidents                       manager dsl deputy
+    GET  /incidents/illegal-content       dsl deputy
+    POST /incidents/illegal-content       dsl deputy
+    GET  /incidents/{incident}            manager dsl deputy
+    POST /incidents/{incident}            manager dsl deputy
+    GET  /concerns                        it manager dsl deputy auditor
+    POST /concerns                        it manager dsl deputy auditor
+    GET  /concerns/{concern}              manager dsl deputy
+    POST /concerns/{concern}              manager dsl deputy
     GET  /receipts                        manager dsl deputy auditor
     GET  /receipts/{device}/{photo}       manager dsl deputy auditor
     POST /receipts/{device}/{photo}       manager dsl deputy auditor
