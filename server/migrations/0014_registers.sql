@@ -31,6 +31,9 @@ CREATE TABLE entry_lines (
     act         TEXT NOT NULL,
     -- Names and free text, sealed as above. Absent: none was written, or it was erased.
     words       TEXT,
+    -- The first of the two people who erase words.
+    erase_asked_by   TEXT,
+    erase_asked_why  TEXT,
     erased_at   BIGINT,
     erased_why  TEXT,
     PRIMARY KEY (setting_id, register, entry_id, seq),

@@ -82,6 +82,11 @@ fn way(task: &Task, references: &BTreeMap<ChildId, String>) -> String {
         TaskKind::ImportWaits => "; `consent import --pending` says why".to_owned(),
         TaskKind::SetPasscode => ": `device set-passcode`".to_owned(),
         TaskKind::UnregisteredPerson => "; say who with `photo correct`".to_owned(),
+        TaskKind::AskPasscode => ": `device new-passcode`".to_owned(),
+        TaskKind::CourseEnds
+        | TaskKind::AupOutstanding
+        | TaskKind::CustodyOverdue
+        | TaskKind::TabletMissing => ", in the console".to_owned(),
         TaskKind::TakeDown
         | TaskKind::ConsentConflicted
         | TaskKind::ConsentExpiring

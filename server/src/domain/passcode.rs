@@ -273,15 +273,17 @@ pub fn waits(row: &CommandRow, now: Timestamp) -> bool {
     command::waits(row, now)
 }
 
+/// Whether the tablet says that it set this one.
+pub fn is_done(row: &CommandRow) -> bool {
+    let outcome = row.outcome.as_ref();
+    is_passcode(row) && outcome.is_some_and(|outcome| outcome.said.starts_with(DONE))
+}
+
 /// When a passcode that was set here last took effect, by the tablet's word; `None`: none ever did.
 pub fn last_set(rows: &[CommandRow]) -> Option<(CommandId, Timestamp)> {
     rows.iter()
-        .filter(|row| is_passcode(row))
-        .filter_map(|row| {
-            let outcome = row.outcome.as_ref()?;
-            let is_done = outcome.said.starts_with(DONE);
-            is_done.then_some((row.command.command.id, outcome.at))
-        })
+        .filter(|row| is_done(row))
+        .filter_map(|row| Some((row.command.command.id, row.outcome.as_ref()?.at)))
         .max_by_key(|(_, at)| *at)
 }
 

@@ -3,16 +3,19 @@
 
 mod of_photos;
 mod of_register;
+mod of_registers;
 mod of_tablets;
 
 use super::fresh;
 use super::photo::Judge;
 use super::register::Register;
+use super::registers::list;
+use super::registers::staff::Staff;
 use super::role::{Act, NotAllowed, require};
 use crate::storage::task::{
     Closing, Over, Task, TaskChanges, TaskDraft, TaskKind, TaskRound, TaskSubject, WithClosed,
 };
-use crate::storage::{AuditEntry, Changed, Operator, Role, Storage, StorageError};
+use crate::storage::{AuditEntry, Changed, Operator, Role, Storage, StorageError, Which};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use nestwarden_policy_schema::calendar::Calendar;
@@ -72,7 +75,10 @@ pub async fn round(storage: &Storage, now: Timestamp) -> Result<TaskChanges, Sto
         draft.subject.file = Some(file.name);
         round.drafts.push(draft);
     }
-    of_tablets::find(storage, &today, &mut round.drafts).await?;
+    let staff = list::<Staff>(storage, Which::All).await?;
+    of_registers::find(storage, &today, &staff, &mut round.drafts).await?;
+    let gone = of_registers::last_gone(&staff, today.calendar, now);
+    of_tablets::find(storage, &today, gone, &mut round.drafts).await?;
     let still: BTreeSet<&str> = round
         .drafts
         .iter()
@@ -240,6 +246,27 @@ pub fn says(
         TaskKind::SetPasscode => {
             format!("set a new passcode on {tablet}, and have the tablet take it")
         }
+        TaskKind::AskPasscode => {
+            format!("somebody left who knew the passcode of {tablet}: ask it for a new one")
+        }
+        TaskKind::CourseEnds => {
+            format!(
+                "a course of one of the staff runs out on {}; book it again",
+                task.due
+            )
+        }
+        TaskKind::AupOutstanding => format!(
+            "some of the staff have not acknowledged the acceptable use policy in force; after {} they get no tablet",
+            task.due
+        ),
+        TaskKind::CustodyOverdue => {
+            format!(
+                "{tablet} is signed out and should be back; find it, or say for how much longer"
+            )
+        }
+        TaskKind::TabletMissing => format!(
+            "{tablet} was neither here nor signed out at the last closing count; look for it, then count again"
+        ),
         TaskKind::PhotosUntagged => format!(
             "photos on {tablet} still wait for somebody to say who is in them; what is not sorted before {} is sealed",
             task.due

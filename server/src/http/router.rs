@@ -56,7 +56,7 @@ pub fn tablet_routes() -> Vec<Route> {
 pub fn people_routes() -> Vec<Route> {
     use Area::{Enrol, Evidence, House, People, Register, Safeguarding};
     use Requires::{Nothing, Operator, Person};
-    use console::{account, assets, child, consents, dashboard, enrol, holds, import, orders, passcode, people as persons, profiles, receipts, registers::{self, concern, concerns, illegal, incident, incidents}, reports, set_up, sign_in, tablets, tasks};
+    use console::{account, assets, child, consents, dashboard, enrol, holds, import, orders, passcode, people as persons, profiles, receipts, registers::{self, aup, concern, concerns, custody, illegal, incident, incidents, staff}, reports, set_up, sign_in, tablets, tasks};
     vec![
         get ("/healthz",                     Nothing,              open::health),
         get ("/admin/v1/devices",            Operator,             admin_api::device::list),
@@ -108,6 +108,17 @@ pub fn people_routes() -> Vec<Route> {
         post("/incidents/illegal-content",   Person(Safeguarding), illegal::begin),
         get ("/incidents/{incident}",        Person(Register),     incident::show),
         post("/incidents/{incident}",        Person(Register),     incident::write),
+        get ("/staff",                       Person(Register),     staff::list),
+        post("/staff",                       Person(Register),     staff::add),
+        get ("/staff/{staff}",               Person(Register),     staff::show),
+        post("/staff/{staff}",               Person(Register),     staff::write),
+        get ("/aup",                         Person(Register),     aup::list),
+        post("/aup",                         Person(Register),     aup::publish),
+        post("/aup/{version}/withdraw",      Person(Register),     aup::withdraw),
+        get ("/custody",                     Person(Register),     custody::list),
+        post("/custody",                     Person(Register),     custody::begin),
+        get ("/custody/{custody}",           Person(Register),     custody::show),
+        post("/custody/{custody}",           Person(Register),     custody::write),
         get ("/concerns",                    Person(House),        concerns::list),
         post("/concerns",                    Person(House),        concerns::send),
         get ("/concerns/{concern}",          Person(Register),     concern::show),

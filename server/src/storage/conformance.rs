@@ -3,12 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod commands;
+mod entries;
 mod photos;
 mod reports;
 
 pub(super) use commands::{
     a_command_taken_back_waits_no_more_and_what_came_of_it_is_noted,
     a_command_waits_until_its_tablet_says_what_came_of_it, a_tablet_that_declined_stays_enrolled,
+};
+
+pub(super) use entries::{
+    no_two_open_entries_are_about_the_same, words_of_a_line_are_erased_by_a_second_person,
 };
 
 pub(super) use photos::{

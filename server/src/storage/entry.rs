@@ -9,15 +9,23 @@ use serde_json::Value;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegisterName {
+    AupVersion,
+    ClosingCount,
     Concern,
+    Custody,
     Incident,
+    Staff,
 }
 
 impl RegisterName {
     /// As it is kept, and as the acts of the audit log begin.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::AupVersion => "aup",
+            Self::ClosingCount => "closing_count",
             Self::Concern => "concern",
+            Self::Custody => "custody",
+            Self::Staff => "staff",
             Self::Incident => "incident",
         }
     }
@@ -44,6 +52,14 @@ pub struct EntryLine {
     pub by: String,
     pub act: Value,
     pub words: EntryWords,
+    /// The first of the two people who erase words.
+    pub erase_asked: Option<EraseAsked>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EraseAsked {
+    pub by: String,
+    pub why: String,
 }
 
 /// Names and free text of a line.
@@ -124,13 +140,23 @@ pub trait EntryStore: Send + Sync {
         audit: &'a AuditEntry,
     ) -> Answer<'a, Changed>;
 
-    /// Erases the words of a line, and overwrites them; that and why stays. `Already`: it has none. `Missing`: no such line.
+    /// Notes the first person's wish to erase the words of a line. `Already`: somebody asked before, or it has none.
+    fn entry_ask_erase<'a>(
+        &'a self,
+        register: RegisterName,
+        id: EntryId,
+        seq: u64,
+        asked: &'a EraseAsked,
+        audit: &'a AuditEntry,
+    ) -> Answer<'a, Changed>;
+
+    /// Erases the words of a line, and overwrites them; that and why stays. `Already`: it has none, or nobody else than who
+    /// acts asked for it. `Missing`: no such line.
     fn entry_erase<'a>(
         &'a self,
         register: RegisterName,
         id: EntryId,
         seq: u64,
-        why: &'a str,
         audit: &'a AuditEntry,
     ) -> Answer<'a, Changed>;
 }

@@ -42,8 +42,8 @@ pub use consent::{Child, ConsentStore, FileSaid, RegisterChange, RegisterPut, Se
 pub use decision::{DecisionStore, UnsealDecision, Unsealing, UnsealingKept};
 pub use device::{Device, DeviceKey, DeviceStore, Revocation};
 pub use entry::{
-    EntryBegun, EntryHead, EntryLine, EntryRow, EntryStore, EntryWords, Leaves, NewLine,
-    RegisterName, Which,
+    EntryBegun, EntryHead, EntryLine, EntryRow, EntryStore, EntryWords, EraseAsked, Leaves,
+    NewLine, RegisterName, Which,
 };
 pub use event::{AppendOutcome, EventStore, NewBatch, StoredEvent, StoredHead};
 pub use hold::{HoldRow, HoldStore};

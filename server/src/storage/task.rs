@@ -4,7 +4,9 @@ use super::{Answer, AuditEntry, Changed, Role};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use nestwarden_policy_schema::consent::Purpose;
-use nestwarden_policy_schema::id::{ChildId, ConsentId, DeviceId, HoldId, PhotoId, TaskId};
+use nestwarden_policy_schema::id::{
+    ChildId, ConsentId, DeviceId, EntryId, HoldId, PhotoId, TaskId,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +31,15 @@ pub enum TaskKind {
     ImportWaits,
     /// The manager sets a tablet's passcode; over once the tablet took it.
     SetPasscode,
+    /// Somebody left who knew it: staff choose another one on the tablet.
+    AskPasscode,
+    /// A course of a member of staff runs out.
+    CourseEnds,
+    /// Not all staff acknowledged the policy in force.
+    AupOutstanding,
+    CustodyOverdue,
+    /// Neither here nor signed out at the last count.
+    TabletMissing,
 }
 
 impl TaskKind {
@@ -43,7 +54,12 @@ impl TaskKind {
             | Self::UnregisteredPerson
             | Self::PhotosUntagged
             | Self::ImportWaits
-            | Self::SetPasscode => true,
+            | Self::SetPasscode
+            | Self::AskPasscode
+            | Self::CourseEnds
+            | Self::AupOutstanding
+            | Self::CustodyOverdue
+            | Self::TabletMissing => true,
             Self::TakeDown | Self::Withdrawal | Self::ChildDied | Self::LeaversPack => false,
         }
     }
@@ -72,6 +88,9 @@ pub struct TaskSubject {
     pub photos: BTreeSet<PhotoId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// Of a register.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<EntryId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

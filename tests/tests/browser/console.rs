@@ -15,7 +15,7 @@ use system_tests::register::Register;
 const ROOM: &str = "Hedgehogs";
 const BEN: &str = "B-02";
 const PASSWORD: &str = "kettle-moss-harbour";
-const MENU: [&str; 7] = [
+const MENU: [&str; 13] = [
     "/",
     "/tablets",
     "/consents",
@@ -23,6 +23,12 @@ const MENU: [&str; 7] = [
     "/holds",
     "/receipts",
     "/account",
+    "/registers",
+    "/incidents",
+    "/concerns",
+    "/staff",
+    "/aup",
+    "/custody",
 ];
 
 /// A tablet with a photo of each of two children.
@@ -87,7 +93,7 @@ fn check_page(browser: &Browser) {
     );
 }
 
-fn seen(browser: &Browser, name: &str) {
+pub(super) fn seen(browser: &Browser, name: &str) {
     check_page(browser);
     picture(browser, &format!("console-{name}"));
 }
@@ -101,29 +107,39 @@ fn set_up(fleet: &Fleet, browser: &mut Browser) -> String {
     browser.go(fleet.server.set_up_link()).unwrap();
     browser.until_says("A second person").unwrap();
     seen(browser, "set-up-390");
+    let secret = make_account(fleet, browser, Some("Kim Deputy"));
+    seen(browser, "codes-390");
+    secret
+}
+
+/// On the page that a link led to; the authenticator's secret. `second`: whom the first of all names.
+pub(super) fn make_account(fleet: &Fleet, browser: &mut Browser, second: Option<&str>) -> String {
     let script = "return document.querySelector('input[name=totp]').value";
     let secret = browser.run(script).unwrap().as_str().unwrap().to_owned();
     browser.fill("input[name=password]", PASSWORD).unwrap();
     browser.fill("input[name=repeated]", PASSWORD).unwrap();
     let code = code(fleet, &secret);
     browser.fill("input[name=code]", &code).unwrap();
-    browser
-        .fill("input[name=second_name]", "Kim Deputy")
-        .unwrap();
+    if let Some(second) = second {
+        browser.fill("input[name=second_name]", second).unwrap();
+    }
     browser.click("form button.main").unwrap();
     browser.until_says("Recovery codes of").unwrap();
-    seen(browser, "codes-390");
     secret
 }
 
 fn sign_in(fleet: &Fleet, browser: &mut Browser, secret: &str) {
+    sign_in_as(fleet, browser, (DSL, secret));
+}
+
+pub(super) fn sign_in_as(fleet: &Fleet, browser: &mut Browser, (name, secret): (&str, &str)) {
     // A code is good once.
     fleet.clock().advance(SignedDuration::from_mins(2)).unwrap();
     let home = format!("https://{}/", fleet.server.console_address());
     browser.go(&home).unwrap();
     browser.until_says("Sign in").unwrap();
     check_page(browser);
-    browser.fill("input[name=name]", DSL).unwrap();
+    browser.fill("input[name=name]", name).unwrap();
     browser.fill("input[name=password]", PASSWORD).unwrap();
     browser
         .fill("input[name=code]", &code(fleet, secret))

@@ -5,6 +5,7 @@
     reason = "a step that fails is a test that fails, and says where"
 )]
 
+mod concern;
 mod console;
 mod review;
 mod without_scripts;

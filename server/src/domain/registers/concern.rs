@@ -4,8 +4,8 @@
 use super::circle::Circle;
 use super::incident::{Facts, Incident, Kind};
 use super::words::Words;
-use super::{Entry, Hand, Kept, Refused, RegisterError, Registers, incident};
-use crate::storage::{Operator, RegisterName, Role};
+use super::{Entry, Hand, Kept, Refused, RegisterError, Registers, incident, list};
+use crate::storage::{Operator, RegisterName, Role, Which};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::id::{EntryId, OperatorId};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,9 @@ use std::collections::BTreeSet;
 pub const ACKNOWLEDGE_WITHIN: SignedDuration = SignedDuration::from_hours(24);
 /// Within which it is decided what becomes of it.
 pub const DECIDE_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Of one person within a day: so many that no list is ever full of them.
+const RAISED_A_DAY: usize = 20;
 
 /// Says nothing of what it is about, or what was decided: that is among its words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +115,7 @@ impl Concern {
 impl Entry for Concern {
     const REGISTER: RegisterName = RegisterName::Concern;
     type Act = Act;
+    const WRITERS_READ: bool = false;
 
     fn after(before: Option<Self>, act: &Act, at: Timestamp) -> Result<Self, Refused> {
         match (before, act) {
@@ -164,6 +168,18 @@ pub async fn raise(
 ) -> Result<Raised, RegisterError> {
     if words.of("body").is_empty() {
         return Err(Refused::at("body", "Fill this in.").into());
+    }
+    let day = hand
+        .now
+        .checked_sub(SignedDuration::from_hours(24))
+        .unwrap_or(Timestamp::MIN);
+    let all = list::<Concern>(registers.storage, Which::All).await?;
+    let of_today = all
+        .iter()
+        .filter(|kept| kept.begun_by() == hand.by.name && kept.begun_at > day);
+    if of_today.count() >= RAISED_A_DAY {
+        let says = "You have raised many concerns since yesterday. If this one cannot wait, call one of the numbers below.";
+        return Err(Refused::whole(says).into());
     }
     let people = registers.storage.operator_list().await?;
     let Some(circle) = circle_for(&people, part) else {

@@ -8,9 +8,9 @@ use super::{Entry, Refused};
 use crate::storage::{RegisterName, Role};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
-use nestwarden_policy_schema::id::{DeviceId, EntryId, HoldId};
+use nestwarden_policy_schema::id::{DeviceId, EntryId, HoldId, OperatorId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Within which the regulator for data protection has to hear of a personal-data breach, once the setting knows of it
 /// (UK GDPR, article 33).
@@ -152,9 +152,9 @@ pub struct Incident {
 }
 
 impl Incident {
-    /// Who reads one that came of nothing else.
-    pub fn circle() -> Circle {
-        Circle::of(READERS)
+    /// Who reads one that came of nothing else, and in which these people play a part.
+    pub fn circle(part: &BTreeSet<OperatorId>) -> Circle {
+        Circle::of(READERS).without(part)
     }
 
     pub fn is_illegal(&self) -> bool {

@@ -4,21 +4,25 @@
 //!
 //! A register is one type that implements [`Entry`]: which act may follow which is decided there and nowhere else.
 
+pub mod aup;
 pub mod circle;
 pub mod concern;
+pub mod custody;
 pub mod incident;
+pub mod staff;
 pub mod words;
 
 use super::fresh;
 use crate::signing::ReleaseKey;
 use crate::signing::release::seal;
 use crate::storage::{
-    AuditEntry, Changed, EntryBegun, EntryHead, EntryRow, EntryWords, Leaves, NewLine, Operator,
-    RegisterName, Role, Storage, StorageError, Which,
+    AuditEntry, Changed, EntryBegun, EntryHead, EntryRow, EntryWords, EraseAsked, Leaves, NewLine,
+    Operator, RegisterName, Role, Storage, StorageError, Which,
 };
 use circle::Circle;
 use jiff::Timestamp;
 use nestwarden_policy_schema::id::EntryId;
+use nestwarden_policy_schema::text::is_unseen;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -35,6 +39,8 @@ pub trait Entry: Sized {
     const REGISTER: RegisterName;
     /// Codes, times and ids; neither a name nor free text. Written as an object with its name in `act`.
     type Act: Serialize + DeserializeOwned;
+    /// Whether only those begin an entry who read it.
+    const WRITERS_READ: bool = true;
 
     /// What an entry is once this was written. `before`: what it was; `None`: this begins it.
     fn after(before: Option<Self>, act: &Self::Act, at: Timestamp) -> Result<Self, Refused>;
@@ -99,6 +105,8 @@ pub struct Line<A> {
     /// An operator's name.
     pub by: String,
     pub act: A,
+    /// Who wants its words erased, and why; a second person does it.
+    pub erase_asked: Option<EraseAsked>,
     words: EntryWords,
 }
 
@@ -120,6 +128,7 @@ impl<E: Entry> Kept<E> {
                 at: line.at,
                 by: line.by,
                 act,
+                erase_asked: line.erase_asked,
                 words: line.words,
             });
         }
@@ -178,6 +187,12 @@ impl Registers<'_> {
         circle: Option<&Circle>,
         hand: Hand<'_>,
     ) -> Result<EntryId, RegisterError> {
+        if circle.is_some_and(|circle| !circle.admits(hand.by)) && E::WRITERS_READ {
+            return Err(Refused::whole(
+                "You would not be among those who read it. Somebody else has to write it down, or raise a concern about it.",
+            )
+            .into());
+        }
         let entry = E::after(None, act, hand.now)?;
         let id = EntryId::from_uuid(fresh::ordered(hand.now));
         let head = EntryHead {
@@ -235,9 +250,8 @@ impl Registers<'_> {
         }
     }
 
-    /// Erases the words of one line for ever: the right to erasure, or a name that should never have been written. That it
-    /// was done, by whom and why stays.
-    pub async fn erase<E: Entry>(
+    /// Asks that the words of one line are erased: for the right to erasure, or a name that should never have been written.
+    pub async fn ask_erase<E: Entry>(
         &self,
         id: EntryId,
         seq: u64,
@@ -245,29 +259,51 @@ impl Registers<'_> {
         hand: Hand<'_>,
     ) -> Result<(), RegisterError> {
         let why = why.trim();
-        if !(1..=REASON_CHARS).contains(&why.chars().count()) {
+        if !(1..=REASON_CHARS).contains(&why.chars().count()) || why.chars().any(is_unseen) {
             return Err(Refused::at(
                 "why",
-                format!("Write why it is erased, in at most {REASON_CHARS} characters and without names."),
+                format!("Write why it is to be erased, on one line of at most {REASON_CHARS} characters and without names."),
             )
             .into());
         }
-        let audit = AuditEntry {
-            at: hand.now,
-            who: hand.by.name.clone(),
-            act: format!("{}.erase", E::REGISTER.as_str()),
-            subject: id.to_string(),
-            detail: json!({ "line": seq, "why": why }),
+        let asked = EraseAsked {
+            by: hand.by.name.clone(),
+            why: why.to_owned(),
         };
-        match self
-            .storage
-            .entry_erase(E::REGISTER, id, seq, why, &audit)
+        let audit = erasing(E::REGISTER, "ask_erase", (id, seq), hand);
+        let store = self.storage;
+        match store
+            .entry_ask_erase(E::REGISTER, id, seq, &asked, &audit)
             .await?
         {
             Changed::Yes => Ok(()),
-            Changed::Already => {
-                Err(Refused::whole("This line has no words that could be erased.").into())
-            }
+            Changed::Already => Err(Refused::whole(
+                "Somebody asked for it before, or there are no words to erase. Look again.",
+            )
+            .into()),
+            Changed::Missing => Err(RegisterError::Missing(id)),
+        }
+    }
+
+    /// Erases them for ever, as a second person: nobody makes what was written of them disappear alone. That it was done, by
+    /// whom and why stays.
+    pub async fn erase<E: Entry>(
+        &self,
+        id: EntryId,
+        seq: u64,
+        hand: Hand<'_>,
+    ) -> Result<(), RegisterError> {
+        let audit = erasing(E::REGISTER, "erase", (id, seq), hand);
+        match self
+            .storage
+            .entry_erase(E::REGISTER, id, seq, &audit)
+            .await?
+        {
+            Changed::Yes => Ok(()),
+            Changed::Already => Err(Refused::whole(
+                "Two people erase words: one asks, and another one does it.",
+            )
+            .into()),
             Changed::Missing => Err(RegisterError::Missing(id)),
         }
     }
@@ -336,6 +372,21 @@ impl Registers<'_> {
 
 pub fn has_one_of(person: &Operator, roles: &[Role]) -> bool {
     roles.iter().any(|role| person.roles.contains(role))
+}
+
+fn erasing(
+    register: RegisterName,
+    act: &str,
+    (id, seq): (EntryId, u64),
+    hand: Hand<'_>,
+) -> AuditEntry {
+    AuditEntry {
+        at: hand.now,
+        who: hand.by.name.clone(),
+        act: format!("{}.{act}", register.as_str()),
+        subject: id.to_string(),
+        detail: json!({ "line": seq }),
+    }
 }
 
 /// Says which line was written, and nothing of what it says: the log is kept when words are erased.

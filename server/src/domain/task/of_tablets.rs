@@ -1,15 +1,19 @@
-//! What is to be done for tablets: passcodes that are the manager's to set.
+//! What is to be done for tablets: passcodes that are the manager's to set, and those that somebody knows who left.
 
 use super::Today;
-use crate::domain::passcode::{is_managers, last_set};
+use crate::domain::passcode::{is_done, is_managers, last_set};
 use crate::storage::task::{TaskDraft, TaskKind};
 use crate::storage::{CommandRow, Device, Role, Storage, StorageError};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::command::CommandKind;
 use nestwarden_policy_schema::control::{ControlName, Outcome, wording};
-use nestwarden_policy_schema::policy::PasscodePolicy;
+use nestwarden_policy_schema::id::EntryId;
+use nestwarden_policy_schema::policy::{Mode, PasscodePolicy};
 use nestwarden_policy_schema::profile::PolicyProfile;
 use std::collections::BTreeMap;
+
+/// Who of the staff went last, and since when.
+pub(super) type Gone = (EntryId, Timestamp);
 
 /// A passcode is put before the manager this long before its time is over.
 const AHEAD: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -18,6 +22,7 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 pub(super) async fn find(
     storage: &Storage,
     today: &Today<'_>,
+    gone: Option<Gone>,
     drafts: &mut Vec<TaskDraft>,
 ) -> Result<(), StorageError> {
     let live = storage.profile_list().await?.into_iter();
@@ -28,12 +33,23 @@ pub(super) async fn find(
         let profile = profiles
             .get(&device.profile)
             .filter(|_| device.revoked.is_none());
-        let Some(policy) = profile.and_then(|profile| is_managers(profile, &device)) else {
+        let Some(profile) = profile else { continue };
+        // Whoever went before the tablet came never knew its passcode.
+        let gone = gone.filter(|(_, since)| device.enrolled_at < *since);
+        let rows = storage.command_list(device.id).await?;
+        let Some(policy) = is_managers(profile, &device) else {
+            let policy = profile.policy_with(&device.overrides).passcode;
+            if let Some((who, since)) = policy.and_then(|policy| to_ask(&policy, &rows, gone)) {
+                let key = format!("ask_passcode/{}/{who}/{since}", device.id);
+                let due = today.calendar.local_date(since);
+                let mut draft = today.draft(TaskKind::AskPasscode, key, Role::Manager, due);
+                draft.subject.device = Some(device.id);
+                drafts.push(draft);
+            }
             continue;
         };
-        let rows = storage.command_list(device.id).await?;
         let lacks = tells_that_it_lacks_one(storage, &device).await?;
-        if let Some((why, due)) = cause(&policy, &rows, lacks, today.now) {
+        if let Some((why, due)) = cause(&policy, &rows, (lacks, gone), today.now) {
             let last = last_set(&rows).map_or_else(|| "none".to_owned(), |(id, _)| id.to_string());
             let key = format!("set_passcode/{}/{last}/{why}", device.id);
             let due = today.calendar.local_date(due);
@@ -82,7 +98,7 @@ async fn tells_that_it_lacks_one(
 fn cause(
     policy: &PasscodePolicy,
     rows: &[CommandRow],
-    lacks: Lacks,
+    (lacks, gone): (Lacks, Option<Gone>),
     now: Timestamp,
 ) -> Option<(String, Timestamp)> {
     let last = last_set(rows).map(|(_, at)| at);
@@ -96,6 +112,17 @@ fn cause(
     if let Some(asked) = asked {
         return Some((format!("asked/{}", asked.id), asked.issued_at));
     }
+    // What was set before they went may have been told to them, too.
+    let is_known = |since| {
+        !rows
+            .iter()
+            .any(|row| is_done(row) && row.command.command.issued_at >= since)
+    };
+    if let Some((who, since)) =
+        gone.filter(|(_, since)| policy.rotation.is_on_event() && is_known(*since))
+    {
+        return Some((format!("left/{who}"), since));
+    }
     if lacks == Lacks::Yes {
         return Some(("lacking".to_owned(), now));
     }
@@ -105,6 +132,18 @@ fn cause(
     let due = last?.checked_add(DAY * i32::from(age)).ok()?;
     let is_near = due.duration_since(now) <= AHEAD;
     is_near.then_some(("age".to_owned(), due))
+}
+
+/// Whether staff, whose own the passcode is, have to be asked for another one.
+fn to_ask(policy: &PasscodePolicy, rows: &[CommandRow], gone: Option<Gone>) -> Option<Gone> {
+    let gone = gone.filter(|_| policy.mode == Mode::Enforce && policy.rotation.is_on_event())?;
+    let was_asked = rows.iter().any(|row| {
+        let command = &row.command.command;
+        command.kind == CommandKind::RotatePasscode
+            && row.cancelled.is_none()
+            && command.issued_at >= gone.1
+    });
+    (!was_asked).then_some(gone)
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ fn policy() -> PasscodePolicy {
 }
 
 fn due(rows: &[CommandRow], lacks: Lacks, now: i64) -> Option<Timestamp> {
-    cause(&policy(), rows, lacks, day(now)).map(|(_, due)| due)
+    cause(&policy(), rows, (lacks, None), day(now)).map(|(_, due)| due)
 }
 
 const DONE: Option<&str> = Some("done: the new passcode is set");
@@ -102,8 +102,54 @@ fn a_rotation_by_schedule_only_knows_no_leavers_and_by_event_only_no_age() {
             rotation,
             ..policy()
         };
-        cause(&policy, &[set(0, DONE), left.clone()], Lacks::No, day(now)).is_some()
+        cause(
+            &policy,
+            &[set(0, DONE), left.clone()],
+            (Lacks::No, None),
+            day(now),
+        )
+        .is_some()
     };
     assert!(!of(Rotation::Scheduled, 11) && of(Rotation::Event, 11));
     assert!(of(Rotation::Scheduled, 90));
+}
+
+#[test]
+fn who_left_by_the_register_asks_for_a_passcode_that_was_set_after_they_went() {
+    let who = EntryId::from_uuid(Uuid::from_u128(4));
+    let gone = Some((who, day(10)));
+    let of = |rows: &[CommandRow], rotation| {
+        let policy = PasscodePolicy {
+            rotation,
+            ..policy()
+        };
+        cause(&policy, rows, (Lacks::No, gone), day(12)).map(|(_, due)| due)
+    };
+    // Chosen while they were here, so they may have been told, whenever the tablet took it.
+    let mut told = set(9, DONE);
+    told.outcome.as_mut().unwrap().at = day(11);
+    assert_eq!(of(&[told], Rotation::Event), Some(day(10)));
+    assert_eq!(of(&[set(11, DONE)], Rotation::Event), None);
+    assert_eq!(of(&[set(11, None)], Rotation::Event), Some(day(10)));
+    assert_eq!(of(&[set(9, DONE)], Rotation::Scheduled), None);
+}
+
+#[test]
+fn where_staff_choose_it_themselves_the_tablet_is_asked_for_another_once_somebody_left() {
+    let who = EntryId::from_uuid(Uuid::from_u128(4));
+    let gone = Some((who, day(10)));
+    let policy = PasscodePolicy {
+        mode: Mode::Enforce,
+        ..policy()
+    };
+    let asked = |day| row(CommandKind::RotatePasscode, day, None);
+    assert_eq!(to_ask(&policy, &[], gone), gone);
+    assert_eq!(to_ask(&policy, &[asked(9)], gone), gone);
+    assert_eq!(to_ask(&policy, &[asked(10)], gone), None);
+    assert_eq!(to_ask(&policy, &[], None), None);
+    let watched = PasscodePolicy {
+        mode: Mode::Observe,
+        ..policy
+    };
+    assert_eq!(to_ask(&watched, &[], gone), None);
 }

@@ -68,9 +68,13 @@ const fn way(kind: TaskKind) -> &'static str {
         }
         TaskKind::HoldReview => ": it stays, or its release is asked for",
         TaskKind::ImportWaits => ". Whoever runs the server sees why",
-        TaskKind::SetPasscode => ". It is done on the tablet's page",
+        TaskKind::SetPasscode | TaskKind::AskPasscode => ". It is done on the tablet's page",
         TaskKind::UnregisteredPerson => ". Whoever runs the server records who it is",
-        TaskKind::TakeDown
+        TaskKind::CourseEnds
+        | TaskKind::AupOutstanding
+        | TaskKind::CustodyOverdue
+        | TaskKind::TabletMissing
+        | TaskKind::TakeDown
         | TaskKind::ConsentConflicted
         | TaskKind::ConsentExpiring
         | TaskKind::ChildDied
@@ -88,9 +92,22 @@ pub(super) fn item(open: &Open, when: &When) -> Markup {
             @if task.due < when.today() { (badge(Tone::Bad, "Overdue")) " " }
             (open.says)
             @if let Some(child) = task.subject.child { " (" a href={ "/children/" (child) } { "the child's page" } ")" }
-            @if let (TaskKind::SetPasscode, Some(device)) = (task.kind, task.subject.device) { " (" a href={ "/tablets/" (device) } { "the tablet's page" } ")" }
+            @if let (TaskKind::SetPasscode | TaskKind::AskPasscode, Some(device)) = (task.kind, task.subject.device) { " (" a href={ "/tablets/" (device) } { "the tablet's page" } ")" }
+            (register_of(task))
             br;
             span.soft { (words::role(task.owner)) @if let Some(dsl) = &open.dsl { " (" (dsl.name) " today)" } ", due " (day(task.due)) }
+        }
+    }
+}
+
+/// Where it is written down.
+fn register_of(task: &Task) -> Markup {
+    html! {
+        @match (task.kind, task.subject.entry) {
+            (TaskKind::CourseEnds, Some(entry)) => { " (" a href={ "/staff/" (entry) } { "their page" } ")" }
+            (TaskKind::AupOutstanding, _) => { " (" a href="/staff" { "staff" } ")" }
+            (TaskKind::CustodyOverdue | TaskKind::TabletMissing, _) => { " (" a href="/custody" { "custody" } ")" }
+            _ => {}
         }
     }
 }

@@ -6,8 +6,8 @@ use super::value::{
 };
 use super::{SqlStorage, commit, failed};
 use crate::storage::entry::{
-    EntryBegun, EntryHead, EntryLine, EntryRow, EntryStore, EntryWords, Leaves, NewLine,
-    RegisterName, Which,
+    EntryBegun, EntryHead, EntryLine, EntryRow, EntryStore, EntryWords, EraseAsked, Leaves,
+    NewLine, RegisterName, Which,
 };
 use crate::storage::{Answer, AuditEntry, Changed, StorageError};
 use nestwarden_policy_schema::id::EntryId;
@@ -51,6 +51,9 @@ fn line(row: &SqliteRow) -> Result<EntryLine, StorageError> {
         by: text(row, "written_by", WHAT)?,
         act: json(row, "act", WHAT)?,
         words,
+        erase_asked: optional_text(row, "erase_asked_by", WHAT)?
+            .zip(optional_text(row, "erase_asked_why", WHAT)?)
+            .map(|(by, why)| EraseAsked { by, why }),
     })
 }
 
@@ -258,12 +261,12 @@ impl EntryStore for SqlStorage {
         })
     }
 
-    fn entry_erase<'a>(
+    fn entry_ask_erase<'a>(
         &'a self,
         register: RegisterName,
         id: EntryId,
         seq: u64,
-        why: &'a str,
+        asked: &'a EraseAsked,
         audit: &'a AuditEntry,
     ) -> Answer<'a, Changed> {
         Box::pin(async move {
@@ -272,10 +275,48 @@ impl EntryStore for SqlStorage {
             let Some(line) = known.iter().find(|line| line.seq == seq) else {
                 return Ok(Changed::Missing);
             };
-            match line.words {
-                EntryWords::Sealed(_) => {}
-                EntryWords::None | EntryWords::Erased { .. } => return Ok(Changed::Already),
+            if line.erase_asked.is_some() || !has_words(line) {
+                return Ok(Changed::Already);
             }
+            sqlx::query(
+                "UPDATE entry_lines SET erase_asked_by = $5, erase_asked_why = $6 \
+                 WHERE setting_id = $1 AND register = $2 AND entry_id = $3 AND seq = $4",
+            )
+            .bind(&self.setting_text)
+            .bind(register.as_str())
+            .bind(id.to_string())
+            .bind(stored(seq))
+            .bind(&asked.by)
+            .bind(&asked.why)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("note a wish to erase words"))?;
+            self.add_audit(&mut tx, audit).await?;
+            commit(tx).await?;
+            Ok(Changed::Yes)
+        })
+    }
+
+    fn entry_erase<'a>(
+        &'a self,
+        register: RegisterName,
+        id: EntryId,
+        seq: u64,
+        audit: &'a AuditEntry,
+    ) -> Answer<'a, Changed> {
+        Box::pin(async move {
+            let mut tx = self.write().await?;
+            let known = lines(&mut tx, &self.setting_text, register, id).await?;
+            let Some(line) = known.into_iter().find(|line| line.seq == seq) else {
+                return Ok(Changed::Missing);
+            };
+            let is_there = has_words(&line);
+            let asked = line
+                .erase_asked
+                .filter(|asked| is_there && asked.by != audit.who);
+            let Some(asked) = asked else {
+                return Ok(Changed::Already);
+            };
             sqlx::query(
                 "UPDATE entry_lines SET words = NULL, erased_at = $5, erased_why = $6 \
                  WHERE setting_id = $1 AND register = $2 AND entry_id = $3 AND seq = $4",
@@ -285,7 +326,7 @@ impl EntryStore for SqlStorage {
             .bind(id.to_string())
             .bind(stored(seq))
             .bind(audit.at.as_microsecond())
-            .bind(why)
+            .bind(&asked.why)
             .execute(&mut *tx)
             .await
             .map_err(failed("erase the words of a line"))?;
@@ -296,6 +337,10 @@ impl EntryStore for SqlStorage {
             Ok(Changed::Yes)
         })
     }
+}
+
+const fn has_words(line: &EntryLine) -> bool {
+    matches!(line.words, EntryWords::Sealed(_))
 }
 
 fn closed_at(line: &NewLine) -> Option<i64> {

@@ -31,6 +31,8 @@ macro_rules! conforms {
 }
 
 conforms! {
+    no_two_open_entries_are_about_the_same,
+    words_of_a_line_are_erased_by_a_second_person,
     a_command_taken_back_waits_no_more_and_what_came_of_it_is_noted,
     a_command_waits_until_its_tablet_says_what_came_of_it,
     a_tablet_that_declined_stays_enrolled,

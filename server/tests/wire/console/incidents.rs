@@ -151,17 +151,33 @@ async fn illegal_content_freezes_its_tablet_and_is_for_the_dsl_and_deputies_alon
 }
 
 #[tokio::test]
-async fn the_words_of_a_line_are_erased_with_a_reason_and_the_line_stays() {
+async fn the_words_of_a_line_are_erased_by_two_people_with_a_reason_and_the_line_stays() {
     let nursery = Nursery::open().await;
     let kim = Person::of(&nursery, "Kim", &[Role::Manager]).await;
     let begun = kim
         .post("/incidents", &[KIND, BAD, THEN, KNOWN, FACTS])
         .await;
     let path = goes_to(&begun);
-    let unsaid = kim.post(&path, &[("act", "erase"), ("line", "1")]).await;
-    assert_eq!(unsaid.status(), 422);
-    let erase = [("act", "erase"), ("line", "1"), ("why", "named a child")];
-    assert_eq!(kim.post(&path, &erase).await.status(), 303);
+    let erase = [("act", "erase"), ("line", "1")];
+    assert_eq!(kim.post(&path, &erase).await.status(), 422);
+    let ask = [
+        ("act", "ask_erase"),
+        ("line", "1"),
+        ("why", "named a child"),
+    ];
+    assert_eq!(kim.post(&path, &ask[..2]).await.status(), 422);
+    assert_eq!(kim.post(&path, &ask).await.status(), 303);
+    assert_eq!(kim.post(&path, &erase).await.status(), 422);
+    let dana = Person::of(&nursery, "Dana", &[Role::Dsl]).await;
+    assert!(
+        dana.get(&path)
+            .await
+            .text()
+            .await
+            .unwrap()
+            .contains("as a second person")
+    );
+    assert_eq!(dana.post(&path, &erase).await.status(), 303);
     let says = kim.get(&path).await.text().await.unwrap();
     assert!(
         !says.contains(FACTS.1) && says.contains("named a child"),

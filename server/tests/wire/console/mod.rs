@@ -12,6 +12,7 @@ mod refusals;
 mod reports;
 mod roles;
 mod sign_in;
+mod staff;
 mod twice;
 
 use crate::nursery::Nursery;
@@ -19,7 +20,7 @@ use nestwarden_server::storage::Role;
 use person::Person;
 
 /// Every page without a parameter.
-const PAGES: [&str; 16] = [
+const PAGES: [&str; 19] = [
     "/",
     "/account",
     "/tablets",
@@ -36,6 +37,9 @@ const PAGES: [&str; 16] = [
     "/registers",
     "/incidents",
     "/concerns",
+    "/staff",
+    "/aup",
+    "/custody",
 ];
 
 #[tokio::test]

@@ -91,6 +91,17 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     POST /incidents/illegal-content       dsl deputy
     GET  /incidents/{incident}            manager dsl deputy
     POST /incidents/{incident}            manager dsl deputy
+    GET  /staff                           manager dsl deputy
+    POST /staff                           manager dsl deputy
+    GET  /staff/{staff}                   manager dsl deputy
+    POST /staff/{staff}                   manager dsl deputy
+    GET  /aup                             manager dsl deputy
+    POST /aup                             manager dsl deputy
+    POST /aup/{version}/withdraw          manager dsl deputy
+    GET  /custody                         manager dsl deputy
+    POST /custody                         manager dsl deputy
+    GET  /custody/{custody}               manager dsl deputy
+    POST /custody/{custody}               manager dsl deputy
     GET  /concerns                        it manager dsl deputy auditor
     POST /concerns                        it manager dsl deputy auditor
     GET  /concerns/{concern}              manager dsl deputy

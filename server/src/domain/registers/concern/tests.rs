@@ -200,3 +200,26 @@ async fn whoever_is_left_out_of_a_concern_is_left_out_of_its_incident_also_where
     let concern = find::<Concern>(house.storage(), id).await.unwrap().unwrap();
     assert_eq!(concern.now.state, State::BecameIncident(made));
 }
+
+#[tokio::test]
+async fn nobody_hides_a_concern_among_a_great_many_of_their_own() {
+    let house = House::new().await;
+    house.person("Dana", &[Role::Dsl]).await;
+    let sam = house.person("Sam", &[Role::ItAdmin]).await;
+    let ada = house.person("Ada", &[Role::Auditor]).await;
+    let registers = house.registers();
+    let nobody = BTreeSet::new();
+    for _ in 0..RAISED_A_DAY {
+        raise(&registers, &body(), &nobody, hand(&sam, now()))
+            .await
+            .unwrap();
+    }
+    let one_more = async |by, at| raise(&registers, &body(), &nobody, hand(by, at)).await;
+    assert!(matches!(
+        one_more(&sam, now()).await,
+        Err(RegisterError::Refused(_))
+    ));
+    assert!(one_more(&ada, now()).await.is_ok());
+    let tomorrow = now() + SignedDuration::from_hours(24);
+    assert!(one_more(&sam, tomorrow).await.is_ok());
+}

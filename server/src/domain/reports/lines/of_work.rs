@@ -70,6 +70,11 @@ const fn decision(kind: TaskKind) -> &'static str {
         TaskKind::PhotosUntagged => "Say who is in photos before they are sealed",
         TaskKind::ImportWaits => "Look at a register file that waits",
         TaskKind::SetPasscode => "Set a tablet's passcode",
+        TaskKind::AskPasscode => "Ask a tablet for a new passcode",
+        TaskKind::CourseEnds => "Book a course again before it runs out",
+        TaskKind::AupOutstanding => "Have the acceptable use policy acknowledged",
+        TaskKind::CustodyOverdue => "Get a tablet back that is overdue",
+        TaskKind::TabletMissing => "Look for a tablet that was missing at closing",
     }
 }
 

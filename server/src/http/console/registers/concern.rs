@@ -3,9 +3,8 @@
 use super::concerns::{PLACE, path_of, state};
 use super::filled::{Filled, Need, chosen, options};
 use super::incidents::{self, facts, facts_of, tablets};
-use super::parts::{act, again, erase, failed, history, on};
-use super::{hand, registers};
-use crate::domain::local_time::LocalTime;
+use super::parts::{Telling, act, again, erase, failed, history, is_erasing};
+use super::{hand, registers, when};
 use crate::domain::registers::concern::{
     Act, Concern, Decision, Readers, State as Standing, become_incident,
 };
@@ -16,7 +15,7 @@ use crate::http::console::consents::viewed;
 use crate::http::console::form::{Form, no_such_page, parsed};
 use crate::http::console::gate::Visitor;
 use crate::http::console::layout::page;
-use crate::http::console::page::Page;
+use crate::http::console::page::{Page, see};
 use crate::http::console::when::When;
 use crate::http::error::ApiError;
 use crate::storage::{Device, Role};
@@ -83,6 +82,11 @@ async fn shown(
     let concern = &kept.now;
     let devices = tablets(app).await?;
     let (left_out, has_managers) = circle(app, kept).await?;
+    let telling = Telling {
+        says: &says,
+        hides: &|_| false,
+        labels: &LABELS,
+    };
     let content = html! {
         section.card {
             p { (state(concern, &when)) }
@@ -100,7 +104,7 @@ async fn shown(
             h2 id="next" { "Write on" }
             (forms(visitor, (&path, concern), (&when, &devices), has_managers, sent))
         }
-        (history((app, visitor, &when), (&path, kept), sent, says, &LABELS))
+        (history((app, visitor, &when), (&path, kept), sent, &telling))
     };
     Ok(page(visitor, PLACE, "Concern", &content))
 }
@@ -190,7 +194,7 @@ pub(in crate::http) async fn write(
 ) -> Result<Response, ApiError> {
     let kept = found(&app, &visitor, &id).await?;
     match written(&app, &visitor, &kept, &form).await {
-        Ok(path) => Ok(on(&path)),
+        Ok(path) => Ok(see(&path)),
         Err(RegisterError::Refused(refused)) => {
             let sent = Some((&form, &refused));
             Ok(again(shown(&app, &visitor, &kept, sent).await?))
@@ -209,7 +213,7 @@ async fn written(
     let text = |field: &'static str| form.text(field);
     let path = path_of(kept.id);
     let (line, words) = match form.text("act") {
-        "erase" => {
+        _ if is_erasing(form) => {
             erase(app, visitor, kept, form).await?;
             return Ok(path);
         }
@@ -243,10 +247,7 @@ async fn incident(
     kept: &Kept<Concern>,
     form: &Form,
 ) -> Result<nestwarden_policy_schema::id::EntryId, RegisterError> {
-    let when = When {
-        local: LocalTime::load(&app.storage).await?,
-        now: app.now(),
-    };
+    let when = when(app).await?;
     let devices = app.storage.device_list().await?;
     let facts = facts_of(form, &when, &devices)?;
     let words = Words::default().text("facts", form.text("facts"))?;

@@ -133,30 +133,61 @@ pub(super) fn state(concern: &Concern, when: &When) -> Markup {
 
 fn form(visitor: &Visitor, people: &[Operator], sent: Option<(&Form, &Refused)>) -> Markup {
     let filled = Filled::new("raise", sent);
+    html! {
+        form method="post" action=(PLACE) {
+            (token(visitor))
+            (filled.problem())
+            (filled.text("body", "What you saw, heard or were told", "In the words that were used. It is kept sealed; IT admins and auditors cannot read it.", Need::Must))
+            (part(people, sent, "If it is about the DSL, deputies and managers do."))
+            button.main { "Send" }
+        }
+    }
+}
+
+/// Who of the setting's people plays a part in it, and so does not read it.
+pub(super) fn part(
+    people: &[Operator],
+    sent: Option<(&Form, &Refused)>,
+    who_reads: &str,
+) -> Markup {
     let is_ticked = |id: OperatorId| {
         sent.is_some_and(|(form, _)| {
             form.fields()
                 .any(|f| f == ("part", id.to_string().as_str()))
         })
     };
+    let roles = |person: &Operator| {
+        let roles: Vec<_> = person.roles.iter().map(|role| words::role(*role)).collect();
+        roles.join(", ")
+    };
     html! {
-        form method="post" action=(PLACE) {
-            (token(visitor))
-            (filled.problem())
-            (filled.text("body", "What you saw, heard or were told", "In the words that were used. It is kept sealed; IT admins and auditors cannot read it.", Need::Must))
-            fieldset {
-                legend { "Is it about one of these people?" }
-                p.hint { "Whoever you tick does not read it. If it is about the DSL, deputies and managers do." }
-                @for person in people {
-                    label.choice {
-                        input type="checkbox" name="part" value=(person.id) checked[is_ticked(person.id)];
-                        (person.name) " (" (person.roles.iter().map(|role| words::role(*role)).collect::<Vec<_>>().join(", ")) ")"
-                    }
+        fieldset {
+            legend { "Is it about one of these people?" }
+            p.hint { "Whoever you tick does not read it. " (who_reads) }
+            @for person in people {
+                label.choice {
+                    input type="checkbox" name="part" value=(person.id) checked[is_ticked(person.id)];
+                    span { (person.name) " (" (roles(person)) ")" }
                 }
             }
-            button.main { "Send" }
         }
     }
+}
+
+/// Whom somebody ticked. A person it is about must never be lost on the way.
+pub(super) fn part_of(form: &Form, people: &[Operator]) -> Result<BTreeSet<OperatorId>, Refused> {
+    let ticked = form.fields().filter(|(name, _)| *name == "part");
+    let mut part = BTreeSet::new();
+    for (_, id) in ticked {
+        let person = people.iter().find(|person| person.id.to_string() == id);
+        let person = person.ok_or_else(|| {
+            Refused::whole(
+                "People changed since this page was opened. Tick again whom it is about.",
+            )
+        })?;
+        part.insert(person.id);
+    }
+    Ok(part)
 }
 
 /// Whom to call who is not of this setting.
@@ -228,18 +259,7 @@ fn nobody_reads(app: &App, visitor: &Visitor) -> Page {
 
 async fn sent(app: &App, visitor: &Visitor, form: &Form) -> Result<Raised, RegisterError> {
     let people = app.storage.operator_list().await?;
-    let ticked = form.fields().filter(|(name, _)| *name == "part");
-    let mut part = BTreeSet::new();
-    for (_, id) in ticked {
-        let person = people.iter().find(|person| person.id.to_string() == id);
-        // A person it is about must never be lost on the way.
-        let person = person.ok_or_else(|| {
-            Refused::whole(
-                "People changed since this page was opened. Tick again whom it is about.",
-            )
-        })?;
-        part.insert(person.id);
-    }
+    let part = part_of(form, &people)?;
     let words = Words::default().text("body", form.text("body"))?;
     raise(&registers(app), &words, &part, hand(app, visitor)).await
 }

@@ -74,7 +74,18 @@ impl<'a> Filled<'a> {
     }
 
     pub(super) fn line(&self, name: &str, label: &str, hint: &str, need: Need) -> Markup {
-        let typed = self.typed(name, "");
+        self.line_of(name, label, hint, (need, ""))
+    }
+
+    /// Likewise, with what stands.
+    pub(super) fn line_of(
+        &self,
+        name: &str,
+        label: &str,
+        hint: &str,
+        (need, before): (Need, &str),
+    ) -> Markup {
+        let typed = self.typed(name, before);
         self.around((name, label, hint), |wrong| {
             html! {
                 input name=(name) value=(typed) maxlength=(LINE_CHARS) autocomplete="off" required[need == Need::Must]
@@ -185,6 +196,10 @@ pub(super) fn moment(
             "Write the day and the time, such as 2026-03-09 08:05.",
         )
     })
+}
+
+pub(super) fn day(form: &Form, name: &'static str) -> Result<Date, Refused> {
+    day_if_any(form, name)?.ok_or_else(|| Refused::at(name, "Write a day, such as 2026-03-09."))
 }
 
 /// `None`: it was left empty.

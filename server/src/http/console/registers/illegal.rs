@@ -1,9 +1,10 @@
 //! Illegal content: what to do first, and the steps with the time by which each is due.
 
+use super::concerns::{part, part_of};
 use super::filled::{Filled, Need, code};
 use super::incidents::{self, facts, facts_of, path_of, tablets};
-use super::parts::{act, again, failed, on};
-use super::{PLACE, hand, registers};
+use super::parts::{act, again, failed};
+use super::{PLACE, hand, registers, when};
 use crate::domain::command::CommandError;
 use crate::domain::registers::incident::Incident;
 use crate::domain::registers::incident::illegal::{IllegalError, Step, begin as begin_illegal};
@@ -13,7 +14,7 @@ use crate::http::app::App;
 use crate::http::console::form::{Form, refused};
 use crate::http::console::gate::Visitor;
 use crate::http::console::layout::{Tone, badge, page, token};
-use crate::http::console::page::Page;
+use crate::http::console::page::{Page, see};
 use crate::http::console::when::When;
 use crate::http::error::ApiError;
 use axum::extract::{Extension, State};
@@ -21,7 +22,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 use nestwarden_policy_schema::id::EntryId;
-use std::collections::BTreeSet;
 
 /// What to do, as an order.
 const fn what(step: Step) -> &'static str {
@@ -130,6 +130,8 @@ async fn asked(
 ) -> Result<Page, ApiError> {
     let when = When::of(app).await?;
     let devices = tablets(app).await?;
+    let people = app.storage.operator_list().await;
+    let people = people.map_err(ApiError::internal)?;
     let filled = Filled::new("open", sent);
     let content = html! {
         p.notice.bad { strong { "Do not look at it, copy it, send it to anybody or delete it" } ", not even to show what it was. Looking at it again may be an offence, and deleting it destroys evidence." }
@@ -139,6 +141,7 @@ async fn asked(
             (filled.problem())
             (facts(&filled, &when, &devices, None))
             (filled.text("facts", "How it came to be known", "Who saw it, where on the tablet and when. Do not describe the content more closely than is needed.", Need::Must))
+            (part(&people, sent, "The other deputies and the DSL do. The hold itself stands on the page Holds, for managers, deputies and the DSL."))
             button.main.stop { "Freeze the tablet and begin" }
         }
     };
@@ -158,13 +161,16 @@ pub(in crate::http) async fn begin(
     match begun(&app, &visitor, &form).await {
         Ok(id) => {
             app.nudge.now();
-            Ok(on(&path_of(id)))
+            Ok(see(&path_of(id)))
         }
         Err(IllegalError::Register(RegisterError::Refused(problem))) => {
             Ok(again(asked(&app, &visitor, Some((&form, &problem))).await?))
         }
         Err(IllegalError::Register(error)) => Err(failed(error)),
-        Err(error @ IllegalError::NotDsl) => Err(refused(StatusCode::FORBIDDEN, error)),
+        Err(IllegalError::NotDsl) => Err(refused(
+            StatusCode::FORBIDDEN,
+            "Illegal content is for the DSL and deputies, and for none of them whom it is about. Nothing was written: somebody else does it, or call the police yourself.",
+        )),
         Err(IllegalError::Hold(error)) => Err(ApiError::internal(error)),
         Err(IllegalError::Command(CommandError::Storage(error))) => Err(ApiError::internal(error)),
         Err(IllegalError::Command(error)) => Err(refused(StatusCode::CONFLICT, error)),
@@ -172,17 +178,15 @@ pub(in crate::http) async fn begin(
 }
 
 async fn begun(app: &App, visitor: &Visitor, form: &Form) -> Result<EntryId, IllegalError> {
-    let local = crate::domain::local_time::LocalTime::load(&app.storage).await?;
-    let when = When {
-        local,
-        now: app.now(),
-    };
+    let when = when(app).await?;
     let devices = app.storage.device_list().await?;
     let facts = facts_of(form, &when, &devices).map_err(RegisterError::from)?;
     let device = incidents::device_of(form, &devices).map_err(RegisterError::from)?;
     let words = Words::default()
         .text("facts", form.text("facts"))
         .map_err(RegisterError::from)?;
-    let more = (&words, None, &BTreeSet::new());
+    let people = app.storage.operator_list().await?;
+    let part = part_of(form, &people).map_err(RegisterError::from)?;
+    let more = (&words, None, &part);
     begin_illegal(&registers(app), device, facts, more, hand(app, visitor)).await
 }

@@ -2,8 +2,8 @@
 
 use super::filled::{Filled, Need, chosen, day_if_any, moment, options};
 use super::incidents::{facts, facts_of, kind, path_of, severity, state, tablets};
-use super::parts::{act, again, erase, failed, history, on};
-use super::{PLACE, hand, illegal, registers};
+use super::parts::{Telling, act, again, erase, failed, history, is_erasing};
+use super::{PLACE, hand, illegal, registers, when};
 use crate::domain::registers::incident::{Act, Breach, Decided, Incident, OutcomeCode};
 use crate::domain::registers::words::Words;
 use crate::domain::registers::{self, Kept, Refused, RegisterError};
@@ -11,7 +11,7 @@ use crate::http::app::App;
 use crate::http::console::form::{Form, no_such_page, parsed};
 use crate::http::console::gate::Visitor;
 use crate::http::console::layout::{Tone, badge, page};
-use crate::http::console::page::Page;
+use crate::http::console::page::{Page, see};
 use crate::http::console::when::{When, day};
 use crate::http::error::ApiError;
 use crate::storage::Device;
@@ -105,6 +105,11 @@ async fn shown(
             &fields,
         )
     };
+    let telling = Telling {
+        says: &|line| says(line, &when),
+        hides: &|_| false,
+        labels: &LABELS,
+    };
     let content = html! {
         (standing(incident, &when, &devices))
         @if let Some(breach) = &incident.breach { (clock(visitor, &path, breach, &when, sent, incident.outcome.is_none())) }
@@ -113,7 +118,7 @@ async fn shown(
             h2 id="next" { "Write on" }
             (forms)
         }
-        (history((app, visitor, &when), (&path, kept), sent, |line| says(line, &when), &LABELS))
+        (history((app, visitor, &when), (&path, kept), sent, &telling))
     };
     let title = format!("Incident: {}", kind(incident.kind).to_lowercase());
     Ok(page(visitor, PLACE, &title, &content))
@@ -295,7 +300,7 @@ pub(in crate::http) async fn write(
 ) -> Result<Response, ApiError> {
     let kept = found(&app, &visitor, &id).await?;
     match written(&app, &visitor, &kept, &form).await {
-        Ok(()) => Ok(on(&path_of(kept.id))),
+        Ok(()) => Ok(see(&path_of(kept.id))),
         Err(RegisterError::Refused(refused)) => {
             let sent = Some((&form, &refused));
             Ok(again(shown(&app, &visitor, &kept, sent).await?))
@@ -310,15 +315,11 @@ async fn written(
     kept: &Kept<Incident>,
     form: &Form,
 ) -> Result<(), RegisterError> {
-    let local = crate::domain::local_time::LocalTime::load(&app.storage).await?;
-    let when = When {
-        local,
-        now: app.now(),
-    };
+    let when = when(app).await?;
     let words = Words::default();
     let text = |field: &'static str| form.text(field);
     let (line, words) = match form.text("act") {
-        "erase" => return erase(app, visitor, kept, form).await,
+        _ if is_erasing(form) => return erase(app, visitor, kept, form).await,
         "action" => (Act::Action, words.text("action", text("action"))?),
         "correct" => {
             let devices = app.storage.device_list().await?;

@@ -1,8 +1,9 @@
 //! The list of incidents, and the form that begins one.
 
+use super::concerns::{part, part_of};
 use super::filled::{Filled, Need, chosen, moment, options};
-use super::parts::{Filter, again, failed, on};
-use super::{PLACE, hand, registers};
+use super::parts::{Filter, again, failed};
+use super::{PLACE, hand, registers, when};
 use crate::domain::registers::incident::{Act, Facts, Incident, Kind, Severity};
 use crate::domain::registers::words::Words;
 use crate::domain::registers::{self, Kept, Refused, RegisterError};
@@ -11,10 +12,10 @@ use crate::http::app::App;
 use crate::http::console::form::Form;
 use crate::http::console::gate::Visitor;
 use crate::http::console::layout::{Tone, badge, empty, page, table, token};
-use crate::http::console::page::Page;
+use crate::http::console::page::{Page, see};
 use crate::http::console::when::When;
 use crate::http::error::ApiError;
-use crate::storage::{Device, Which};
+use crate::storage::{Device, Operator, Which};
 use axum::extract::{Extension, Query, State};
 use axum::response::Response;
 use maud::{Markup, html};
@@ -78,6 +79,8 @@ async fn listed(
     let when = When::of(app).await?;
     let found = readable(app, visitor, filter.which()).await?;
     let devices = tablets(app).await?;
+    let people = app.storage.operator_list().await;
+    let people = people.map_err(ApiError::internal)?;
     let names: BTreeMap<DeviceId, &str> = devices.iter().map(|d| (d.id, d.name.as_str())).collect();
     let rows: Vec<Vec<Markup>> = found.iter().map(|kept| row(kept, &names, &when)).collect();
     let content = html! {
@@ -92,7 +95,7 @@ async fn listed(
         }
         section.card {
             h2 { "Begin an incident" }
-            (form(app, visitor, &when, &devices, sent))
+            (form(visitor, (&when, &devices, &people), sent))
         }
     };
     Ok(page(visitor, PLACE, "Incidents", &content))
@@ -129,13 +132,10 @@ pub(super) fn state(incident: &Incident, when: &When) -> Markup {
 }
 
 fn form(
-    app: &App,
     visitor: &Visitor,
-    when: &When,
-    devices: &[Device],
+    (when, devices, people): (&When, &[Device], &[Operator]),
     sent: Option<(&Form, &Refused)>,
 ) -> Markup {
-    let _ = app;
     let filled = Filled::new("open", sent);
     html! {
         form method="post" action="/incidents" {
@@ -145,6 +145,7 @@ fn form(
             (facts(&filled, when, devices, None))
             (filled.line("clause", "Clause of the policy", "Such as B54. May be left out.", Need::May))
             (filled.text("facts", "What happened", "What was seen and heard, by whom; no guesses. It is kept sealed.", Need::Must))
+            (part(people, sent, "The other managers, deputies and the DSL do."))
             button.main { "Begin" }
         }
     }
@@ -210,7 +211,7 @@ pub(in crate::http) async fn begin(
     Extension(form): Extension<Form>,
 ) -> Result<Response, ApiError> {
     match begun(&app, &visitor, &form).await {
-        Ok(id) => Ok(on(&path_of(id))),
+        Ok(id) => Ok(see(&path_of(id))),
         Err(RegisterError::Refused(refused)) => {
             let sent = Some((&form, &refused));
             Ok(again(
@@ -222,16 +223,13 @@ pub(in crate::http) async fn begin(
 }
 
 async fn begun(app: &App, visitor: &Visitor, form: &Form) -> Result<EntryId, RegisterError> {
-    let local = crate::domain::local_time::LocalTime::load(&app.storage).await?;
-    let when = When {
-        local,
-        now: app.now(),
-    };
+    let when = when(app).await?;
     let devices = app.storage.device_list().await?;
     let kind: Kind = chosen(form, "kind")?;
     if !Kind::OFFERED.contains(&kind) {
         return Err(Refused::at("kind", "Choose one of these.").into());
     }
+    let part = part_of(form, &app.storage.operator_list().await?)?;
     let words = Words::default()
         .line_if_any("clause", form.text("clause"))?
         .text("facts", form.text("facts"))?;
@@ -242,6 +240,11 @@ async fn begun(app: &App, visitor: &Visitor, form: &Form) -> Result<EntryId, Reg
         hold: None,
     };
     registers(app)
-        .begin::<Incident>(&act, &words, Some(&Incident::circle()), hand(app, visitor))
+        .begin::<Incident>(
+            &act,
+            &words,
+            Some(&Incident::circle(&part)),
+            hand(app, visitor),
+        )
         .await
 }

@@ -1,22 +1,27 @@
 //! The setting's registers. Each has a list with a filter, a form that begins an entry, and a page for one entry with its
 //! history and the forms for what may be written next; all are made of the few parts in [`filled`] and [`parts`].
 
+pub(in crate::http) mod aup;
 pub(in crate::http) mod concern;
 pub(in crate::http) mod concerns;
+pub(in crate::http) mod custody;
 mod filled;
 pub(in crate::http) mod illegal;
 pub(in crate::http) mod incident;
 pub(in crate::http) mod incidents;
 pub(in crate::http::console) mod matters;
 mod parts;
+pub(in crate::http) mod staff;
 
 use super::gate::Visitor;
 use super::layout::page;
 use super::page::Page;
+use super::when::When;
+use crate::domain::local_time::LocalTime;
 use crate::domain::registers::{Hand, Registers};
 use crate::http::app::App;
 use crate::http::error::ApiError;
-use crate::storage::Which;
+use crate::storage::{StorageError, Which};
 use axum::extract::{Extension, State};
 use maud::html;
 
@@ -29,6 +34,14 @@ fn registers(app: &App) -> Registers<'_> {
         release: &app.release,
         recipient: &app.keys.public.release_recipient,
     }
+}
+
+/// For what is judged in the setting's time.
+async fn when(app: &App) -> Result<When, StorageError> {
+    Ok(When {
+        local: LocalTime::load(&app.storage).await?,
+        now: app.now(),
+    })
 }
 
 fn hand<'a>(app: &App, visitor: &'a Visitor) -> Hand<'a> {
@@ -50,6 +63,18 @@ pub(in crate::http) async fn index(
         section.card {
             h2 { a href="/incidents" { "Incidents" } }
             p { "What happened, what was done, what came of it and what was learnt; personal-data breaches with their clock, and illegal content step by step. " (open) " open." }
+        }
+        section.card {
+            h2 { a href="/staff" { "Staff and training" } }
+            p { "Who works here, what they were trained in and until when, which policy they acknowledged, and when they leave." }
+        }
+        section.card {
+            h2 { a href="/aup" { "Acceptable use policy" } }
+            p { "Its versions, from when each is in force, and how many acknowledged it." }
+        }
+        section.card {
+            h2 { a href="/custody" { "Custody" } }
+            p { "Who has which tablet until when, and the count at closing." }
         }
     };
     Ok(page(&visitor, PLACE, "Registers", &content))

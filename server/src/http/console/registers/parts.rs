@@ -8,7 +8,7 @@ use crate::http::app::App;
 use crate::http::console::form::{Form, no_such_page, refused};
 use crate::http::console::gate::Visitor;
 use crate::http::console::layout::{field, token};
-use crate::http::console::page::{Page, see};
+use crate::http::console::page::Page;
 use crate::http::console::when::When;
 use crate::http::error::ApiError;
 use crate::storage::Which;
@@ -21,7 +21,7 @@ use serde::Deserialize;
 #[derive(Deserialize, Default)]
 pub(in crate::http) struct Filter {
     #[serde(default)]
-    pub(super) show: String,
+    show: String,
 }
 
 impl Filter {
@@ -70,13 +70,22 @@ pub(super) fn act(
     }
 }
 
-/// Every line of an entry, the newest first. `says`: what a line did; `labels`: what its words are called.
+/// How the lines of a register are told.
+pub(super) struct Telling<'a, A> {
+    /// What a line did.
+    pub(super) says: &'a dyn Fn(&A) -> Markup,
+    /// Whether its words are not for this person.
+    pub(super) hides: &'a dyn Fn(&A) -> bool,
+    /// What its words are called, by field.
+    pub(super) labels: &'a [(&'a str, &'a str)],
+}
+
+/// Every line of an entry, the newest first.
 pub(super) fn history<E: Entry>(
     (app, visitor, when): (&App, &Visitor, &When),
     (path, kept): (&str, &Kept<E>),
     sent: Option<(&Form, &Refused)>,
-    says: impl Fn(&E::Act) -> Markup,
-    labels: &[(&str, &str)],
+    telling: &Telling<'_, E::Act>,
 ) -> Markup {
     let registers = registers(app);
     html! {
@@ -86,10 +95,14 @@ pub(super) fn history<E: Entry>(
                 @for line in kept.lines.iter().rev() {
                     @let read = registers.read(line);
                     li id={ "line-" (line.seq) } {
-                        p { strong { (says(&line.act)) } span.soft { " " (line.by) ", " (when.at(line.at)) } }
-                        (worded(&read, when, labels))
-                        @if matches!(&read, Read::Words(words) if !words.is_empty()) {
-                            (erasing(visitor, path, line, sent))
+                        p { strong { ((telling.says)(&line.act)) } span.soft { " " (line.by) ", " (when.at(line.at)) } }
+                        @if (telling.hides)(&line.act) {
+                            p.soft { "Why is not shown to you." }
+                        } @else {
+                            (worded(&read, when, telling.labels))
+                            @if matches!(&read, Read::Words(words) if !words.is_empty()) {
+                                (erasing(visitor, path, line, sent))
+                            }
                         }
                     }
                 }
@@ -116,6 +129,7 @@ fn worded(read: &Read, when: &When, labels: &[(&str, &str)]) -> Markup {
     }
 }
 
+/// One person asks, another one does it.
 fn erasing<A>(
     visitor: &Visitor,
     path: &str,
@@ -124,18 +138,41 @@ fn erasing<A>(
 ) -> Markup {
     let seq = line.seq.to_string();
     let of_this = sent.filter(|(form, _)| form.text("line") == seq);
-    let filled = Filled::new("erase", of_this);
-    let fields = html! {
-        input type="hidden" name="line" value=(seq);
-        p { "For the right to erasure, or a name that should not be here. What was written goes for ever; that it was there, who erased it and why stays." }
-        (filled.line("why", "Why", "Without names.", Need::Must))
-    };
-    act(
-        visitor,
-        (path, &filled),
-        ("erase", "Erase these words", "Erase them"),
-        &fields,
-    )
+    let which = html! { input type="hidden" name="line" value=(seq); };
+    match &line.erase_asked {
+        None => {
+            let filled = Filled::new("ask_erase", of_this);
+            let fields = html! {
+                (which)
+                p { "For the right to erasure, or a name that should not be here. A second person does it; then the words are gone for ever. That they were there, who erased them and why stays." }
+                (filled.line("why", "Why", "Without names.", Need::Must))
+            };
+            let says = (
+                "ask_erase",
+                "Ask for these words to be erased",
+                "Ask for it",
+            );
+            act(visitor, (path, &filled), says, &fields)
+        }
+        Some(asked) if asked.by == visitor.operator.name => html! {
+            p.soft { "You asked for these words to be erased: " (asked.why) ". Somebody else does it." }
+        },
+        Some(asked) => {
+            let filled = Filled::new("erase", of_this);
+            let fields = html! { (which) p { (asked.by) " asks for it: " (asked.why) ". The words are gone for ever then." } };
+            let says = (
+                "erase",
+                "Erase these words, as a second person",
+                "Erase them",
+            );
+            act(visitor, (path, &filled), says, &fields)
+        }
+    }
+}
+
+/// Whether a form asks for words to be erased, or does it.
+pub(super) fn is_erasing(form: &Form) -> bool {
+    matches!(form.text("act"), "ask_erase" | "erase")
 }
 
 pub(super) fn failed(error: RegisterError) -> ApiError {
@@ -155,19 +192,18 @@ pub(super) fn again(page: Page) -> Response {
     Page { status, ..page }.into_response()
 }
 
-pub(super) fn on(path: &str) -> Response {
-    see(path)
-}
-
 pub(super) async fn erase<E: Entry>(
     app: &App,
     visitor: &Visitor,
     kept: &Kept<E>,
     form: &Form,
 ) -> Result<(), RegisterError> {
-    let hand = super::hand(app, visitor);
+    let (registers, hand) = (registers(app), super::hand(app, visitor));
     let seq = form.text("line").parse().unwrap_or(0);
-    registers(app)
-        .erase::<E>(kept.id, seq, form.text("why"), hand)
-        .await
+    if form.text("act") == "ask_erase" {
+        return registers
+            .ask_erase::<E>(kept.id, seq, form.text("why"), hand)
+            .await;
+    }
+    registers.erase::<E>(kept.id, seq, hand).await
 }
