@@ -52,7 +52,8 @@ impl House {
             roles: roles.iter().copied().collect(),
             created_at: now(),
         };
-        let added = self.storage().operator_add(&person, &audit("operator.add"));
+        let log = audit("operator.add");
+        let added = self.storage().operator_add(&person, &log);
         added.await.unwrap();
         person
     }

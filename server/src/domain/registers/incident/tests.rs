@@ -149,7 +149,8 @@ proptest! {
             }
             if !incident.is_open() {
                 prop_assert_eq!(incident.lacks(), Vec::<&str>::new());
-                prop_assert!(before.is_open() && matches!(act, Act::Close { .. }));
+                let was_closed_now = matches!(act, Act::Close { .. });
+                prop_assert!(before.is_open() && was_closed_now);
             }
             prop_assert_eq!(incident.kind, kind);
             prop_assert!(before.breach.is_none() || incident.breach.is_some());
