@@ -105,6 +105,7 @@ async fn a_tablet_that_is_not_back_or_missing_at_closing_is_a_task() {
         .remove(0)
         .id
         .to_string();
+    nursery.clock.advance(jiff::SignedDuration::from_secs(1));
     let found = [("act", "count"), ("here", device.as_str())];
     assert_eq!(kim.post("/custody", &found).await.status(), 303);
     assert!(!says(&kim, "/tasks").await.contains("was neither here"));

@@ -115,15 +115,14 @@ async fn freeze(
     let known = storage.hold_list().await?.into_iter().find(|row| {
         row.released.is_none() && row.hold.category.freezes() && row.hold.scope == scope
     });
-    let hold = match known {
-        Some(row) => row.hold.id,
-        None => {
-            let category = HoldCategory::IllegalContent;
-            let (by, now) = (hand.by, hand.now);
-            hold::open(storage, scope, category, REVIEW_WITHIN_DAYS, by, now)
-                .await?
-                .id
-        }
+    let hold = if let Some(row) = known {
+        row.hold.id
+    } else {
+        let category = HoldCategory::IllegalContent;
+        let (by, now) = (hand.by, hand.now);
+        hold::open(storage, scope, category, REVIEW_WITHIN_DAYS, by, now)
+            .await?
+            .id
     };
     for row in storage.command_list(device.id).await? {
         let is_harmless = row.command.command.kind == CommandKind::Refresh;

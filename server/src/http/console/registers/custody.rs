@@ -12,7 +12,7 @@ use crate::domain::registers::{self, Kept, Refused, RegisterError};
 use crate::http::app::App;
 use crate::http::console::form::{Form, no_such_page, parsed};
 use crate::http::console::gate::Visitor;
-use crate::http::console::layout::{Tone, badge, empty, page, table, token};
+use crate::http::console::layout::{Tone, alert, badge, empty, page, table, token};
 use crate::http::console::page::{Page, see};
 use crate::http::console::when::{When, day};
 use crate::http::error::ApiError;
@@ -145,6 +145,7 @@ async fn out_form(
     let in_use: Vec<Device> = in_use(&names.devices).cloned().collect();
     Ok(html! {
         @if may.is_empty() {
+            @if let Some((_, refused)) = sent.filter(|(form, _)| form.text("act") == "out") { (alert(&refused.says)) }
             p { "Nobody may be handed a tablet yet: " a href="/staff" { "staff" } " are on the register and have acknowledged the " a href="/aup" { "acceptable use policy" } " first." }
         } @else {
             form method="post" action="/custody" {
