@@ -13,6 +13,7 @@ pub mod consent;
 pub mod decision;
 pub mod device;
 pub mod event;
+pub mod fleet;
 pub mod hold;
 pub mod import;
 pub mod inventory;
@@ -41,6 +42,7 @@ pub use consent::{Child, ConsentStore, FileSaid, RegisterChange, RegisterPut, Se
 pub use decision::{DecisionStore, UnsealDecision, Unsealing, UnsealingKept};
 pub use device::{Device, DeviceKey, DeviceStore, Revocation};
 pub use event::{AppendOutcome, EventStore, NewBatch, StoredEvent, StoredHead};
+pub use fleet::{FleetRow, FleetStore, NumberedInventory};
 pub use hold::{HoldRow, HoldStore};
 pub use import::{Acceptance, ImportKey, ImportStore, SavedMapping, WaitingFile};
 pub use inventory::{InventoryStore, StoredInventory, ToldHour};
@@ -109,6 +111,7 @@ pub trait Store:
     + CommandStore
     + PasscodeStore
     + InventoryStore
+    + FleetStore
     + ReportStore
     + NonceStore
     + ProfileStore

@@ -11,6 +11,7 @@ mod consent;
 mod decision;
 mod device;
 mod event;
+mod fleet;
 mod hold;
 mod import;
 mod ingest;

@@ -10,6 +10,7 @@ mod refusals;
 mod reports;
 mod roles;
 mod sign_in;
+mod tablets;
 mod twice;
 
 use crate::nursery::Nursery;
