@@ -1,6 +1,7 @@
 //! How the serving process is put together; nothing else knows all its parts.
 
 use crate::domain::bundle::SettingSecrets;
+use crate::domain::task::looked::Looked;
 use crate::door::Doors;
 use crate::http::{self, ConsoleSetup, KnownHosts, Limits, ServeContext, ServeError};
 use crate::jobs::bundles::BundleJob;
@@ -82,9 +83,11 @@ pub(crate) async fn serve(
         wakes: wakes.clone(),
         nudge: nudge.clone(),
     };
+    let looked = Arc::new(Looked::default());
     let reminders = ReminderJob {
         storage: storage.clone(),
         clock: Arc::clone(&doors.clock),
+        looked: Arc::clone(&looked),
     };
     let files = ReceivedFiles::new(data.received_dir());
     let received = ReceivedJob {
@@ -119,6 +122,7 @@ pub(crate) async fn serve(
         clock: Arc::clone(&doors.clock),
         wakes,
         nudge: nudge.clone(),
+        looked,
         files,
         tablets,
         people,

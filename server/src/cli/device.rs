@@ -6,12 +6,13 @@ use super::profile::read;
 use super::reply::{Reply, row, table};
 use super::session::Session;
 use crate::domain::command;
-use crate::domain::compliance::{self, Compliance, Standing};
+use crate::domain::compliance::{Compliance, Standing};
+use crate::domain::fleet::{self, InventoryCache};
 use crate::domain::local_time::LocalTime;
 use crate::domain::passcode;
 use crate::domain::profile::{read_override, set_overrides};
 use crate::storage::{Changed, CommandRow, Device, Revocation};
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use nestwarden_policy_schema::calendar::Calendar;
 use nestwarden_policy_schema::code::CodeReason;
@@ -297,8 +298,9 @@ async fn list(session: &Session) -> anyhow::Result<Reply> {
     let mut rows = vec![row!["name", "id", "profile", "standing", "last heard"]];
     let mut json = Vec::new();
     let local = session.local_time().await?;
-    for device in session.storage.device_list().await? {
-        let compliance = compliance::of_device(&session.storage, &device, session.now()).await?;
+    let now = session.now();
+    for tablet in fleet::all(&session.storage, &InventoryCache::default(), now).await? {
+        let (device, compliance) = (tablet.device(), tablet.compliance(now));
         rows.push(row![
             device.name,
             device.id,
@@ -306,14 +308,16 @@ async fn list(session: &Session) -> anyhow::Result<Reply> {
             standing(compliance.standing),
             local.at_or(device.last_seen_at, "never")
         ]);
-        json.push(view(&device, &compliance, &local));
+        json.push(view(device, &compliance, &local));
     }
     Ok(Reply::new(json!({ "devices": json }), table(&rows)))
 }
 
 async fn show(named: &str, session: &Session) -> anyhow::Result<Reply> {
     let device = session.device(named).await?;
-    let compliance = compliance::of_device(&session.storage, &device, session.now()).await?;
+    let tablet = fleet::one(&session.storage, device.id, session.now()).await?;
+    let tablet = tablet.with_context(|| format!("the tablet {} is gone", device.id))?;
+    let compliance = tablet.compliance(session.now());
     let newest = session.storage.bundle_newest(device.id).await?;
     let position = session.storage.event_position(device.id).await?;
     let inventory = session.storage.inventory_find(device.id).await?;

@@ -3,12 +3,13 @@
 use super::doctor_box;
 use super::reply::{Reply, row, table};
 use super::session::open_storage;
+use crate::domain::fleet::{self, InventoryCache};
 use crate::domain::local_time::LocalTime;
-use crate::domain::{compliance, profile};
+use crate::domain::profile;
 use crate::door::Doors;
 use crate::settings::{DataDir, Settings};
 use crate::signing::{ServerKeys, SignerClient};
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageError};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -253,27 +254,24 @@ async fn database(storage: &Storage, now: Timestamp) -> Vec<Check> {
 
 /// Tablets that remember something else than this server.
 async fn tablets(storage: &Storage, now: Timestamp) -> Vec<Check> {
-    let devices = match storage.device_list().await {
-        Ok(devices) => devices,
+    let found = async {
+        let tablets = fleet::all(storage, &InventoryCache::default(), now).await?;
+        Ok::<_, StorageError>((tablets, LocalTime::load(storage).await?))
+    };
+    let (tablets, local) = match found.await {
+        Ok(found) => found,
         Err(error) => return vec![check("tablets", Finding::Bad, error.to_string())],
     };
-    let local = match LocalTime::load(storage).await {
-        Ok(local) => local,
-        Err(error) => return vec![check("tablets", Finding::Bad, error.to_string())],
-    };
-    let mut checks = Vec::new();
-    for device in devices.iter().filter(|device| device.revoked.is_none()) {
-        match compliance::of_device(storage, device, now).await {
-            Ok(compliance) => checks.extend(
-                compliance
-                    .findings(&local)
-                    .into_iter()
-                    .map(|said| check("tablet", Finding::Bad, format!("{}: {said}", device.name))),
-            ),
-            Err(error) => checks.push(check("tablet", Finding::Bad, error.to_string())),
-        }
-    }
-    checks
+    let in_use = tablets
+        .iter()
+        .filter(|tablet| tablet.device().revoked.is_none());
+    let findings = in_use.flat_map(|tablet| {
+        let findings = tablet.compliance(now).findings(&local).into_iter();
+        findings.map(|said| format!("{}: {said}", tablet.device().name))
+    });
+    findings
+        .map(|said| check("tablet", Finding::Bad, said))
+        .collect()
 }
 
 fn clock(now: Timestamp) -> Check {

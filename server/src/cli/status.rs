@@ -4,7 +4,7 @@ use super::delivery;
 use super::device::standing;
 use super::reply::{Reply, row, table};
 use super::session::Session;
-use crate::domain::compliance;
+use crate::domain::fleet::{self, InventoryCache};
 use crate::domain::register::Register;
 use crate::signing::keys::public_keys;
 use anyhow::Context as _;
@@ -16,12 +16,12 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Reply> {
     let settings = session.settings()?;
     let now = session.now();
     let mut by_standing: BTreeMap<&'static str, usize> = BTreeMap::new();
-    let devices = session.storage.device_list().await?;
+    let tablets = fleet::all(&session.storage, &InventoryCache::default(), now).await?;
     let mut findings = Vec::new();
     let (mut put_back, mut conflicts, mut behind) = (Vec::new(), Vec::new(), Vec::new());
     let local = session.local_time().await?;
-    for device in &devices {
-        let compliance = compliance::of_device(&session.storage, device, now).await?;
+    for tablet in &tablets {
+        let (device, compliance) = (tablet.device(), tablet.compliance(now));
         if device.revoked.is_none() {
             let found = compliance.findings(&local);
             findings.extend(found.iter().map(|f| format!("{}: {f}", device.name)));
@@ -65,7 +65,7 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Reply> {
     let signing_key = public.signing.key_id();
     let mut rows = vec![
         row!["setting", settings.name],
-        row!["tablets", devices.len()],
+        row!["tablets", tablets.len()],
     ];
     rows.extend(
         by_standing
@@ -81,7 +81,7 @@ pub(super) async fn run(session: &Session) -> anyhow::Result<Reply> {
     let json = json!({
         "setting": settings.setting,
         "name": settings.name,
-        "devices": devices.len(),
+        "devices": tablets.len(),
         "by_standing": by_standing,
         "put_back": put_back,
         "record_conflicts": conflicts,

@@ -1,13 +1,12 @@
 //! How a tablet stands, from what it last reported. What was not heard, or not heard lately, is never fine.
 
 use super::local_time::LocalTime;
-use crate::storage::{Device, PutBackRow, RecordConflict, Storage, StorageError, StoredInventory};
+use crate::storage::{FleetRow, PutBackRow, RecordConflict, StoredInventory};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
 use nestwarden_policy_schema::device_api::LockOut;
 use nestwarden_policy_schema::generation::Generation;
 use nestwarden_policy_schema::policy::{Mode, Policy};
-use nestwarden_policy_schema::profile::PolicyProfile;
 use serde::Serialize;
 
 /// A report older than this says how things were, not how they are. A tablet in reach reports every seven minutes.
@@ -65,45 +64,116 @@ pub struct Compliance {
     pub controls: Vec<ControlStanding>,
 }
 
-/// Reads profile and inventory and judges.
-pub async fn of_device(
-    storage: &Storage,
-    device: &Device,
-    now: Timestamp,
-) -> Result<Compliance, StorageError> {
-    let policy = storage
-        .profile_find(&device.profile)
-        .await?
-        .and_then(|live| PolicyProfile::from_toml(&live.source).ok())
-        .map(|profile| profile.policy_with(&device.overrides));
-    let inventory = storage.inventory_find(device.id).await?;
-    let mut compliance = judge(
-        device.revoked.is_some(),
-        policy.as_ref(),
-        inventory.as_ref(),
-        now,
-    );
-    if let Some(newest) = storage.bundle_newest(device.id).await? {
-        compliance.generation_issued = newest.generation;
+/// What a tablet's standing rests on.
+pub struct Facts<'a> {
+    pub row: &'a FleetRow,
+    /// What it is held to; `None`: its profile is not there.
+    pub policy: Option<&'a Policy>,
+    /// `None`: it never reported.
+    pub inventory: Option<&'a StoredInventory>,
+}
+
+impl Facts<'_> {
+    /// The worst of what is known.
+    pub fn standing(&self, now: Timestamp) -> Standing {
+        if self.row.device.revoked.is_some() {
+            return Standing::Revoked;
+        }
+        let asked_for = ControlName::ALL
+            .into_iter()
+            .filter_map(|control| Some((control, self.policy?.mode(control)?)));
+        let worst = asked_for
+            .map(|(control, mode)| {
+                let report = self.report(control);
+                let stale = report.is_some_and(|report| self.is_stale(report, now));
+                of_control(report, stale, Some(mode))
+            })
+            .max();
+        // A policy that names nothing proves nothing.
+        let mut standing = worst.unwrap_or(Standing::NotChecked);
+        if self.is_behind(now) {
+            standing = standing.max(Standing::NotChecked);
+        }
+        let is_doubtful = self.inventory.is_some_and(|i| i.inventory.clock_doubtful);
+        let is_tried = is_doubtful || self.locked_out(now).is_some();
+        if self.row.put_back.is_some() || self.row.conflict.is_some() || is_tried && worst.is_some()
+        {
+            standing = standing.max(Standing::Attention);
+        }
+        standing
+    }
+
+    pub fn compliance(&self, now: Timestamp) -> Compliance {
+        let controls = ControlName::ALL
+            .into_iter()
+            .map(|control| self.control(control, now));
+        let told = self.inventory;
+        Compliance {
+            standing: self.standing(now),
+            reported_at: told.map(|i| i.received_at),
+            generation_applied: self.applied(),
+            generation_issued: self
+                .row
+                .issued
+                .map_or(Generation::NONE, |(issued, _)| issued),
+            bundle_behind: self.is_behind(now),
+            put_back: self.row.put_back,
+            record_conflict: self.row.conflict.clone(),
+            locked_out: self.locked_out(now),
+            clock_doubtful: told.map(|i| i.inventory.clock_doubtful),
+            events_waiting: told.map(|i| i.inventory.events_waiting),
+            controls: controls.collect(),
+        }
+    }
+
+    fn applied(&self) -> Generation {
+        self.inventory
+            .map_or(Generation::NONE, |told| told.inventory.generation)
+    }
+
+    fn is_behind(&self, now: Timestamp) -> bool {
         // What the tablet asked with last is known sooner than what it put in force.
-        let asked = storage.bundle_reported(device.id).await?;
-        let has = asked.map_or(Generation::NONE, |report| report.generation);
-        let has = has.max(compliance.generation_applied);
-        compliance.bundle_behind =
-            has < newest.generation && now.duration_since(newest.issued_at) >= ON_ITS_WAY;
+        let has = self
+            .row
+            .asked_with
+            .unwrap_or(Generation::NONE)
+            .max(self.applied());
+        self.row
+            .issued
+            .is_some_and(|(issued, at)| has < issued && now.duration_since(at) >= ON_ITS_WAY)
     }
-    let mut put_backs = storage.put_back_list().await?;
-    put_backs.retain(|row| row.device == device.id && row.settled_at.is_none());
-    compliance.put_back = put_backs.pop();
-    let conflict = storage.conflict_find(device.id).await?;
-    compliance.record_conflict = conflict.filter(|conflict| conflict.over_at.is_none());
-    if compliance.bundle_behind {
-        compliance.standing = compliance.standing.max(Standing::NotChecked);
+
+    fn locked_out(&self, now: Timestamp) -> Option<LockOut> {
+        let told = self.inventory?;
+        told.inventory.locked_out.filter(|out| now < out.until)
     }
-    if compliance.put_back.is_some() || compliance.record_conflict.is_some() {
-        compliance.standing = compliance.standing.max(Standing::Attention);
+
+    fn report(&self, control: ControlName) -> Option<&ControlReport> {
+        let reports = &self.inventory?.inventory.controls;
+        reports.iter().find(|report| report.control == control)
     }
-    Ok(compliance)
+
+    fn is_stale(&self, report: &ControlReport, now: Timestamp) -> bool {
+        // Both ends count: a report that arrived just now may rest on an old reading.
+        let is_fresh = |at: Timestamp| now.duration_since(at) < STALE_AFTER;
+        let is_told = self
+            .inventory
+            .is_some_and(|told| is_fresh(told.received_at));
+        !is_told || !is_fresh(report.measured_at)
+    }
+
+    fn control(&self, control: ControlName, now: Timestamp) -> ControlStanding {
+        let mode = self.policy.and_then(|policy| policy.mode(control));
+        let report = self.report(control);
+        let stale = report.is_some_and(|report| self.is_stale(report, now));
+        ControlStanding {
+            control,
+            mode,
+            report: report.cloned(),
+            stale,
+            standing: of_control(report, stale, mode),
+        }
+    }
 }
 
 impl Compliance {
@@ -138,92 +208,23 @@ impl Compliance {
     }
 }
 
-fn judge(
-    revoked: bool,
-    policy: Option<&Policy>,
-    inventory: Option<&StoredInventory>,
-    now: Timestamp,
-) -> Compliance {
-    let controls: Vec<ControlStanding> = ControlName::ALL
-        .into_iter()
-        .map(|control| one(control, policy, inventory, now))
-        .collect();
-    let worst = controls
-        .iter()
-        .filter(|c| c.mode.is_some())
-        .map(|c| c.standing)
-        .max();
-    let locked_out = inventory
-        .and_then(|stored| stored.inventory.locked_out)
-        .filter(|locked_out| now < locked_out.until);
-    let is_doubtful = inventory.is_some_and(|i| i.inventory.clock_doubtful);
-    Compliance {
-        standing: match (revoked, worst) {
-            (true, _) => Standing::Revoked,
-            (false, Some(worst)) if is_doubtful || locked_out.is_some() => {
-                worst.max(Standing::Attention)
-            }
-            (false, Some(worst)) => worst,
-            // A policy that names nothing proves nothing.
-            (false, None) => Standing::NotChecked,
-        },
-        reported_at: inventory.map(|i| i.received_at),
-        generation_applied: inventory.map_or(Generation::NONE, |i| i.inventory.generation),
-        generation_issued: Generation::NONE,
-        bundle_behind: false,
-        put_back: None,
-        record_conflict: None,
-        locked_out,
-        clock_doubtful: inventory.map(|i| i.inventory.clock_doubtful),
-        events_waiting: inventory.map(|i| i.inventory.events_waiting),
-        controls,
-    }
-}
-
-fn one(
-    control: ControlName,
-    policy: Option<&Policy>,
-    inventory: Option<&StoredInventory>,
-    now: Timestamp,
-) -> ControlStanding {
-    let mode = policy.and_then(|policy| policy.mode(control));
-    let report = inventory.and_then(|i| {
-        i.inventory
-            .controls
-            .iter()
-            .find(|report| report.control == control)
-            .cloned()
-    });
-    // Both ends count: a report that arrived just now may rest on an old reading.
-    let is_fresh = |at: Timestamp| now.duration_since(at) < STALE_AFTER;
-    let stale = report
-        .as_ref()
-        .zip(inventory)
-        .is_some_and(|(report, i)| !is_fresh(report.measured_at) || !is_fresh(i.received_at));
-    let standing = match (&report, stale) {
-        (None, _) | (_, true) => Standing::NotChecked,
-        (Some(report), false) => match (&report.outcome, mode) {
-            (Outcome::Compliant | Outcome::Corrected { .. }, Some(Mode::Enforce) | None)
-            | (Outcome::Unmanaged, None) => Standing::Fine,
-            // What was measured against an earlier policy says nothing about this one.
-            (Outcome::Unmanaged, Some(_)) => Standing::NotChecked,
-            (
-                Outcome::Observed { .. } | Outcome::Compliant | Outcome::Corrected { .. },
-                Some(Mode::Observe),
-            )
-            | (Outcome::Observed { .. }, Some(Mode::Enforce) | None) => Standing::Observing,
-            (
-                Outcome::Drifted { .. } | Outcome::Unsupported { .. } | Outcome::Unknown { .. },
-                _,
-            ) => Standing::Attention,
-        },
+fn of_control(report: Option<&ControlReport>, stale: bool, mode: Option<Mode>) -> Standing {
+    let Some(report) = report.filter(|_| !stale) else {
+        return Standing::NotChecked;
     };
-    ControlStanding {
-        control,
-        mode,
-        report,
-        stale,
-        standing,
+    match (&report.outcome, mode) {
+        (Outcome::Compliant | Outcome::Corrected { .. }, Some(Mode::Enforce) | None)
+        | (Outcome::Unmanaged, None) => Standing::Fine,
+        // What was measured against an earlier policy says nothing about this one.
+        (Outcome::Unmanaged, Some(_)) => Standing::NotChecked,
+        (
+            Outcome::Observed { .. } | Outcome::Compliant | Outcome::Corrected { .. },
+            Some(Mode::Observe),
+        )
+        | (Outcome::Observed { .. }, Some(Mode::Enforce) | None) => Standing::Observing,
+        (Outcome::Drifted { .. } | Outcome::Unsupported { .. } | Outcome::Unknown { .. }, _) => {
+            Standing::Attention
+        }
     }
 }
 
@@ -231,6 +232,7 @@ fn one(
 #[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 mod tests {
     use super::*;
+    use crate::storage::testing::device;
     use nestwarden_policy_schema::device_api::Inventory;
     use nestwarden_policy_schema::policy::StoragePolicy;
     use std::collections::BTreeMap;
@@ -293,7 +295,13 @@ mod tests {
             tries: 5,
         };
         tried.inventory.locked_out = Some(until(10));
-        let found = judge(false, Some(&policy), Some(&tried), now());
+        let row = row();
+        let facts = Facts {
+            row: &row,
+            policy: Some(&policy),
+            inventory: Some(&tried),
+        };
+        let found = facts.compliance(now());
         assert_eq!(found.standing, Standing::Attention);
         let said = found.findings(&LocalTime::utc()).join("\n");
         assert!(said.starts_with("5 wrong passcodes were tried"), "{said}");
@@ -302,7 +310,23 @@ mod tests {
     }
 
     fn standing(policy: &Policy, inventory: Option<&StoredInventory>) -> Standing {
-        judge(false, Some(policy), inventory, now()).standing
+        let facts = Facts {
+            row: &row(),
+            policy: Some(policy),
+            inventory,
+        };
+        facts.standing(now())
+    }
+
+    fn row() -> FleetRow {
+        FleetRow {
+            device: device("early-years"),
+            inventory: None,
+            issued: None,
+            asked_with: None,
+            put_back: None,
+            conflict: None,
+        }
     }
 
     fn now() -> Timestamp {

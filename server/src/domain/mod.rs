@@ -9,6 +9,7 @@ pub mod consent;
 pub mod correction;
 pub mod enrolment;
 pub mod export;
+pub mod fleet;
 pub mod fresh;
 pub mod hold;
 pub mod import;

@@ -1,6 +1,7 @@
 //! What people have to do. Found by looking over the whole setting, again and again: what was found before is not made
 //! twice, and what is no longer so closes by itself.
 
+pub mod looked;
 mod of_photos;
 mod of_register;
 mod of_registers;

@@ -81,6 +81,7 @@ pub async fn create(
         created_at: now,
         expires_at,
         used_at: None,
+        used_by: None,
     };
     let audit = AuditEntry {
         at: now,

@@ -4,6 +4,8 @@ use super::Limits;
 use super::console::ConsoleSetup;
 use super::console::draft::Drafts;
 use super::console::once::Once;
+use crate::domain::fleet::InventoryCache;
+use crate::domain::task::looked::Looked;
 use crate::door::Clock;
 use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::signing::rate::HourlyRate;
@@ -54,10 +56,12 @@ pub(super) struct Parts {
     clock: Arc<dyn Clock>,
     pub(super) wakes: BundleWakes,
     pub(super) nudge: Nudge,
+    pub(super) looked: Arc<Looked>,
     pub(super) limits: Limits,
     pub(super) console: ConsoleSetup,
     pub(super) drafts: Drafts,
     pub(super) once: Once,
+    pub(super) inventories: InventoryCache,
     /// True once the server stops.
     pub(super) closing: watch::Receiver<bool>,
     /// Of tablets.
@@ -139,6 +143,7 @@ impl App {
         clock: Arc<dyn Clock>,
         wakes: BundleWakes,
         nudge: Nudge,
+        looked: Arc<Looked>,
         files: ReceivedFiles,
         limits: Limits,
         console: ConsoleSetup,
@@ -155,10 +160,12 @@ impl App {
             clock,
             wakes,
             nudge,
+            looked,
             limits,
             console,
             drafts: Drafts::default(),
             once,
+            inventories: InventoryCache::default(),
             closing,
             failures: refusals(),
             refused_sign_ins: refusals(),

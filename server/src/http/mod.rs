@@ -12,6 +12,7 @@ mod listener;
 mod people;
 pub mod router;
 
+use crate::domain::task::looked::Looked;
 use crate::door::Clock;
 use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::signing::ca::CaError;
@@ -42,6 +43,8 @@ pub struct ServeContext {
     pub wakes: BundleWakes,
     /// Told when a tablet enrolled, so that its first bundle is made at once.
     pub nudge: Nudge,
+    /// Shared with the background, which looks for tasks too.
+    pub looked: Arc<Looked>,
     /// Where photos for subject access requests are put.
     pub files: ReceivedFiles,
     pub tablets: TcpListener,
@@ -141,6 +144,7 @@ pub async fn serve(
         context.clock,
         context.wakes,
         context.nudge,
+        context.looked,
         context.files,
         limits,
         context.console,

@@ -56,7 +56,7 @@ pub fn tablet_routes() -> Vec<Route> {
 pub fn people_routes() -> Vec<Route> {
     use Area::{Enrol, Evidence, House, People, Register, Safeguarding};
     use Requires::{Nothing, Operator, Person};
-    use console::{account, assets, child, consents, dashboard, enrol, holds, import, orders, passcode, people as persons, profiles, receipts, registers::{self, aup, concern, concerns, custody, illegal, incident, incidents, staff}, reports, set_up, sign_in, tablets, tasks};
+    use console::{account, assets, child, consents, dashboard, enrol, fleet, holds, import, orders, passcode, people as persons, profiles, receipts, registers::{self, aup, concern, concerns, custody, illegal, incident, incidents, staff}, reports, set_up, sign_in, tablets, tasks};
     vec![
         get ("/healthz",                     Nothing,              open::health),
         get ("/admin/v1/devices",            Operator,             admin_api::device::list),
@@ -74,7 +74,7 @@ pub fn people_routes() -> Vec<Route> {
         post("/sign-out",                    Person(House),        sign_in::out),
         get ("/account",                     Person(House),        account::show),
         post("/account/sign-out-everywhere", Person(House),        account::sign_out_everywhere),
-        get ("/tablets",                     Person(House),        tablets::list),
+        get ("/tablets",                     Person(House),        fleet::list),
         get ("/tablets/{device}",            Person(House),        tablets::show),
         post("/tablets/{device}/commands",   Person(Enrol),        orders::order),
         post("/tablets/{device}/commands/{command}/cancel", Person(Enrol), orders::cancel),

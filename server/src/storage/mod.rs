@@ -14,6 +14,7 @@ pub mod decision;
 pub mod device;
 pub mod entry;
 pub mod event;
+pub mod fleet;
 pub mod hold;
 pub mod import;
 pub mod inventory;
@@ -46,6 +47,7 @@ pub use entry::{
     NewLine, RegisterName, Which,
 };
 pub use event::{AppendOutcome, EventStore, NewBatch, StoredEvent, StoredHead};
+pub use fleet::{FleetRow, FleetStore, NumberedInventory};
 pub use hold::{HoldRow, HoldStore};
 pub use import::{Acceptance, ImportKey, ImportStore, SavedMapping, WaitingFile};
 pub use inventory::{InventoryStore, StoredInventory, ToldHour};
@@ -114,6 +116,7 @@ pub trait Store:
     + CommandStore
     + PasscodeStore
     + InventoryStore
+    + FleetStore
     + ReportStore
     + NonceStore
     + ProfileStore

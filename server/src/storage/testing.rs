@@ -77,6 +77,7 @@ pub(crate) fn token(text: &str) -> EnrolToken {
         created_at: now(),
         expires_at: now() + SignedDuration::from_hours(24),
         used_at: None,
+        used_by: None,
     }
 }
 

@@ -4,6 +4,7 @@ use super::{Answer, AuditEntry, Device, DeviceKey};
 use jiff::Timestamp;
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::consent::RoomName;
+use nestwarden_policy_schema::id::DeviceId;
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct EnrolToken {
     /// Not accepted from here on.
     pub expires_at: Timestamp,
     pub used_at: Option<Timestamp>,
+    /// The tablet it let in.
+    pub used_by: Option<DeviceId>,
 }
 
 /// What became of a try to enrol.

@@ -90,6 +90,7 @@ impl Nursery {
             clock: clock.door(),
             wakes: wakes.clone(),
             nudge: Nudge::default(),
+            looked: Arc::default(),
             files: ReceivedFiles::new(dir.path().join("received")).keeping_free(0),
             tablets,
             people,
@@ -149,6 +150,7 @@ impl Nursery {
             created_at: self.now(),
             expires_at: self.now() + SignedDuration::from_hours(24),
             used_at: None,
+            used_by: None,
         };
         let audit = self.audit("enrol_token.create");
         self.storage.token_create(&token, &audit).await.unwrap();

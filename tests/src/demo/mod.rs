@@ -5,6 +5,8 @@ mod report;
 mod story;
 mod way_in;
 
+pub use way_in::WayIn;
+
 use crate::machine::Machine;
 use crate::patience;
 use crate::process::{Programs, is_root};

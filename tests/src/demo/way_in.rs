@@ -4,6 +4,7 @@ use crate::fleet::{DSL, Fleet};
 use anyhow::{Context as _, Result};
 use nestwarden_server::domain::account::invitation::invite;
 use nestwarden_server::domain::account::set_up::{SecondAs, Wanted, new_totp, set_up};
+use nestwarden_server::domain::account::sign_in::sign_in;
 use nestwarden_server::domain::account::totp;
 use nestwarden_server::domain::token::random_text;
 use nestwarden_server::storage::sql;
@@ -11,14 +12,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use zeroize::Zeroizing;
 
-pub(super) struct WayIn {
+pub struct WayIn {
     address: SocketAddr,
     password: String,
     codes: Vec<String>,
 }
 
 impl WayIn {
-    pub(super) fn make(fleet: &Fleet) -> Result<Self> {
+    pub fn make(fleet: &Fleet) -> Result<Self> {
         let database = fleet.server.data_dir().join("nestwarden.db");
         let now = fleet.clock().now()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -48,6 +49,32 @@ impl WayIn {
             password,
             codes: ready.recovery_codes,
         })
+    }
+}
+
+impl WayIn {
+    /// Signs in and uses a code up for it; what the browser would send along.
+    pub fn cookie(&mut self, fleet: &Fleet) -> Result<String> {
+        let database = fleet.server.data_dir().join("nestwarden.db");
+        let now = fleet.clock().now()?;
+        let code = self.codes.pop().context("every code is used up")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let signed_in = runtime.block_on(async {
+            let storage = sql::open(&database).await?;
+            anyhow::Ok(
+                sign_in(
+                    &storage,
+                    DSL,
+                    Zeroizing::new(self.password.clone()),
+                    &code,
+                    now,
+                )
+                .await?,
+            )
+        })?;
+        Ok(format!("__Host-nestwarden={}", signed_in.secret))
     }
 }
 

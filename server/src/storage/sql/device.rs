@@ -19,7 +19,7 @@ const WHAT: &str = "a device";
 /// Hearing from a tablet is written down no more often than this.
 const SEEN_EVERY: SignedDuration = SignedDuration::from_secs(60);
 
-fn device(row: &SqliteRow) -> Result<Device, StorageError> {
+pub(super) fn device(row: &SqliteRow) -> Result<Device, StorageError> {
     let revoked_at = optional_time(row, "revoked_at", WHAT)?;
     let reason = optional_text(row, "revoked_why", WHAT)?.unwrap_or_default();
     Ok(Device {

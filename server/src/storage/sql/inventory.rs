@@ -70,7 +70,8 @@ impl InventoryStore for SqlStorage {
             sqlx::query(
                 "INSERT INTO inventories (setting_id, device_id, received_at, inventory) \
                  VALUES ($1, $2, $3, $4) ON CONFLICT (setting_id, device_id) \
-                 DO UPDATE SET received_at = excluded.received_at, inventory = excluded.inventory",
+                 DO UPDATE SET received_at = excluded.received_at, inventory = excluded.inventory, \
+                 version = inventories.version + 1",
             )
             .bind(&self.setting_text)
             .bind(device.to_string())

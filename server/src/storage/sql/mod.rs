@@ -12,6 +12,7 @@ mod decision;
 mod device;
 mod entry;
 mod event;
+mod fleet;
 mod hold;
 mod import;
 mod ingest;

@@ -20,7 +20,7 @@ fn optional_digest(row: &SqliteRow, column: &'static str) -> Result<Option<Diges
     }
 }
 
-fn put_back(row: &SqliteRow) -> Result<PutBackRow, StorageError> {
+pub(super) fn put_back(row: &SqliteRow) -> Result<PutBackRow, StorageError> {
     Ok(PutBackRow {
         device: parsed(row, "device_id", WHAT)?,
         bundle: PutBack {
@@ -32,7 +32,7 @@ fn put_back(row: &SqliteRow) -> Result<PutBackRow, StorageError> {
     })
 }
 
-fn conflict(row: &SqliteRow) -> Result<RecordConflict, StorageError> {
+pub(super) fn conflict(row: &SqliteRow) -> Result<RecordConflict, StorageError> {
     Ok(RecordConflict {
         since: time(row, "since", WHAT)?,
         last_at: time(row, "last_at", WHAT)?,

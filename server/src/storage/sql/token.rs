@@ -1,7 +1,7 @@
 //! Enrolment tokens.
 
 use super::device::{insert, insert_key};
-use super::value::{json, optional_time, parsed, text, time, to_json};
+use super::value::{json, optional_text, optional_time, parsed, text, time, to_json};
 use super::{SqlStorage, commit, failed};
 use crate::storage::{
     Answer, AuditEntry, Device, DeviceKey, EnrolOutcome, EnrolToken, StorageError, TokenStore,
@@ -32,6 +32,10 @@ async fn find(
         created_at: time(row, "created_at", WHAT)?,
         expires_at: time(row, "expires_at", WHAT)?,
         used_at: optional_time(row, "used_at", WHAT)?,
+        used_by: match optional_text(row, "used_by", WHAT)? {
+            Some(_) => Some(parsed(row, "used_by", WHAT)?),
+            None => None,
+        },
     }))
 }
 

@@ -13,6 +13,7 @@ mod reports;
 mod roles;
 mod sign_in;
 mod staff;
+mod tablets;
 mod twice;
 
 use crate::nursery::Nursery;

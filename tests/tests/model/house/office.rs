@@ -120,6 +120,7 @@ impl Office {
             created_at: now,
             expires_at: now + SignedDuration::from_hours(9_000),
             used_at: None,
+            used_by: None,
         };
         let device = Device {
             id: self.device,
