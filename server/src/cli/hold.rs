@@ -3,13 +3,17 @@
 use super::delivery;
 use super::reply::{Reply, row, table};
 use super::session::Session;
-use crate::domain::hold::{self, Release, coverage};
+use crate::domain::hold::{self, HoldError, Release, coverage, of_incident};
+use crate::domain::registers::Registers;
+use crate::signing::ReleaseKey;
+use crate::signing::keys::public_keys;
 use crate::storage::HoldRow;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
 use nestwarden_policy_schema::id::{HoldId, PhotoId, StaffId};
 use serde_json::json;
+use std::collections::BTreeSet;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Action {
@@ -74,7 +78,9 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
         Action::Open(args) => open(args, session).await,
         Action::List { all } => {
             let mut holds = session.storage.hold_list().await?;
+            let hidden = hidden(session).await?;
             holds.retain(|row| all || row.released.is_none());
+            holds.retain(|row| !hidden.contains(&row.hold.id));
             let local = session.local_time().await?;
             let mut rows = vec![row![
                 "id",
@@ -98,6 +104,7 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
         }
         Action::Review { hold, review_days } => {
             let by = session.operator()?;
+            known(hold, session).await?;
             let storage = &session.storage;
             let review_by = hold::review(storage, hold, review_days, by, session.now()).await?;
             session.nudge();
@@ -112,6 +119,7 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
         }
         Action::Release { hold } => {
             let by = session.operator()?;
+            known(hold, session).await?;
             let done = hold::release(&session.storage, hold, by, session.now()).await?;
             session.nudge();
             let (released, text) = match done {
@@ -127,6 +135,28 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
             ))
         }
     }
+}
+
+/// Holds of incidents that whoever acts is left out of.
+async fn hidden(session: &Session) -> anyhow::Result<BTreeSet<HoldId>> {
+    let Ok(person) = session.operator() else {
+        return Ok(BTreeSet::new());
+    };
+    let dir = session.data.keys_dir();
+    let public = public_keys(&dir).context("failed to read the keys")?;
+    let registers = Registers {
+        storage: &session.storage,
+        release: &ReleaseKey::load(&dir).context("failed to read the keys")?,
+        recipient: &public.release_recipient,
+    };
+    Ok(of_incident::hidden_from(&registers, person).await?)
+}
+
+async fn known(hold: HoldId, session: &Session) -> anyhow::Result<()> {
+    if hidden(session).await?.contains(&hold) {
+        return Err(HoldError::Missing(hold).into());
+    }
+    Ok(())
 }
 
 async fn open(args: OpenArgs, session: &Session) -> anyhow::Result<Reply> {

@@ -1,6 +1,7 @@
 //! Legal holds: the DSL opens them, and two people release them.
 
 pub mod coverage;
+pub mod of_incident;
 
 use super::fresh;
 use crate::storage::hold::HoldAct;
@@ -26,6 +27,10 @@ pub enum HoldError {
     Missing(HoldId),
     #[error("hold {0} is released already")]
     Released(HoldId),
+    #[error(
+        "hold {0} freezes a tablet for an incident that is still open; finish that first: in the console the DSL or a deputy does its steps, writes the debrief and closes it"
+    )]
+    Wanted(HoldId),
     #[error(
         "a release needs two people, and {name} asked for it already; somebody else must run the same command, with their own name after `--as`"
     )]
@@ -119,7 +124,7 @@ fn review_by(review_days: i64, now: Timestamp) -> Result<Timestamp, HoldError> {
         .unwrap_or(Timestamp::MAX))
 }
 
-/// The first call notes the wish, a second one by somebody else releases.
+/// The first call notes the wish, a second one by somebody else releases. Neither while an incident is open that it stands for.
 pub async fn release(
     storage: &Storage,
     id: HoldId,
@@ -129,6 +134,9 @@ pub async fn release(
     let row = storage.hold_find(id).await?.ok_or(HoldError::Missing(id))?;
     if row.released.is_some() {
         return Err(HoldError::Released(id));
+    }
+    if of_incident::is_wanted(storage, &row).await? {
+        return Err(HoldError::Wanted(id));
     }
     let act = HoldAct {
         by: by.name.clone(),

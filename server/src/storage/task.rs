@@ -38,6 +38,8 @@ pub enum TaskKind {
     /// Not all staff acknowledged the policy in force.
     AupOutstanding,
     CustodyOverdue,
+    /// Somebody who is suspended or has left can still sign in.
+    EndAccess,
     /// Neither here nor signed out at the last count.
     TabletMissing,
 }
@@ -59,6 +61,7 @@ impl TaskKind {
             | Self::CourseEnds
             | Self::AupOutstanding
             | Self::CustodyOverdue
+            | Self::EndAccess
             | Self::TabletMissing => true,
             Self::TakeDown | Self::Withdrawal | Self::ChildDied | Self::LeaversPack => false,
         }

@@ -12,6 +12,7 @@ use nestwarden_policy_schema::envelope::verify_ed25519;
 use nestwarden_policy_schema::id::DeviceId;
 use nestwarden_policy_schema::put_back::PutBack;
 use nestwarden_policy_schema::trust::{Anchors, SpkiPin};
+use nestwarden_server::domain::task::looked::Looked;
 use nestwarden_server::http::{self, ConsoleSetup, KnownHosts, Limits, ServeContext, ServeError};
 use nestwarden_server::jobs::wake::{BundleWakes, Nudge};
 use nestwarden_server::settings::OutsideHelp;
@@ -49,6 +50,7 @@ pub(crate) struct Nursery {
     pub(crate) people: SocketAddr,
     pub(crate) pin: SpkiPin,
     console_pin: SpkiPin,
+    looked: Arc<Looked>,
     signer_client: SignerClient,
     signer: JoinHandle<()>,
     stop: oneshot::Sender<()>,
@@ -83,6 +85,7 @@ impl Nursery {
         let people = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addresses = (tablets.local_addr().unwrap(), people.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
+        let looked: Arc<Looked> = Arc::default();
         let context = ServeContext {
             storage: Arc::clone(&storage),
             keys_dir: dir.path().join("keys"),
@@ -90,7 +93,7 @@ impl Nursery {
             clock: clock.door(),
             wakes: wakes.clone(),
             nudge: Nudge::default(),
-            looked: Arc::default(),
+            looked: Arc::clone(&looked),
             files: ReceivedFiles::new(dir.path().join("received")).keeping_free(0),
             tablets,
             people,
@@ -121,6 +124,7 @@ impl Nursery {
             people: addresses.1,
             pin: public.tablet_tls_pin,
             console_pin: public.console_tls_pin,
+            looked,
             signer_client,
             signer,
             stop,
@@ -251,6 +255,12 @@ impl Nursery {
         assert_eq!(statement.request_nonce, nonce);
         assert_eq!(statement.setting, setting());
         statement
+    }
+
+    /// As the background does, which a page does not wait for on a busy machine.
+    pub(crate) async fn looks_for_tasks(&self) {
+        let looked = self.looked.renew(&self.storage, self.now());
+        looked.await.unwrap();
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -47,6 +47,11 @@ impl Circle {
         &self.without
     }
 
+    /// Whether it is kept from them on purpose, and not only by their roles. One that nobody could read leaves out everybody.
+    pub fn leaves_out(&self, person: &Operator) -> bool {
+        self.roles.is_empty() || self.without.contains(&person.id)
+    }
+
     /// Whose a task of it is that only these people see.
     pub fn owner(&self) -> Role {
         if self.has(Role::Manager) {

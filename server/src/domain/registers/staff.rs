@@ -2,8 +2,11 @@
 //! acknowledged. Names are words of the entry; what a tablet or a report needs is in the acts.
 
 use super::aup::{Audience, AupVersion};
-use super::{Entry, Kept, Refused};
-use crate::storage::RegisterName;
+use super::words::Words;
+use super::{Entry, Hand, Kept, Refused, RegisterError, Registers};
+use crate::domain::account::session;
+use crate::domain::task;
+use crate::storage::{Operator, RegisterName};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use nestwarden_policy_schema::calendar::Calendar;
@@ -171,9 +174,49 @@ impl Entry for Staff {
     }
 }
 
+/// Writes a line, and ends the sessions of whoever is out by it. They could sign in again: for that there is a task, because
+/// nobody may shut everybody out from here.
+pub async fn write(
+    registers: &Registers<'_>,
+    id: EntryId,
+    act: &Act,
+    words: &Words,
+    hand: Hand<'_>,
+) -> Result<(), RegisterError> {
+    let staff = registers.add::<Staff>(id, act, words, hand).await?;
+    let may_end = matches!(
+        act,
+        Act::Suspend | Act::Leave { .. } | Act::Correct { .. } | Act::Add { .. }
+    );
+    let Some(operator) = staff.post.operator.filter(|_| may_end) else {
+        return Ok(());
+    };
+    let storage = registers.storage;
+    let left = match task::local_calendar(storage).await? {
+        Some(calendar) => staff.out_since(&calendar).is_some_and(|at| at <= hand.now),
+        None => staff.suspended_at.is_some(),
+    };
+    let people = storage.operator_list().await?;
+    if let Some(person) = people.iter().find(|person| person.id == operator)
+        && left
+    {
+        session::end_all(storage, person, &hand.by.name, hand.now).await?;
+    }
+    Ok(())
+}
+
+/// Whom of those who sign in a name is: each is one person's here, whatever its capitals.
+pub fn signs_in_as(name: &str, people: &[Operator]) -> Option<OperatorId> {
+    let name = name.trim().to_lowercase();
+    let same = people
+        .iter()
+        .find(|person| person.name.to_lowercase() == name);
+    same.map(|person| person.id)
+}
+
 /// One line, of at most [`COURSE_CHARS`] characters.
 pub fn course_name(text: &str) -> Result<String, Refused> {
-    let words = super::words::Words::default().line("course", text)?;
+    let words = Words::default().line("course", text)?;
     let name = words.of("course");
     if name.chars().count() > COURSE_CHARS {
         let says = format!("Shorten this to {COURSE_CHARS} characters.");

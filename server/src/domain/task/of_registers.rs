@@ -6,7 +6,7 @@ use crate::domain::registers::custody::{Count, Custody};
 use crate::domain::registers::staff::Staff;
 use crate::domain::registers::{Kept, list};
 use crate::storage::task::{TaskDraft, TaskKind};
-use crate::storage::{Role, Storage, StorageError, Which};
+use crate::storage::{Operator, Role, Storage, StorageError, Which};
 use jiff::Timestamp;
 use nestwarden_policy_schema::calendar::Calendar;
 use nestwarden_policy_schema::id::EntryId;
@@ -21,6 +21,7 @@ pub(super) async fn find(
     drafts: &mut Vec<TaskDraft>,
 ) -> Result<(), StorageError> {
     courses(today, staff, drafts);
+    access(today, staff, &storage.operator_list().await?, drafts);
     let versions = list::<AupVersion>(storage, Which::Open).await?;
     policy(today, staff, &versions, drafts);
     for kept in list::<Custody>(storage, Which::Open).await? {
@@ -59,6 +60,31 @@ fn courses(today: &Today<'_>, staff: &[Kept<Staff>], drafts: &mut Vec<TaskDraft>
             draft.subject.entry = Some(kept.id);
             drafts.push(draft);
         }
+    }
+}
+
+/// Shutting somebody out is left to a person: by itself it could shut out whoever would let them in again.
+fn access(
+    today: &Today<'_>,
+    staff: &[Kept<Staff>],
+    people: &[Operator],
+    drafts: &mut Vec<TaskDraft>,
+) {
+    for kept in staff {
+        let Some(since) = kept.now.out_since(today.calendar) else {
+            continue;
+        };
+        let signs_in = |id| people.iter().any(|person| person.id == id);
+        let Some(operator) = kept.now.post.operator.filter(|id| signs_in(*id)) else {
+            continue;
+        };
+        if since > today.now {
+            continue;
+        }
+        let key = format!("end_access/{}/{operator}/{since}", kept.id);
+        let mut draft = today.draft(TaskKind::EndAccess, key, Role::Manager, today.date);
+        draft.subject.entry = Some(kept.id);
+        drafts.push(draft);
     }
 }
 

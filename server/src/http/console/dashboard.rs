@@ -3,7 +3,7 @@
 use super::gate::Visitor;
 use super::layout::{Tone, badge, empty, page};
 use super::page::Page;
-use super::registers::matters;
+use super::registers::{hidden_holds, matters};
 use super::when::When;
 use super::{fleet as all, tablets, tasks, words};
 use crate::domain::compliance::Standing;
@@ -97,7 +97,7 @@ fn coverage(visitor: &Visitor, tablets: &[Tablet], when: &When) -> Markup {
 }
 
 async fn work(app: &App, visitor: &Visitor, when: &When) -> Result<Markup, ApiError> {
-    let open = tasks::open(app, when).await?;
+    let open = tasks::open(app, visitor, when).await?;
     let matters = matters::of(app, visitor).await?;
     let (my_matters, other_matters): (Vec<_>, Vec<_>) = matters
         .iter()
@@ -123,7 +123,8 @@ async fn work(app: &App, visitor: &Visitor, when: &When) -> Result<Markup, ApiEr
 async fn status(app: &App, visitor: &Visitor, tablets: &[Tablet]) -> Result<Markup, ApiError> {
     let photos: u64 = tablets.iter().map(Tablet::photos_in_use).sum();
     let mut holds = app.storage.hold_list().await.map_err(ApiError::internal)?;
-    holds.retain(|row| row.released.is_none());
+    let hidden = hidden_holds(app, visitor).await?;
+    holds.retain(|row| row.released.is_none() && !hidden.contains(&row.hold.id));
     let children = app
         .storage
         .child_list()

@@ -4,9 +4,10 @@ use super::form::{Form, no_such_page, parsed, refused};
 use super::gate::Visitor;
 use super::layout::{Tone, badge, empty, page, token};
 use super::page::{Page, see};
+use super::registers::{hidden_holds, registers};
 use super::when::When;
 use super::{people, words};
-use crate::domain::hold::{self, HoldError, REVIEW_WITHIN_DAYS, is_dsl};
+use crate::domain::hold::{self, HoldError, REVIEW_WITHIN_DAYS, is_dsl, of_incident};
 use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::storage::HoldRow;
@@ -93,7 +94,9 @@ pub(in crate::http) async fn list(
     Extension(visitor): Extension<Visitor>,
 ) -> Result<Page, ApiError> {
     let when = When::of(&app).await?;
-    let rows = app.storage.hold_list().await.map_err(ApiError::internal)?;
+    let mut rows = app.storage.hold_list().await.map_err(ApiError::internal)?;
+    let hidden = hidden_holds(&app, &visitor).await?;
+    rows.retain(|row| !hidden.contains(&row.hold.id));
     let (released, open): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.released.is_some());
     let content = html! {
         p { "Nothing a hold covers is destroyed: it outranks withdrawals, leaving and retention, until two people release it. What consent permits stays in use; what it does not goes out of use and is sealed, as without a hold. Only a hold for illegal content freezes photos as they are." }
@@ -158,13 +161,22 @@ pub(super) fn says(row: &HoldRow, visitor: &Visitor, when: &When) -> Markup {
     }
 }
 
+/// One this person is told of.
+async fn known(app: &App, visitor: &Visitor, id: &str) -> Result<HoldId, ApiError> {
+    let id: HoldId = parsed(id)?;
+    of_incident::known_to(&registers(app), &visitor.operator, id)
+        .await
+        .map_err(failed)?;
+    Ok(id)
+}
+
 pub(in crate::http) async fn review(
     State(app): State<App>,
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
     Extension(_): Extension<Form>,
 ) -> Result<Response, ApiError> {
-    let id: HoldId = parsed(&id)?;
+    let id = known(&app, &visitor, &id).await?;
     hold::review(
         &app.storage,
         id,
@@ -184,7 +196,7 @@ pub(in crate::http) async fn release(
     Path(id): Path<String>,
     Extension(_): Extension<Form>,
 ) -> Result<Response, ApiError> {
-    let id: HoldId = parsed(&id)?;
+    let id = known(&app, &visitor, &id).await?;
     hold::release(&app.storage, id, &visitor.operator, app.now())
         .await
         .map_err(failed)?;
@@ -203,6 +215,10 @@ fn failed(error: HoldError) -> ApiError {
         HoldError::SamePerson { .. } => refused(
             StatusCode::CONFLICT,
             "A release needs two people, and you asked for it already. Somebody else has to agree, signed in as themselves.",
+        ),
+        HoldError::Wanted(_) => refused(
+            StatusCode::CONFLICT,
+            "The tablet is frozen for an incident that is still open. Finish that first: the DSL or a deputy does its steps, writes the debrief and closes it under Registers, Incidents. Then two people release the hold.",
         ),
         error @ HoldError::NoDslAmongTwo { .. } => refused(StatusCode::FORBIDDEN, error),
         error @ (HoldError::Released(_)

@@ -4,7 +4,7 @@ use super::form::{Form, no_such_page, parsed, refused};
 use super::gate::Visitor;
 use super::layout::{Tone, badge, empty, page, sentence, token};
 use super::page::{Page, see};
-use super::registers::matters;
+use super::registers::{hidden_holds, matters};
 use super::when::{When, day};
 use super::{people, words};
 use crate::domain::task::looked::Freshness;
@@ -35,14 +35,16 @@ impl Open {
     }
 }
 
-/// Every open task, by due day.
-pub(super) async fn open(app: &App, when: &When) -> Result<Vec<Open>, ApiError> {
+/// Every open task, by due day, but for holds that this person is not told of.
+pub(super) async fn open(app: &App, visitor: &Visitor, when: &When) -> Result<Vec<Open>, ApiError> {
     let dsl = people::dsl(app, when).await?.map(|lead| lead.operator);
     let storage = &app.storage;
-    let tasks = storage
+    let mut tasks = storage
         .task_list(WithClosed::No)
         .await
         .map_err(ApiError::internal)?;
+    let hidden = hidden_holds(app, visitor).await?;
+    tasks.retain(|task| !task.subject.hold.is_some_and(|hold| hidden.contains(&hold)));
     let children = storage.child_list().await.map_err(ApiError::internal)?;
     let references: BTreeMap<_, _> = children.into_iter().map(|c| (c.id, c.reference)).collect();
     let devices = storage.device_list().await.map_err(ApiError::internal)?;
@@ -71,6 +73,9 @@ const fn way(kind: TaskKind) -> &'static str {
         TaskKind::ImportWaits => ". Whoever runs the server sees why",
         TaskKind::SetPasscode | TaskKind::AskPasscode => ". It is done on the tablet's page",
         TaskKind::UnregisteredPerson => ". Whoever runs the server records who it is",
+        TaskKind::EndAccess => {
+            ". IT admins and auditors are removed on the page People; whoever runs the server removes the others"
+        }
         TaskKind::CourseEnds
         | TaskKind::AupOutstanding
         | TaskKind::CustodyOverdue
@@ -105,7 +110,7 @@ pub(super) fn item(open: &Open, when: &When) -> Markup {
 fn register_of(task: &Task) -> Markup {
     html! {
         @match (task.kind, task.subject.entry) {
-            (TaskKind::CourseEnds, Some(entry)) => { " (" a href={ "/staff/" (entry) } { "their page" } ")" }
+            (TaskKind::CourseEnds | TaskKind::EndAccess, Some(entry)) => { " (" a href={ "/staff/" (entry) } { "their page" } ")" }
             (TaskKind::AupOutstanding, _) => { " (" a href="/staff" { "staff" } ")" }
             (TaskKind::CustodyOverdue | TaskKind::TabletMissing, _) => { " (" a href="/custody" { "custody" } ")" }
             _ => {}
@@ -121,7 +126,7 @@ pub(in crate::http) async fn list(
     // What changed a moment ago is found now.
     let looked = app.looked.renew_if_soon_done(&app.storage, when.now);
     let freshness = looked.await.map_err(ApiError::internal)?;
-    let open = open(&app, &when).await?;
+    let open = open(&app, &visitor, &when).await?;
     let matters = matters::of(&app, &visitor).await?;
     let content = html! {
         @if let Freshness::Of(at) = freshness {

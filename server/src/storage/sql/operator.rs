@@ -216,6 +216,8 @@ impl OperatorStore for SqlStorage {
             if let Some(operator) = change.remove {
                 remove(&mut tx, setting, operator, audit.at.as_microsecond()).await?;
             }
+            // Tasks ask who may come in.
+            self.touch_inputs(&mut tx).await?;
             self.add_audit(&mut tx, audit).await?;
             commit(tx).await?;
             Ok(PeoplePut::Done)

@@ -151,6 +151,55 @@ async fn illegal_content_freezes_its_tablet_and_is_for_the_dsl_and_deputies_alon
 }
 
 #[tokio::test]
+async fn whoever_is_left_out_of_illegal_content_finds_its_hold_nowhere_and_nobody_releases_it_too_early()
+ {
+    let nursery = Nursery::open().await;
+    nursery.holds_passcodes().await;
+    let tablet = nursery.enrolled().await.id.to_string();
+    let mut dana = Person::of(&nursery, "Dana", &[Role::Dsl]).await;
+    let mut eve = Person::of(&nursery, "Eve", &[Role::Deputy]).await;
+    let eve_is = nursery.storage.operator_by_name("Eve").await;
+    let eve_is = eve_is.unwrap().unwrap().id.to_string();
+    let part = ("part", eve_is.as_str());
+    let form = [BAD, THEN, KNOWN, FACTS, ("device", tablet.as_str()), part];
+    let begun = dana.post("/incidents/illegal-content", &form).await;
+    assert_eq!(begun.status(), 303);
+    let incident = goes_to(&begun);
+    let hold = nursery.storage.hold_list().await.unwrap()[0].hold.id;
+    let at = |act: &str| format!("/holds/{hold}/{act}");
+
+    let early = dana.post(&at("release"), &[]).await;
+    assert_eq!(early.status(), 409);
+    let says = early.text().await.unwrap();
+    assert!(says.contains("still open. Finish that first"), "{says}");
+    for act in ["release", "review"] {
+        assert_eq!(eve.post(&at(act), &[]).await.status(), 404, "{act}");
+    }
+
+    // When its review is due it is a task.
+    nursery.clock.advance(SignedDuration::from_hours(27 * 24));
+    for person in [&mut dana, &mut eve] {
+        person.sign_in(&nursery).await;
+    }
+    nursery.looks_for_tasks().await;
+    let shows = async |person: &Person, path: &str, what: &str| {
+        let page = person.get(path).await.text().await.unwrap();
+        page.contains(what)
+    };
+    let review = format!("Review hold {hold}");
+    for (path, what) in [
+        ("/holds", hold.to_string()),
+        ("/tasks", review),
+        ("/", "Open holds</dt><dd>1<".to_owned()),
+        (incident.as_str(), "The tablet is frozen".to_owned()),
+    ] {
+        assert!(shows(&dana, path, &what).await, "{path}");
+        assert!(!shows(&eve, path, &what).await, "{path}");
+    }
+    nursery.close().await;
+}
+
+#[tokio::test]
 async fn the_words_of_a_line_are_erased_by_two_people_with_a_reason_and_the_line_stays() {
     let nursery = Nursery::open().await;
     let kim = Person::of(&nursery, "Kim", &[Role::Manager]).await;

@@ -3,6 +3,7 @@
 use super::incidents::goes_to;
 use super::person::Person;
 use crate::nursery::Nursery;
+use nestwarden_server::domain::people;
 use nestwarden_server::storage::Role;
 
 const ROSA: [(&str, &str); 3] = [
@@ -18,6 +19,11 @@ const POLICY: [(&str, &str); 3] = [
 
 async fn says(person: &Person, path: &str) -> String {
     person.get(path).await.text().await.unwrap()
+}
+
+async fn tasks(nursery: &Nursery, person: &Person) -> String {
+    nursery.looks_for_tasks().await;
+    says(person, "/tasks").await
 }
 
 /// What stands between these two on a page.
@@ -56,10 +62,10 @@ async fn a_tablet_goes_only_to_somebody_who_acknowledged_the_policy_and_only_onc
     assert_eq!(kim.post("/aup", &POLICY).await.status(), 303);
     let page = says(&kim, &rosa).await;
     let version = between(&page, "<select name=\"version\"><option value=\"", "\"").to_owned();
-    let tasks = says(&kim, "/tasks").await;
+    let open = tasks(&nursery, &kim).await;
     assert!(
-        tasks.contains("have not acknowledged the acceptable use policy"),
-        "{tasks}"
+        open.contains("have not acknowledged the acceptable use policy"),
+        "{open}"
     );
     let agrees = [
         ("act", "acknowledge"),
@@ -68,7 +74,11 @@ async fn a_tablet_goes_only_to_somebody_who_acknowledged_the_policy_and_only_onc
         ("method", "on_paper"),
     ];
     assert_eq!(kim.post(&rosa, &agrees).await.status(), 303);
-    assert!(!says(&kim, "/tasks").await.contains("have not acknowledged"));
+    assert!(
+        !tasks(&nursery, &kim)
+            .await
+            .contains("have not acknowledged")
+    );
     assert_eq!(kim.post("/custody", &out).await.status(), 303);
     let again = kim.post("/custody", &out).await;
     assert_eq!(again.status(), 422);
@@ -94,8 +104,8 @@ async fn a_tablet_that_is_not_back_or_missing_at_closing_is_a_task() {
     let kim = Person::of(&nursery, "Kim", &[Role::Manager]).await;
     let counted = kim.post("/custody", &[("act", "count")]).await;
     assert_eq!(counted.status(), 303);
-    let tasks = says(&kim, "/tasks").await;
-    assert!(tasks.contains("was neither here nor signed out"), "{tasks}");
+    let open = tasks(&nursery, &kim).await;
+    assert!(open.contains("was neither here nor signed out"), "{open}");
     assert!(says(&kim, "/custody").await.contains("1 missing"));
     let device = nursery
         .storage
@@ -108,7 +118,7 @@ async fn a_tablet_that_is_not_back_or_missing_at_closing_is_a_task() {
     nursery.clock.advance(jiff::SignedDuration::from_secs(1));
     let found = [("act", "count"), ("here", device.as_str())];
     assert_eq!(kim.post("/custody", &found).await.status(), 303);
-    assert!(!says(&kim, "/tasks").await.contains("was neither here"));
+    assert!(!tasks(&nursery, &kim).await.contains("was neither here"));
     nursery.close().await;
 }
 
@@ -116,7 +126,7 @@ async fn a_tablet_that_is_not_back_or_missing_at_closing_is_a_task() {
 async fn why_somebody_is_suspended_is_for_managers_and_the_dsl_and_not_for_themselves() {
     let nursery = Nursery::open().await;
     let kim = Person::of(&nursery, "Kim", &[Role::Manager]).await;
-    let dana = Person::of(&nursery, "Dana", &[Role::Dsl]).await;
+    let mut dana = Person::of(&nursery, "Dana", &[Role::Dsl]).await;
     let eve = Person::of(&nursery, "Eve", &[Role::Deputy]).await;
     let dana_id = nursery
         .storage
@@ -135,6 +145,8 @@ async fn why_somebody_is_suspended_is_for_managers_and_the_dsl_and_not_for_thems
     }
     assert_eq!(kim.post(&rosa, &suspend).await.status(), 303);
     assert!(says(&kim, &rosa).await.contains("while it is looked into"));
+    // She was signed out.
+    dana.sign_in(&nursery).await;
     for other in [&dana, &eve] {
         let page = says(other, &rosa).await;
         assert!(
@@ -148,6 +160,41 @@ async fn why_somebody_is_suspended_is_for_managers_and_the_dsl_and_not_for_thems
 }
 
 #[tokio::test]
+async fn whoever_is_suspended_is_signed_out_and_that_they_can_sign_in_again_is_a_task_until_they_cannot()
+ {
+    let nursery = Nursery::open().await;
+    nursery.holds_passcodes().await;
+    nursery.enrolled().await;
+    let kim = Person::of(&nursery, "Kim", &[Role::Manager]).await;
+    let sam = Person::of(&nursery, "Sam Tech", &[Role::ItAdmin]).await;
+    // Nobody said as whom they sign in: the name does.
+    let form = [("name", "sam tech"), ROSA[1], ROSA[2]];
+    let page = goes_to(&kim.post("/staff", &form).await);
+    let task = "can still sign in to this console";
+    assert!(!tasks(&nursery, &kim).await.contains(task));
+    assert_eq!(sam.get("/tablets").await.status(), 200);
+
+    let suspend = [("act", "suspend"), ("why", "while it is looked into")];
+    assert_eq!(kim.post(&page, &suspend).await.status(), 303);
+    assert_eq!(sam.get("/tablets").await.status(), 303);
+    assert_eq!(kim.get("/tablets").await.status(), 200);
+    let open = tasks(&nursery, &kim).await;
+    assert!(open.contains(task) && !open.contains("Sam"), "{open}");
+    let log = nursery.storage.audit_list(20).await.unwrap();
+    let ended = log
+        .iter()
+        .find(|entry| entry.act == "account.sign_out_everywhere");
+    assert_eq!(ended.unwrap().who, "Kim");
+
+    let (storage, now) = (&nursery.storage, nursery.now());
+    people::remove(storage, "Sam Tech", "Kim", now)
+        .await
+        .unwrap();
+    assert!(!tasks(&nursery, &kim).await.contains(task));
+    nursery.close().await;
+}
+
+#[tokio::test]
 async fn whoever_leaves_has_new_passcodes_set_on_every_tablet() {
     let nursery = Nursery::open().await;
     nursery.holds_passcodes().await;
@@ -157,10 +204,10 @@ async fn whoever_leaves_has_new_passcodes_set_on_every_tablet() {
     let leaves = [("act", "leave"), ("last_day", "2026-03-03")];
     assert_eq!(kim.post(&rosa, &leaves).await.status(), 303);
     let due = "Set a new passcode on";
-    assert!(!says(&kim, "/tasks").await.contains(due));
+    assert!(!tasks(&nursery, &kim).await.contains(due));
     nursery.clock.advance(jiff::SignedDuration::from_hours(48));
     kim.sign_in(&nursery).await;
-    let tasks = says(&kim, "/tasks").await;
-    assert!(tasks.contains(due) && !tasks.contains("Rosa"), "{tasks}");
+    let open = tasks(&nursery, &kim).await;
+    assert!(open.contains(due) && !open.contains("Rosa"), "{open}");
     nursery.close().await;
 }

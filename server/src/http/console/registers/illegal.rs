@@ -17,6 +17,7 @@ use crate::http::console::layout::{Tone, badge, page, token};
 use crate::http::console::page::{Page, see};
 use crate::http::console::when::When;
 use crate::http::error::ApiError;
+use crate::storage::HoldRow;
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -54,11 +55,11 @@ pub(super) const fn done(step: Step) -> &'static str {
     }
 }
 
-/// Nothing where an incident is of another kind.
+/// Nothing where an incident is of another kind. `hold`: what freezes the tablet, or did.
 pub(super) fn steps(
     visitor: &Visitor,
     path: &str,
-    incident: &Incident,
+    (incident, hold): (&Incident, Option<&HoldRow>),
     when: &When,
     sent: Option<(&Form, &Refused)>,
 ) -> Markup {
@@ -68,8 +69,10 @@ pub(super) fn steps(
         @if incident.is_illegal() {
             section.card aria-labelledby="steps" {
                 h2 id="steps" { "Illegal content, step by step" }
-                @if incident.hold.is_some() {
-                    p { (badge(Tone::Bad, "Held")) " The tablet is frozen: nothing on it is sealed, scanned, opened or deleted, and commands that would change it are refused, until two people release " a href="/holds" { "the hold" } ". A tablet that is switched off or out of reach hears of it at its next contact." }
+                @if let Some(act) = hold.and_then(|row| row.released.as_ref()) {
+                    p { (badge(Tone::Open, "Released")) " The hold was released by " (act.by) " " (when.at(act.at)) ": the tablet is frozen no longer." }
+                } @else if hold.is_some() {
+                    p { (badge(Tone::Bad, "Held")) " The tablet is frozen: nothing on it is sealed, scanned, opened or deleted, and commands that would change it are refused, until this incident is closed and two people release " a href="/holds" { "the hold" } ". A tablet that is switched off or out of reach hears of it at its next contact." }
                 }
                 ol.steps {
                     @for step in Step::ALL {
@@ -141,7 +144,7 @@ async fn asked(
             (filled.problem())
             (facts(&filled, &when, &devices, None))
             (filled.text("facts", "How it came to be known", "Who saw it, where on the tablet and when. Do not describe the content more closely than is needed.", Need::Must))
-            (part(&people, sent, "The other deputies and the DSL do. The hold itself stands on the page Holds, for managers, deputies and the DSL."))
+            (part(&people, sent, "The other deputies and the DSL do. The hold itself stands on the page Holds, for managers, deputies and the DSL but for those you tick."))
             button.main.stop { "Freeze the tablet and begin" }
         }
     };

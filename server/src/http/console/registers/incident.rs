@@ -93,6 +93,11 @@ async fn shown(
     let devices = tablets(app).await?;
     let path = path_of(kept.id);
     let incident = &kept.now;
+    let hold = match incident.hold {
+        Some(id) => app.storage.hold_find(id).await,
+        None => Ok(None),
+    };
+    let hold = hold.map_err(ApiError::internal)?;
     let forms = if incident.outcome.is_none() {
         open_forms(visitor, &path, incident, (&when, &devices), sent)
     } else {
@@ -113,7 +118,7 @@ async fn shown(
     let content = html! {
         (standing(incident, &when, &devices))
         @if let Some(breach) = &incident.breach { (clock(visitor, &path, breach, &when, sent, incident.outcome.is_none())) }
-        (illegal::steps(visitor, &path, incident, &when, sent))
+        (illegal::steps(visitor, &path, (incident, hold.as_ref()), &when, sent))
         section.card aria-labelledby="next" {
             h2 id="next" { "Write on" }
             (forms)

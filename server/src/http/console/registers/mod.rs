@@ -17,6 +17,7 @@ use super::gate::Visitor;
 use super::layout::page;
 use super::page::Page;
 use super::when::When;
+use crate::domain::hold::of_incident;
 use crate::domain::local_time::LocalTime;
 use crate::domain::registers::{Hand, Registers};
 use crate::http::app::App;
@@ -24,16 +25,28 @@ use crate::http::error::ApiError;
 use crate::storage::{StorageError, Which};
 use axum::extract::{Extension, State};
 use maud::html;
+use nestwarden_policy_schema::id::HoldId;
+use std::collections::BTreeSet;
 
 /// In the menu.
 const PLACE: &str = "/registers";
 
-fn registers(app: &App) -> Registers<'_> {
+pub(super) fn registers(app: &App) -> Registers<'_> {
     Registers {
         storage: &app.storage,
         release: &app.release,
         recipient: &app.keys.public.release_recipient,
     }
+}
+
+/// Holds this person is not told of.
+pub(super) async fn hidden_holds(
+    app: &App,
+    visitor: &Visitor,
+) -> Result<BTreeSet<HoldId>, ApiError> {
+    of_incident::hidden_from(&registers(app), &visitor.operator)
+        .await
+        .map_err(ApiError::internal)
 }
 
 /// For what is judged in the setting's time.

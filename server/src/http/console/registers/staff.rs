@@ -5,7 +5,7 @@ use super::parts::{Filter, Telling, act, again, erase, failed, history, is_erasi
 use super::{PLACE, aup, hand, registers};
 use crate::domain::registers::aup::{Audience, AupVersion, current};
 use crate::domain::registers::staff::{
-    Act, Job, Method, Post, Staff, Standing, course_name, standing,
+    self, Act, Job, Method, Post, Staff, Standing, course_name, signs_in_as, standing,
 };
 use crate::domain::registers::words::{Read, Words};
 use crate::domain::registers::{self, Kept, Refused, RegisterError, has_one_of};
@@ -204,7 +204,7 @@ fn fields(
         (filled.line_of("name", "Name", "", (Need::Must, name)))
         (filled.choice("job", "Job", "", &options(&JOBS, job), &before.map(|post| code(&post.job)).unwrap_or_default()))
         (filled.day("start", "First day", "", (Need::Must, Some(start))))
-        (filled.choice("operator", "Signs in here as", "", &signs_in, &operator))
+        (filled.choice("operator", "Signs in here as", "Somebody of the same name is taken to be the same person.", &signs_in, &operator))
     }
 }
 
@@ -212,7 +212,7 @@ fn post_of(form: &Form, people: &[Operator]) -> Result<Post, Refused> {
     let typed = form.text("operator");
     let known = |typed: &str| people.iter().find(|p| p.id.to_string() == typed);
     let operator: Option<OperatorId> = if typed.is_empty() {
-        None
+        signs_in_as(form.text("name"), people)
     } else {
         let person = known(typed).ok_or_else(|| Refused::at("operator", "Choose one of these."))?;
         Some(person.id)
@@ -389,7 +389,7 @@ fn suspending(
     let fields = filled.text(
         "why",
         "Why",
-        "Only managers and the DSL see this. It is kept sealed.",
+        if staff.suspended_at.is_some() { "Only managers and the DSL see this. It is kept sealed." } else { "Only managers and the DSL see this. It is kept sealed. Suspended they get no tablet, and are signed out here if they sign in; that they still can is a task for a manager." },
         Need::Must,
     );
     act(visitor, (path, &filled), (name, summary, button), &fields)
@@ -482,10 +482,7 @@ async fn written(
         }
         _ => return Err(Refused::whole("Choose what to write.").into()),
     };
-    registers(app)
-        .add::<Staff>(kept.id, &line, &words, hand(app, visitor))
-        .await?;
-    Ok(())
+    staff::write(&registers(app), kept.id, &line, &words, hand(app, visitor)).await
 }
 
 /// What somebody may not read they do not erase either.
