@@ -129,6 +129,7 @@ async fn put(
     {
         return Ok((change, live.version));
     }
+    // A frozen tablet takes it over like the others: no profile outranks its hold, and what tightens is never hindered.
     let audit = AuditEntry {
         at: now,
         who: who.to_owned(),

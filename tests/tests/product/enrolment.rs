@@ -1,6 +1,7 @@
 //! How a tablet becomes one of the setting's, and how it stops being one.
 
 use crate::setting::{AVA, ROOM, photo_of, setting, setting_with_tablet};
+use system_tests::fleet::DSL;
 use system_tests::patience::until;
 use system_tests::profile;
 
@@ -101,4 +102,35 @@ fn a_revoked_tablet_gets_no_bundle_and_loosens_nothing() {
         .database()
         .number("SELECT max(generation) FROM bundles");
     assert_eq!(newest.unwrap(), i64::try_from(generation).unwrap());
+}
+
+#[test]
+fn a_tablet_that_is_frozen_is_shut_out_only_once_it_is_released() {
+    let fleet = setting_with_tablet();
+    let server = &fleet.server;
+    let hold = ["hold", "open", "--device", "tablet-1", "--category"];
+    let hold = hold.into_iter().chain(["illegal_content", "--as", DSL]);
+    let hold = server.tell(hold).unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let revoke = ["device", "revoke", "tablet-1", "--reason", "stolen"];
+    let refused = server.ask(revoke).unwrap();
+    assert_eq!(refused.code(), Some(1));
+    assert!(
+        refused.stderr.contains("release the hold first"),
+        "{refused:?}"
+    );
+    let revoked = "SELECT count(*) FROM devices WHERE revoked_at IS NOT NULL";
+    assert_eq!(server.database().number(revoked).unwrap(), 0);
+
+    let manager = ["operator", "add", "--name", "Kim", "--role", "manager"];
+    server.tell(manager).unwrap();
+    for person in [DSL, "Kim"] {
+        server
+            .tell(["hold", "release", &hold, "--as", person])
+            .unwrap();
+    }
+    server.tell(revoke).unwrap();
+    assert_eq!(server.database().number(revoked).unwrap(), 1);
 }

@@ -5,7 +5,7 @@ use crate::domain::returning::returning;
 use crate::storage::testing::{TestStorage, TestTablet, audit, child, given, known, now, photo_id};
 use crate::storage::{RegisterChange, Storage};
 use jiff::SignedDuration;
-use nestwarden_policy_schema::consent::{ConsentState, Purpose, Stage, Tagging};
+use nestwarden_policy_schema::consent::{ConsentState, Purpose, Stage, Standing, Tagging};
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::hold::{Hold, HoldCategory, HoldScope};
 use nestwarden_policy_schema::id::{HoldId, PhotoId};
@@ -159,6 +159,52 @@ async fn what_is_frozen_destroyed_or_on_a_revoked_tablet_would_not_go() {
     let revoked = test.storage.device_revoke(tablet.id, &revocation, &act);
     revoked.await.unwrap();
     assert_eq!(sealed(test.storage.clone(), register).await, 0);
+}
+
+#[tokio::test]
+async fn a_profile_applied_to_a_frozen_tablet_is_taken_over_and_makes_nothing_on_it_go() {
+    let (test, tablet) = world(&[(1, &[1])]).await;
+    let storage = &test.storage;
+    let photos = async |at| {
+        let judge = Judge::load(storage, at).await.unwrap();
+        let mut all = Vec::new();
+        each(storage, |row| {
+            let facts = judge.facts(&row).unwrap();
+            let frozen = judge.verdict(&facts).unwrap().standing == Standing::Frozen;
+            all.push((judge.due(&facts), frozen));
+        })
+        .await
+        .unwrap();
+        all
+    };
+    let shortest = EARLY_YEARS
+        .replace("mode = \"observe\"", "mode = \"enforce\"")
+        .replace("max_age_days = 28", "max_age_days = 1");
+    let applied = crate::domain::profile::apply(storage, &shortest, "Sam Tech", now()).await;
+    assert_eq!(applied.unwrap().0.devices, 1);
+    let later = now() + SignedDuration::from_hours(24 * 20);
+    assert_ne!(
+        photos(later).await,
+        [(None, true)],
+        "without a hold it goes"
+    );
+
+    let scope = HoldScope::Device { device: tablet.id };
+    let dsl = crate::storage::Operator {
+        id: nestwarden_policy_schema::id::OperatorId::from_uuid(Uuid::from_u128(9)),
+        name: "D".to_owned(),
+        roles: [crate::storage::Role::Dsl].into(),
+        created_at: now(),
+    };
+    let category = HoldCategory::IllegalContent;
+    crate::domain::hold::open(storage, scope, category, 7, &dsl, now())
+        .await
+        .unwrap();
+    let shorter = shortest.replace("after_upload_hours = 24", "after_upload_hours = 1");
+    crate::domain::profile::apply(storage, &shorter, "Sam Tech", now())
+        .await
+        .unwrap();
+    assert_eq!(photos(later).await, [(None, true)]);
 }
 
 #[tokio::test]
