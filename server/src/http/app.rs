@@ -4,6 +4,7 @@ use super::Limits;
 use super::console::ConsoleSetup;
 use super::console::draft::Drafts;
 use super::console::once::Once;
+use crate::domain::account::ceremony::{Ceremonies, RelyingParty};
 use crate::door::Clock;
 use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::signing::rate::HourlyRate;
@@ -58,6 +59,7 @@ pub(super) struct Parts {
     pub(super) console: ConsoleSetup,
     pub(super) drafts: Drafts,
     pub(super) once: Once,
+    pub(super) ceremonies: Ceremonies,
     /// True once the server stops.
     pub(super) closing: watch::Receiver<bool>,
     /// Of tablets.
@@ -145,6 +147,7 @@ impl App {
         once: Once,
         closing: watch::Receiver<bool>,
     ) -> Self {
+        let ceremonies = Ceremonies::of(RelyingParty::new(&console.origin));
         let refusals = || Rate::new(limits.failures_per_address_hour, MAX_FAILURES_HOUR);
         Self(Arc::new(Parts {
             storage,
@@ -159,6 +162,7 @@ impl App {
             console,
             drafts: Drafts::default(),
             once,
+            ceremonies,
             closing,
             failures: refusals(),
             refused_sign_ins: refusals(),

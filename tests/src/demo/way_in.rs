@@ -3,9 +3,12 @@
 use crate::fleet::{DSL, Fleet};
 use anyhow::{Context as _, Result};
 use nestwarden_server::domain::account::invitation::invite;
-use nestwarden_server::domain::account::set_up::{SecondAs, Wanted, new_totp, set_up};
+use nestwarden_server::domain::account::set_up::{
+    House, SecondAs, Wanted, WantedFactor, new_totp, set_up,
+};
 use nestwarden_server::domain::account::totp;
 use nestwarden_server::domain::token::random_text;
+use nestwarden_server::signing::keys;
 use nestwarden_server::storage::sql;
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,6 +23,7 @@ pub(super) struct WayIn {
 impl WayIn {
     pub(super) fn make(fleet: &Fleet) -> Result<Self> {
         let database = fleet.server.data_dir().join("nestwarden.db");
+        let keys = keys::public_keys(&fleet.server.data_dir().join("keys"))?;
         let now = fleet.clock().now()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -36,11 +40,17 @@ impl WayIn {
                 token: &link.token,
                 password: Zeroizing::new(password.clone()),
                 repeated: Zeroizing::new(password.clone()),
-                totp_base32: &base32,
-                code: &totp::code_now(&base32, now).context("no code")?,
+                factor: WantedFactor::Totp {
+                    base32: &base32,
+                    code: &totp::code_now(&base32, now).context("no code")?,
+                },
                 second: Some(("Kim Deputy", SecondAs::Deputy)),
             };
-            let ready = set_up(&storage, wanted, "Little Acorns", now).await?;
+            let house = House {
+                setting_name: "Little Acorns",
+                recipient: &keys.release_recipient,
+            };
+            let ready = set_up(&storage, house, wanted, now).await?;
             anyhow::Ok(ready)
         })?;
         Ok(Self {

@@ -14,7 +14,7 @@ use system_tests::register::Register;
 
 const ROOM: &str = "Hedgehogs";
 const BEN: &str = "B-02";
-const PASSWORD: &str = "kettle-moss-harbour";
+pub(super) const PASSWORD: &str = "kettle-moss-harbour";
 const MENU: [&str; 7] = [
     "/",
     "/tablets",
@@ -87,12 +87,12 @@ fn check_page(browser: &Browser) {
     );
 }
 
-fn seen(browser: &Browser, name: &str) {
+pub(super) fn seen(browser: &Browser, name: &str) {
     check_page(browser);
     picture(browser, &format!("console-{name}"));
 }
 
-fn code(fleet: &Fleet, secret: &str) -> String {
+pub(super) fn code(fleet: &Fleet, secret: &str) -> String {
     code_now(secret, fleet.clock().now().unwrap()).unwrap()
 }
 

@@ -6,6 +6,7 @@
 )]
 
 mod console;
+mod passkeys;
 mod review;
 mod without_scripts;
 

@@ -18,6 +18,7 @@ pub(super) mod once;
 pub(super) mod orders;
 pub(super) mod page;
 pub(super) mod passcode;
+pub(super) mod passkeys;
 pub(super) mod people;
 mod preview;
 pub(super) mod profiles;

@@ -18,6 +18,7 @@ mod inventory;
 mod nonce;
 mod operator;
 mod passcode;
+mod passkey;
 mod photo;
 mod profile;
 mod report;
@@ -27,7 +28,7 @@ mod task;
 mod token;
 mod value;
 
-use super::{Answer, AuditEntry, Storage, StorageError, Store};
+use super::{Answer, AuditEntry, Erased, Storage, StorageError, Store};
 use jiff::Timestamp;
 use nestwarden_policy_schema::id::SettingId;
 use sqlx::sqlite::{
@@ -168,6 +169,20 @@ impl SqlStorage {
         touch_inputs(tx, &self.setting_text).await
     }
 
+    /// After something was overwritten: the log holds pages as they were.
+    async fn empty_log(&self) -> Result<Erased, StorageError> {
+        let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&self.writer)
+            .await
+            .map_err(failed("empty its log"))?;
+        let busy: i64 = emptied.try_get(0).map_err(failed("empty its log"))?;
+        Ok(if busy == 0 {
+            Erased::All
+        } else {
+            Erased::NotFromLog
+        })
+    }
+
     async fn add_audit(
         &self,
         tx: &mut SqliteConnection,
@@ -248,6 +263,15 @@ impl Store for SqlStorage {
             Ok(problems)
         })
     }
+}
+
+/// Makes a database what an earlier version left.
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+pub(crate) async fn testing_execute(path: &Path, sql: &'static str) {
+    let pool = writer(path).await.unwrap();
+    sqlx::query(sql).execute(&pool).await.unwrap();
+    pool.close().await;
 }
 
 #[cfg(test)]

@@ -152,16 +152,7 @@ impl PasscodeStore for SqlStorage {
                 .map_err(failed("erase a passcode"))?;
             }
             commit(tx).await?;
-            let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-                .fetch_one(&self.writer)
-                .await
-                .map_err(failed("empty its log"))?;
-            let busy: i64 = emptied.try_get(0).map_err(failed("empty its log"))?;
-            Ok(if busy == 0 {
-                Erased::All
-            } else {
-                Erased::NotFromLog
-            })
+            self.empty_log().await
         })
     }
 }

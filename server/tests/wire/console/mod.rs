@@ -1,8 +1,11 @@
 //! The console, as a browser meets it.
 
+#[path = "../../../src/domain/account/authenticator.rs"]
+mod authenticator;
 mod importing;
 mod orders;
 mod passcode;
+mod passkeys;
 mod people;
 mod person;
 mod profiles;
