@@ -58,6 +58,8 @@ macro_rules! ids {
 ids! {
     /// A request for what is known of one child, photos included.
     AccessRequestId = "subject access request",
+    /// What another program signs in with, on somebody's behalf.
+    ApiTokenId = "token",
     /// A person who may approve destructive commands; their key is in the anchors.
     ApproverId = "approver",
     /// A child as tablets know them: random, so that it says nothing about when they joined.
@@ -76,6 +78,8 @@ ids! {
     HoldId = "hold",
     /// A person who signs in to the console or runs server commands.
     OperatorId = "operator",
+    /// One passkey or security key of one person.
+    PasskeyId = "passkey",
     /// One photo or video on one tablet, whatever it is called and however many copies it has.
     PhotoId = "photo",
     ReceiptId = "receipt",

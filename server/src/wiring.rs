@@ -1,5 +1,6 @@
 //! How the serving process is put together; nothing else knows all its parts.
 
+use crate::domain::account::sealed::{self, SealError};
 use crate::domain::bundle::SettingSecrets;
 use crate::domain::task::looked::Looked;
 use crate::door::Doors;
@@ -12,8 +13,8 @@ use crate::jobs::reminders::ReminderJob;
 use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::settings::{DataDir, Settings};
 use crate::signing::{KeysError, ServerKeys, SignerClient};
-use crate::storage::Storage;
 use crate::storage::received::ReceivedFiles;
+use crate::storage::{Erased, Storage};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -44,6 +45,8 @@ pub(crate) enum WiringError {
     #[error(transparent)]
     Keys(#[from] KeysError),
     #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error(transparent)]
     Serve(#[from] ServeError),
 }
 
@@ -66,6 +69,7 @@ pub(crate) async fn serve(
     if keys.public.setting != storage.setting() || settings.setting != storage.setting() {
         return Err(WiringError::OtherSetting);
     }
+    seal_second_factors(&storage, &keys, doors).await?;
     let wake_socket = wake_socket(&data.wake_socket_path())?;
     let (tablets, tablets_address) = listen("tablets", settings.tablets.listen).await?;
     let (people, people_address) = listen("people", settings.console.listen).await?;
@@ -160,6 +164,25 @@ pub(crate) async fn serve(
     // A socket that is left over is replaced at the next start.
     let _ = std::fs::remove_file(data.wake_socket_path());
     Ok(served?)
+}
+
+/// What an earlier version kept as it is.
+async fn seal_second_factors(
+    storage: &Storage,
+    keys: &ServerKeys,
+    doors: &Doors,
+) -> Result<(), SealError> {
+    let recipient = &keys.public.release_recipient;
+    let (accounts, erased) = sealed::seal_all(storage, recipient, doors.clock.now()).await?;
+    if accounts > 0 {
+        tracing::info!(accounts, "sealed what authenticators share");
+    }
+    if erased == Erased::NotFromLog {
+        tracing::warn!(
+            "the database's log still holds what authenticators share, because somebody was reading; it is overwritten as the log goes on"
+        );
+    }
+    Ok(())
 }
 
 /// None ends but by a fault of this program, and that ends the program.

@@ -168,6 +168,18 @@ impl Browser {
         self.command("execute/sync", &json!({ "script": script, "args": [] }))
     }
 
+    /// Plugs in an authenticator that keeps keys and knows its person; each of its answers is given at once.
+    pub fn plug_in_authenticator(&self) -> Result<()> {
+        let kind = json!({
+            "protocol": "ctap2",
+            "transport": "usb",
+            "hasResidentKey": true,
+            "hasUserVerification": true,
+            "isUserVerified": true,
+        });
+        self.command("webauthn/authenticator", &kind).map(drop)
+    }
+
     /// What the person sees, as a PNG.
     pub fn picture(&self, path: &Path) -> Result<()> {
         let path_of = format!("/session/{}/screenshot", self.session);

@@ -6,6 +6,7 @@ use super::console::draft::Drafts;
 use super::console::once::Once;
 use crate::domain::fleet::InventoryCache;
 use crate::domain::task::looked::Looked;
+use crate::domain::account::ceremony::{Ceremonies, RelyingParty};
 use crate::door::Clock;
 use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::signing::rate::HourlyRate;
@@ -62,6 +63,7 @@ pub(super) struct Parts {
     pub(super) drafts: Drafts,
     pub(super) once: Once,
     pub(super) inventories: InventoryCache,
+    pub(super) ceremonies: Ceremonies,
     /// True once the server stops.
     pub(super) closing: watch::Receiver<bool>,
     /// Of tablets.
@@ -150,6 +152,7 @@ impl App {
         once: Once,
         closing: watch::Receiver<bool>,
     ) -> Self {
+        let ceremonies = Ceremonies::of(RelyingParty::new(&console.origin));
         let refusals = || Rate::new(limits.failures_per_address_hour, MAX_FAILURES_HOUR);
         Self(Arc::new(Parts {
             storage,
@@ -166,6 +169,7 @@ impl App {
             drafts: Drafts::default(),
             once,
             inventories: InventoryCache::default(),
+            ceremonies,
             closing,
             failures: refusals(),
             refused_sign_ins: refusals(),

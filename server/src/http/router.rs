@@ -56,7 +56,7 @@ pub fn tablet_routes() -> Vec<Route> {
 pub fn people_routes() -> Vec<Route> {
     use Area::{Enrol, Evidence, House, People, Register, Safeguarding};
     use Requires::{Nothing, Operator, Person};
-    use console::{account, assets, child, consents, dashboard, enrol, fleet, holds, import, orders, passcode, people as persons, profiles, receipts, registers::{self, aup, concern, concerns, custody, illegal, incident, incidents, staff}, reports, set_up, sign_in, tablets, tasks};
+    use console::{account, assets, child, consents, dashboard, enrol, fleet, holds, import, orders, passcode, passkeys, people as persons, profiles, receipts, registers::{self, aup, concern, concerns, custody, illegal, incident, incidents, staff}, reports, set_up, sign_in, tablets, tasks};
     vec![
         get ("/healthz",                     Nothing,              open::health),
         get ("/admin/v1/devices",            Operator,             admin_api::device::list),
@@ -67,13 +67,18 @@ pub fn people_routes() -> Vec<Route> {
         get ("/console.svg",                 Nothing,              assets::sign),
         get ("/set-up",                      Nothing,              set_up::page),
         post("/set-up",                      Nothing,              set_up::submit),
+        get ("/set-up/passkey",              Nothing,              passkeys::ask_set_up),
         get ("/sign-in",                     Nothing,              sign_in::page),
         post("/sign-in",                     Nothing,              sign_in::submit),
+        get ("/sign-in/passkey",             Nothing,              passkeys::ask_sign_in),
 
         get ("/",                            Person(House),        dashboard::show),
         post("/sign-out",                    Person(House),        sign_in::out),
         get ("/account",                     Person(House),        account::show),
         post("/account/sign-out-everywhere", Person(House),        account::sign_out_everywhere),
+        get ("/account/passkeys/options",    Person(House),        passkeys::ask_adding),
+        post("/account/passkeys",            Person(House),        passkeys::add),
+        post("/account/passkeys/{passkey}/remove", Person(House),  passkeys::remove),
         get ("/tablets",                     Person(House),        fleet::list),
         get ("/tablets/{device}",            Person(House),        tablets::show),
         post("/tablets/{device}/commands",   Person(Enrol),        orders::order),

@@ -58,6 +58,11 @@ impl ReleaseKey {
 }
 
 impl ReleaseKey {
+    /// To which is sealed what only this key opens.
+    pub fn recipient(&self) -> String {
+        self.0.to_public().to_string()
+    }
+
     /// What [`seal`] sealed to this key. `None`: it was to another, or was damaged.
     pub fn unseal(&self, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         age::decrypt(&self.0, sealed).ok().map(Zeroizing::new)

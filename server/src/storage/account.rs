@@ -1,6 +1,6 @@
 //! How people come in: accounts, and the invitations they are made with. Of links and codes only digests are kept.
 
-use super::{Answer, AuditEntry, Operator};
+use super::{Answer, AuditEntry, Erased, Operator, Passkey};
 use jiff::Timestamp;
 use nestwarden_policy_schema::bytes::{Digest, Secret};
 use nestwarden_policy_schema::id::OperatorId;
@@ -10,7 +10,8 @@ pub struct Account {
     pub operator: Operator,
     /// Argon2id, as a PHC string.
     pub password: String,
-    pub totp: Secret,
+    /// What the person's authenticator shares, sealed to this server's release key. `None`: they have no authenticator.
+    pub totp: Option<Vec<u8>>,
     /// The newest time step a code was taken for.
     pub totp_step: u64,
     /// `None`: it is not locked.
@@ -31,18 +32,30 @@ pub struct Invitation {
 pub struct NewAccount {
     pub operator: OperatorId,
     pub password: String,
-    pub totp: Secret,
-    /// Of the code that showed that the authenticator works.
-    pub totp_step: u64,
+    pub factor: NewFactor,
     pub recovery: Vec<Digest>,
     pub made_at: Timestamp,
     /// Somebody else, who is asked to come in by the same act.
     pub second: Option<(Operator, Invitation)>,
 }
 
+/// The second factor of a new account, beside printed codes.
+#[derive(Clone)]
+pub enum NewFactor {
+    /// An authenticator, by what it shares, sealed.
+    Totp {
+        sealed: Vec<u8>,
+        /// Of the code that showed that it works.
+        step: u64,
+    },
+    Passkey(Passkey),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Made {
     Done,
+    /// The passkey is somebody's already.
+    PasskeyKnown,
     /// There is no such invitation, or it was used or replaced meanwhile.
     InvitationGone,
     /// Somebody has the second person's name already.
@@ -59,6 +72,16 @@ pub struct LockAfter {
 pub trait AccountStore: Send + Sync {
     /// `None`: this operator has not made an account, or there is no such operator.
     fn account_find(&self, operator: OperatorId) -> Answer<'_, Option<Account>>;
+
+    /// What authenticators share and lies here as it is, from before it was sealed.
+    fn totp_unsealed(&self) -> Answer<'_, Vec<(OperatorId, Secret)>>;
+
+    /// Takes over what was sealed, in place of what lay here as it is, and overwrites that, in the log too.
+    fn totp_seal<'a>(
+        &'a self,
+        sealed: &'a [(OperatorId, Vec<u8>)],
+        audit: &'a AuditEntry,
+    ) -> Answer<'a, Erased>;
 
     /// Uses the invitation up. An account that was there before is replaced, with its codes, and its sessions end.
     fn account_make<'a>(

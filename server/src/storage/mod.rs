@@ -21,6 +21,7 @@ pub mod inventory;
 pub mod nonce;
 pub mod operator;
 pub mod passcode;
+pub mod passkey;
 pub mod photo;
 pub mod profile;
 pub mod received;
@@ -35,7 +36,7 @@ pub mod token;
 mod trouble;
 
 pub use access::{AccessRow, AccessStore};
-pub use account::{Account, AccountStore, Invitation, LockAfter, Made, NewAccount};
+pub use account::{Account, AccountStore, Invitation, LockAfter, Made, NewAccount, NewFactor};
 pub use audit::{AuditEntry, AuditStore};
 pub use bundle::{BundleStore, IssuedBundle};
 pub use command::{CommandOutcome, CommandRow, CommandStore};
@@ -54,6 +55,7 @@ pub use inventory::{InventoryStore, StoredInventory, ToldHour};
 pub use nonce::NonceStore;
 pub use operator::{Cover, Operator, OperatorStore, PeopleChange, PeoplePut, Role};
 pub use passcode::{Erased, PasscodeStore, WaitingPasscode};
+pub use passkey::{Passkey, PasskeyAdded, PasskeyRemoved, PasskeyState, PasskeyStore};
 pub use photo::{PhotoRow, PhotoStore};
 pub use profile::{ProfileStore, ProfileVersion};
 pub use report::{BundleReport, PutBackRow, RecordConflict, ReportStore, Reported};
@@ -129,6 +131,7 @@ pub trait Store:
     + TaskStore
     + OperatorStore
     + AccountStore
+    + PasskeyStore
     + SessionStore
     + AuditStore
     + EntryStore

@@ -16,7 +16,7 @@ pub struct WaitingPasscode {
 /// What erasing came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Erased {
-    /// No passcode of an ended command is left, in the database's log neither.
+    /// Nothing of it is left, in the database's log neither.
     All,
     /// The rows are gone; somebody was reading, and the log still holds them.
     NotFromLog,

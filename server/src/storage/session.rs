@@ -1,9 +1,9 @@
 //! Sessions of people who signed in. Only a digest of what their browser holds is kept.
 
-use super::{Answer, AuditEntry, Operator};
+use super::{Answer, AuditEntry, Operator, PasskeyState};
 use jiff::Timestamp;
 use nestwarden_policy_schema::bytes::Digest;
-use nestwarden_policy_schema::id::OperatorId;
+use nestwarden_policy_schema::id::{OperatorId, PasskeyId};
 
 /// What came beside the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,12 @@ pub enum Factor {
     Totp { step: u64 },
     /// A printed code, by its digest.
     Recovery { hash: Digest },
+    /// A passkey, and what its use changed.
+    Passkey {
+        id: PasskeyId,
+        before: PasskeyState,
+        after: PasskeyState,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +41,8 @@ pub struct NewSession {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begun {
     Done,
-    /// The code was taken before, is not one of this account, or the account is locked or gone.
+    /// The code was taken before or is not one of this account, the passkey was used or removed meanwhile, or the account is
+    /// locked or gone.
     Refused,
 }
 

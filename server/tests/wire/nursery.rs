@@ -46,6 +46,7 @@ pub(crate) struct Nursery {
     pub(crate) storage: Storage,
     pub(crate) wakes: BundleWakes,
     pub(crate) anchors: Anchors,
+    pub(crate) release_recipient: String,
     pub(crate) tablets: SocketAddr,
     pub(crate) people: SocketAddr,
     pub(crate) pin: SpkiPin,
@@ -68,6 +69,15 @@ impl Nursery {
 
     /// `proxy`: whose word is taken on where a request comes from.
     pub(crate) async fn behind(proxy: Option<IpAddr>, limits: Limits) -> Self {
+        Self::at("127.0.0.1", proxy, limits).await
+    }
+
+    /// A console that goes by a name, which authenticators ask for.
+    pub(crate) async fn named() -> Self {
+        Self::at("localhost", None, Limits::default()).await
+    }
+
+    async fn at(host: &str, proxy: Option<IpAddr>, limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let public = keys::create_all(dir.path(), setting(), &names, start())
@@ -99,7 +109,7 @@ impl Nursery {
             people,
             console: ConsoleSetup {
                 setting_name: "Little Acorns".to_owned(),
-                origin: format!("https://{}", addresses.1),
+                origin: format!("https://{host}:{}", addresses.1.port()),
                 tablets_address: addresses.0.to_string(),
                 hosts: KnownHosts::new(addresses.1, []),
                 help: OutsideHelp {
@@ -120,6 +130,7 @@ impl Nursery {
             storage,
             wakes,
             anchors: public.anchors(),
+            release_recipient: public.release_recipient.clone(),
             tablets: addresses.0,
             people: addresses.1,
             pin: public.tablet_tls_pin,

@@ -3,10 +3,13 @@
 use crate::fleet::{DSL, Fleet};
 use anyhow::{Context as _, Result};
 use nestwarden_server::domain::account::invitation::invite;
-use nestwarden_server::domain::account::set_up::{SecondAs, Wanted, new_totp, set_up};
-use nestwarden_server::domain::account::sign_in::sign_in;
+use nestwarden_server::domain::account::set_up::{
+    House, SecondAs, Wanted, WantedFactor, new_totp, set_up,
+};
+use nestwarden_server::domain::account::sign_in::{Shown, sign_in};
 use nestwarden_server::domain::account::totp;
 use nestwarden_server::domain::token::random_text;
+use nestwarden_server::signing::{ReleaseKey, keys};
 use nestwarden_server::storage::sql;
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,6 +24,7 @@ pub struct WayIn {
 impl WayIn {
     pub fn make(fleet: &Fleet) -> Result<Self> {
         let database = fleet.server.data_dir().join("nestwarden.db");
+        let keys = keys::public_keys(&fleet.server.data_dir().join("keys"))?;
         let now = fleet.clock().now()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -37,11 +41,17 @@ impl WayIn {
                 token: &link.token,
                 password: Zeroizing::new(password.clone()),
                 repeated: Zeroizing::new(password.clone()),
-                totp_base32: &base32,
-                code: &totp::code_now(&base32, now).context("no code")?,
+                factor: WantedFactor::Totp {
+                    base32: &base32,
+                    code: &totp::code_now(&base32, now).context("no code")?,
+                },
                 second: Some(("Kim Deputy", SecondAs::Deputy)),
             };
-            let ready = set_up(&storage, wanted, "Little Acorns", now).await?;
+            let house = House {
+                setting_name: "Little Acorns",
+                recipient: &keys.release_recipient,
+            };
+            let ready = set_up(&storage, house, wanted, now).await?;
             anyhow::Ok(ready)
         })?;
         Ok(Self {
@@ -57,6 +67,7 @@ impl WayIn {
     pub fn cookie(&mut self, fleet: &Fleet) -> Result<String> {
         let database = fleet.server.data_dir().join("nestwarden.db");
         let now = fleet.clock().now()?;
+        let release = ReleaseKey::load(&fleet.server.data_dir().join("keys"))?;
         let code = self.codes.pop().context("every code is used up")?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -66,9 +77,10 @@ impl WayIn {
             anyhow::Ok(
                 sign_in(
                     &storage,
+                    &release,
                     DSL,
                     Zeroizing::new(self.password.clone()),
-                    &code,
+                    Shown::Code(&code),
                     now,
                 )
                 .await?,

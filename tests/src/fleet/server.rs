@@ -106,6 +106,18 @@ impl Server {
         )?)
     }
 
+    /// Has the console go by a name that leads to where it listens, from its next start.
+    pub fn call_console(&self, name: &str) -> Result<String> {
+        let path = self.data_dir.join("server.toml");
+        let settings = fs::read_to_string(&path)?;
+        let listens = format!("listen = \"{}\"", self.console_address());
+        anyhow::ensure!(settings.contains(&listens), "{settings}");
+        let address = format!("{name}:{}", self.console_address().port());
+        let both = format!("{listens}\naddress = \"{address}\"");
+        fs::write(&path, settings.replace(&listens, &both))?;
+        Ok(format!("https://{address}"))
+    }
+
     pub fn start(&mut self) -> Result<()> {
         self.start_signer()?;
         self.start_serve()

@@ -14,7 +14,7 @@ use system_tests::register::Register;
 
 const ROOM: &str = "Hedgehogs";
 const BEN: &str = "B-02";
-const PASSWORD: &str = "kettle-moss-harbour";
+pub(super) const PASSWORD: &str = "kettle-moss-harbour";
 const MENU: [&str; 13] = [
     "/",
     "/tablets",
@@ -98,7 +98,7 @@ pub(super) fn seen(browser: &Browser, name: &str) {
     picture(browser, &format!("console-{name}"));
 }
 
-fn code(fleet: &Fleet, secret: &str) -> String {
+pub(super) fn code(fleet: &Fleet, secret: &str) -> String {
     code_now(secret, fleet.clock().now().unwrap()).unwrap()
 }
 

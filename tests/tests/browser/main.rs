@@ -7,6 +7,7 @@
 
 mod concern;
 mod console;
+mod passkeys;
 mod review;
 mod without_scripts;
 

@@ -1,8 +1,11 @@
 //! How people come in: an invitation that is good once, a password, a second factor that needs no telephone, and sessions
 //! that end.
 
+pub mod ceremony;
 pub mod invitation;
+pub mod passkey;
 mod password;
+pub mod sealed;
 pub mod session;
 pub mod set_up;
 pub mod sign_in;
@@ -55,5 +58,10 @@ fn recovery_hash(code: &str) -> Digest {
     Digest::of_parts("nestwarden/recovery-code/v1", &[code.as_bytes()])
 }
 
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+pub(crate) mod authenticator;
+#[cfg(test)]
+mod passkey_tests;
 #[cfg(test)]
 mod tests;

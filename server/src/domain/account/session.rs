@@ -11,6 +11,8 @@ use std::fmt::Write as _;
 
 pub const IDLE: SignedDuration = SignedDuration::from_mins(30);
 pub const LIFE: SignedDuration = SignedDuration::from_hours(10);
+/// For how long after signing in somebody may change how they sign in.
+const FRESH: SignedDuration = SignedDuration::from_mins(15);
 /// How exactly it is noted that a session goes on.
 const SEEN_EVERY: SignedDuration = SignedDuration::from_mins(1);
 
@@ -54,6 +56,11 @@ pub async fn of(
         storage.session_seen(hash, now).await?;
     }
     Ok(Some(session))
+}
+
+/// Whether somebody signed in so shortly ago that it is still them at the machine.
+pub fn is_fresh(begun_at: Timestamp, now: Timestamp) -> bool {
+    now >= begun_at && now.duration_since(begun_at) < FRESH
 }
 
 pub async fn end(

@@ -2,10 +2,11 @@
 //! without the name of a second: what must not be one person's act would otherwise wait for nobody.
 
 use super::invitation::{self, NewInvitation};
+use super::passkey::{self, Offered, PasskeyError};
 use super::password::{self, PasswordError};
-use super::{audit, recovery_codes, recovery_hash, totp};
+use super::{audit, recovery_codes, recovery_hash, sealed, totp};
 use crate::domain::fresh;
-use crate::storage::{Made, NewAccount, Operator, Role, Storage, StorageError};
+use crate::storage::{Made, NewAccount, NewFactor, Operator, Role, Storage, StorageError};
 use jiff::Timestamp;
 use nestwarden_policy_schema::bytes::Secret;
 use nestwarden_policy_schema::id::OperatorId;
@@ -28,10 +29,30 @@ pub struct Wanted<'a> {
     pub token: &'a str,
     pub password: Zeroizing<String>,
     pub repeated: Zeroizing<String>,
-    /// As the page showed it.
-    pub totp_base32: &'a str,
-    pub code: &'a str,
+    pub factor: WantedFactor<'a>,
     pub second: Option<(&'a str, SecondAs)>,
+}
+
+/// The second factor beside printed codes.
+#[derive(Clone, Copy)]
+pub enum WantedFactor<'a> {
+    Totp {
+        /// As the page showed it.
+        base32: &'a str,
+        code: &'a str,
+    },
+    Passkey {
+        name: &'a str,
+        offered: Offered<'a>,
+    },
+}
+
+/// Where an account is made.
+#[derive(Clone, Copy)]
+pub struct House<'a> {
+    pub setting_name: &'a str,
+    /// Of the release key, to which is sealed what an authenticator shares.
+    pub recipient: &'a str,
 }
 
 /// Shown once.
@@ -55,6 +76,8 @@ pub enum SetUpError {
         "The code is not the one the authenticator shows. If it never fits, the clock of this machine or of the authenticator is wrong."
     )]
     Code,
+    #[error("{0}")]
+    Passkey(#[from] PasskeyError),
     #[error(
         "Name a second person: an owner of the nursery, or a deputy. They get a link of their own."
     )]
@@ -65,6 +88,8 @@ pub enum SetUpError {
     SecondTaken(String),
     #[error("the system gave no random bits")]
     Random,
+    #[error("this setting's release key cannot be used; restore `keys` from a backup")]
+    Seal,
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -90,24 +115,27 @@ pub async fn needs_second(storage: &Storage, operator: OperatorId) -> Result<boo
 
 pub async fn set_up(
     storage: &Storage,
+    house: House<'_>,
     wanted: Wanted<'_>,
-    setting_name: &str,
     now: Timestamp,
 ) -> Result<Ready, SetUpError> {
     let operator = invitation::open(storage, wanted.token, now)
         .await?
         .ok_or(SetUpError::Link)?;
-    password::check(&wanted.password, [&operator.name, setting_name])?;
+    password::check(&wanted.password, [&operator.name, house.setting_name])?;
     if *wanted.password != *wanted.repeated {
         return Err(PasswordError::Differ.into());
     }
-    let totp = totp::from_base32(wanted.totp_base32).ok_or(SetUpError::Code)?;
-    let code: String = wanted.code.split_whitespace().collect();
-    let totp_step = totp::step_of(&totp, &code, now).ok_or(SetUpError::Code)?;
     let second = if needs_second(storage, operator.id).await? {
         Some(second(wanted.second, &operator, now)?)
     } else {
         None
+    };
+    // After all that may have been mistyped: a key answers once.
+    let factor = factor(house.recipient, wanted.factor, operator.id, now)?;
+    let with = match factor {
+        NewFactor::Totp { .. } => "authenticator",
+        NewFactor::Passkey(_) => "passkey",
     };
     let codes = recovery_codes().ok_or(SetUpError::Random)?;
     let new = NewAccount {
@@ -115,15 +143,19 @@ pub async fn set_up(
         password: password::hash(wanted.password)
             .await
             .ok_or(SetUpError::Random)?,
-        totp,
-        totp_step,
+        factor,
         recovery: codes.iter().map(|code| recovery_hash(code)).collect(),
         made_at: now,
         second: second
             .as_ref()
             .map(|(person, _, invitation)| (person.clone(), invitation.clone())),
     };
-    let mut entries = vec![audit(&operator, "account.set_up", json!({}), now)];
+    let mut entries = vec![audit(
+        &operator,
+        "account.set_up",
+        json!({ "with": with }),
+        now,
+    )];
     if let Some((person, _, _)) = &second {
         // Without e-mail somebody has to hand the link over, and could open it: that has to be readable afterwards.
         let detail = json!({
@@ -142,10 +174,33 @@ pub async fn set_up(
             recovery_codes: codes,
             second: second.map(|(person, link, _)| (person.name, link)),
         }),
+        Made::PasskeyKnown => Err(PasskeyError::Known.into()),
         Made::InvitationGone => Err(SetUpError::Link),
         Made::NameTaken => Err(SetUpError::SecondTaken(
             second.map(|(person, _, _)| person.name).unwrap_or_default(),
         )),
+    }
+}
+
+fn factor(
+    recipient: &str,
+    wanted: WantedFactor<'_>,
+    operator: OperatorId,
+    now: Timestamp,
+) -> Result<NewFactor, SetUpError> {
+    match wanted {
+        WantedFactor::Totp { base32, code } => {
+            let secret = totp::from_base32(base32).ok_or(SetUpError::Code)?;
+            let code: String = code.split_whitespace().collect();
+            let step = totp::step_of(&secret, &code, now).ok_or(SetUpError::Code)?;
+            let sealed = sealed::seal(recipient, operator, &secret).ok_or(SetUpError::Seal)?;
+            Ok(NewFactor::Totp { sealed, step })
+        }
+        WantedFactor::Passkey { name, offered } => {
+            let name = passkey::named(name)?;
+            let new = passkey::registered(offered, operator, name, now)?;
+            Ok(NewFactor::Passkey(new))
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Signing in: name, password and a second factor, all judged at once, so that an answer does not say which was wrong, nor
 //! whether there is such a person.
 
+use super::passkey::{self, Offered, Refusal};
 use super::session::{self, LIFE};
-use super::{audit, password, recovery_hash, totp};
+use super::{audit, password, recovery_hash, sealed, totp};
+use crate::signing::ReleaseKey;
 use crate::storage::{
     Account, Begun, Factor, LockAfter, NewSession, Operator, Storage, StorageError,
 };
@@ -18,7 +20,7 @@ const TOTP_CHARS: usize = 6;
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
     #[error(
-        "That is not right. Check name, password and code; a code is good once, and for a minute; where none fits, a clock is wrong, and a printed code helps. After {TRIES} wrong tries in a row an account waits for a quarter of an hour."
+        "That is not right. Check name, password and code or key; a code is good once, and for a minute; where none fits, a clock is wrong, and a printed code helps, as it does where a key is refused: then look under your name why. After {TRIES} wrong tries in a row an account waits for a quarter of an hour."
     )]
     Refused,
     #[error("the system gave no random bits")]
@@ -34,11 +36,20 @@ pub struct SignedIn {
     pub operator: Operator,
 }
 
+/// What is shown beside the password.
+#[derive(Clone, Copy)]
+pub enum Shown<'a> {
+    /// The authenticator's, or a printed one.
+    Code(&'a str),
+    Passkey(Offered<'a>),
+}
+
 pub async fn sign_in(
     storage: &Storage,
+    release: &ReleaseKey,
     name: &str,
     password: Zeroizing<String>,
-    code: &str,
+    shown: Shown<'_>,
     now: Timestamp,
 ) -> Result<SignedIn, SignInError> {
     let account = match storage.operator_by_name(name.trim()).await? {
@@ -50,11 +61,22 @@ pub async fn sign_in(
     let is_right = password::is_right(password, hash).await;
     let is_open = |account: &Account| account.locked_until.is_none_or(|until| until <= now);
     let Some(account) = account.filter(is_open) else {
+        // What was asked of a key is over for everybody alike.
+        match shown {
+            Shown::Passkey(offered) => {
+                drop(offered.ceremonies.take_sign_in(offered.owner, now));
+            }
+            Shown::Code(code) if is_totp(&typed(code)) => sealed::take_as_long(release),
+            Shown::Code(_) => {}
+        }
         // A refused try at an account is written down; this one takes as long.
         storage.check_writable().await?;
         return Err(SignInError::Refused);
     };
-    let factor = factor(&account, code, now);
+    let factor = match shown {
+        Shown::Code(code) => of_code(release, &account, code, now),
+        Shown::Passkey(offered) => of_passkey(storage, &account.operator, offered, now).await?,
+    };
     if let (true, Some(factor)) = (is_right, factor)
         && let Some(signed_in) = begin(storage, &account.operator, factor, now).await?
     {
@@ -64,16 +86,47 @@ pub async fn sign_in(
     Err(SignInError::Refused)
 }
 
+fn typed(code: &str) -> String {
+    code.chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+fn is_totp(code: &str) -> bool {
+    code.len() == TOTP_CHARS && code.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// `None`: neither is right. Whether a printed code is one of this account shows when it is used up.
-fn factor(account: &Account, code: &str, now: Timestamp) -> Option<Factor> {
-    let typed: String = code.chars().filter(|c| !c.is_whitespace()).collect();
-    if typed.len() == TOTP_CHARS && typed.bytes().all(|b| b.is_ascii_digit()) {
-        let step = totp::step_of(&account.totp, &typed, now)?;
+fn of_code(release: &ReleaseKey, account: &Account, code: &str, now: Timestamp) -> Option<Factor> {
+    let typed = typed(code);
+    if is_totp(&typed) {
+        let sealed = account.totp.as_ref()?;
+        let Some(secret) = sealed::open(release, account.operator.id, sealed) else {
+            tracing::error!(operator.id = %account.operator.id, "what an authenticator shares cannot be opened with this server's release key; restore database and `keys` from the same backup, or invite the person anew");
+            return None;
+        };
+        let step = totp::step_of(&secret, &typed, now)?;
         return (step > account.totp_step).then_some(Factor::Totp { step });
     }
     Some(Factor::Recovery {
         hash: recovery_hash(&typed),
     })
+}
+
+/// `None`: it is not right.
+async fn of_passkey(
+    storage: &Storage,
+    operator: &Operator,
+    offered: Offered<'_>,
+    now: Timestamp,
+) -> Result<Option<Factor>, StorageError> {
+    let known = storage.passkey_list(operator.id).await?;
+    match passkey::asserted(offered, operator.id, &known, now) {
+        Ok(factor) => Ok(Some(factor)),
+        Err(Refusal::Wrong) => Ok(None),
+        Err(Refusal::Copied(id)) => {
+            passkey::copied(storage, operator, id, now).await?;
+            Ok(None)
+        }
+    }
 }
 
 async fn begin(
@@ -90,10 +143,11 @@ async fn begin(
         ends_at: now.checked_add(LIFE).unwrap_or(Timestamp::MAX),
     };
     let with = match factor {
-        Factor::Totp { .. } => "authenticator",
-        Factor::Recovery { .. } => "recovery code",
+        Factor::Totp { .. } => json!({ "with": "authenticator" }),
+        Factor::Recovery { .. } => json!({ "with": "recovery code" }),
+        Factor::Passkey { id, .. } => json!({ "with": "passkey", "passkey": id }),
     };
-    let entry = audit(operator, "account.sign_in", json!({ "with": with }), now);
+    let entry = audit(operator, "account.sign_in", with, now);
     Ok(match storage.session_begin(&new, factor, &entry).await? {
         Begun::Done => Some(SignedIn {
             secret,

@@ -2,10 +2,13 @@
 
 use super::invitation::{self, invite};
 use super::session;
-use super::set_up::{Ready, SecondAs, SetUpError, Wanted, needs_second, set_up};
-use super::sign_in::{SignInError, SignedIn, TRIES, sign_in};
+use super::set_up::{
+    House, Ready, SecondAs, SetUpError, Wanted, WantedFactor, needs_second, set_up,
+};
+use super::sign_in::{Shown, SignInError, SignedIn, TRIES, sign_in};
 use super::totp::code_now;
 use crate::domain::fresh;
+use crate::signing::ReleaseKey;
 use crate::storage::testing::{TestStorage, audit, now};
 use crate::storage::{Operator, Role, Storage};
 use jiff::{SignedDuration, Timestamp};
@@ -14,17 +17,34 @@ use std::collections::BTreeSet;
 use zeroize::Zeroizing;
 
 const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
-const PASSWORD: &str = "kettle-moss-harbour";
+pub(super) const PASSWORD: &str = "kettle-moss-harbour";
 
-fn secret(text: &str) -> Zeroizing<String> {
+pub(super) fn secret(text: &str) -> Zeroizing<String> {
     Zeroizing::new(text.to_owned())
 }
 
-fn later(seconds: i64) -> Timestamp {
+/// An age identity and its recipient that are nobody's but these tests'.
+const IDENTITY: &str = "AGE-SECRET-KEY-10768YJSLA9VADRL5PX9A7EAJK0LMLL5594LEV3U50JDPARAV3FHS6VSS4R";
+const RECIPIENT: &str = "age13mnngxpkgxw7swyxr4ez8t3q4qqpwckmv08spzakxrc2rks7ryps9yual9";
+
+pub(super) fn house() -> House<'static> {
+    House {
+        setting_name: "Little Acorns",
+        recipient: RECIPIENT,
+    }
+}
+
+pub(super) fn release() -> ReleaseKey {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("release.age"), IDENTITY).unwrap();
+    ReleaseKey::load(dir.path()).unwrap()
+}
+
+pub(super) fn later(seconds: i64) -> Timestamp {
     now() + SignedDuration::from_secs(seconds)
 }
 
-async fn operator(storage: &Storage, name: &str, role: Role) -> Operator {
+pub(super) async fn operator(storage: &Storage, name: &str, role: Role) -> Operator {
     let operator = Operator {
         id: OperatorId::from_uuid(fresh::random()),
         name: name.to_owned(),
@@ -49,15 +69,17 @@ async fn make(
         token,
         password: secret(PASSWORD),
         repeated: secret(PASSWORD),
-        totp_base32: SECRET,
-        code: &code,
+        factor: WantedFactor::Totp {
+            base32: SECRET,
+            code: &code,
+        },
         second,
     };
-    set_up(storage, wanted, "Little Acorns", at).await
+    set_up(storage, house(), wanted, at).await
 }
 
 /// Dana's account, made at `now`.
-async fn dana(storage: &Storage) -> Ready {
+pub(super) async fn dana(storage: &Storage) -> Ready {
     let dana = operator(storage, "Dana Lead", Role::Dsl).await;
     let link = invite(storage, &dana, "os:root", now()).await.unwrap();
     make(
@@ -70,15 +92,20 @@ async fn dana(storage: &Storage) -> Ready {
     .unwrap()
 }
 
-async fn try_in(storage: &Storage, code: &str, at: Timestamp) -> Result<SignedIn, SignInError> {
-    sign_in(storage, "Dana Lead", secret(PASSWORD), code, at).await
+pub(super) async fn try_in(
+    storage: &Storage,
+    code: &str,
+    at: Timestamp,
+) -> Result<SignedIn, SignInError> {
+    let (password, code) = (secret(PASSWORD), Shown::Code(code));
+    sign_in(storage, &release(), "Dana Lead", password, code, at).await
 }
 
-fn code(at: Timestamp) -> String {
+pub(super) fn code(at: Timestamp) -> String {
     code_now(SECRET, at).unwrap()
 }
 
-async fn acts(storage: &Storage) -> Vec<String> {
+pub(super) async fn acts(storage: &Storage) -> Vec<String> {
     let entries = storage.audit_list(100).await.unwrap();
     entries.into_iter().map(|entry| entry.act).collect()
 }
@@ -206,7 +233,8 @@ async fn every_refused_try_at_an_account_is_on_record_and_a_stranger_leaves_no_t
         ("Kim Owner", PASSWORD),
         ("Dana Lead", "wrong-password"),
     ] {
-        let refused = sign_in(storage, name, secret(password), &code, at).await;
+        let code = Shown::Code(&code);
+        let refused = sign_in(storage, &release(), name, secret(password), code, at).await;
         assert!(matches!(refused, Err(SignInError::Refused)), "{name}");
     }
     let acts = acts(storage).await;

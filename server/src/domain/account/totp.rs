@@ -9,7 +9,7 @@ use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 const STEP_SECONDS: i64 = 30;
 const DIGITS: usize = 6;
 /// As long as the hash, which RFC 4226 asks for.
-const SECRET_BYTES: usize = 20;
+pub(super) const SECRET_BYTES: usize = 20;
 /// RFC 4648, as authenticators read it.
 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 

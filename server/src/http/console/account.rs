@@ -4,6 +4,8 @@ use super::form::Form;
 use super::gate::{self, Visitor};
 use super::layout::{page, token};
 use super::page::{Page, see};
+use super::passkeys;
+use super::when::When;
 use crate::domain::account::session;
 use crate::http::app::App;
 use crate::http::error::ApiError;
@@ -11,14 +13,19 @@ use axum::extract::{Extension, State};
 use axum::response::Response;
 use maud::html;
 
-pub(in crate::http) async fn show(Extension(visitor): Extension<Visitor>) -> Page {
+pub(in crate::http) async fn show(
+    State(app): State<App>,
+    Extension(visitor): Extension<Visitor>,
+) -> Result<Page, ApiError> {
+    let when = When::of(&app).await?;
+    let second_factor = passkeys::section(&app, &visitor, &when).await?;
     let roles: Vec<&str> = visitor
         .operator
         .roles
         .iter()
         .map(|role| super::words::role(*role))
         .collect();
-    page(
+    Ok(page(
         &visitor,
         "/account",
         "Your account",
@@ -27,6 +34,7 @@ pub(in crate::http) async fn show(Extension(visitor): Extension<Visitor>) -> Pag
                 dt { "Name" } dd { (visitor.operator.name) }
                 dt { "Signs in as" } dd { (roles.join(", ")) }
             }
+            (second_factor)
             p { "You are signed out after half an hour without a page, and after ten hours in any case." }
             form.actions method="post" action="/account/sign-out-everywhere" {
                 (token(&visitor))
@@ -34,10 +42,10 @@ pub(in crate::http) async fn show(Extension(visitor): Extension<Visitor>) -> Pag
             }
             p.soft {
                 "For a new password, authenticator or new recovery codes, whoever runs the server makes you a link with "
-                code { "nestwarden-server operator invite" } ". Your old ones hold until you use it."
+                code { "nestwarden-server operator invite" } ". Your old ones hold until you use it; then your keys end, too."
             }
         },
-    )
+    ))
 }
 
 pub(in crate::http) async fn sign_out_everywhere(

@@ -17,6 +17,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
 use nestwarden_policy_schema::bytes::Digest;
 use subtle::ConstantTimeEq as _;
 
@@ -36,6 +37,8 @@ pub(in crate::http) struct Visitor {
     pub(super) operator: Operator,
     /// What their browser holds.
     pub(super) secret: String,
+    /// When they signed in.
+    pub(super) begun_at: Timestamp,
     app: App,
 }
 
@@ -90,6 +93,7 @@ pub(in crate::http) async fn require_person(
     let visitor = Visitor {
         operator: found.operator,
         secret,
+        begun_at: found.begun_at,
         app: app.clone(),
     };
     let (mut parts, body) = request.into_parts();
@@ -173,13 +177,26 @@ fn check_source(headers: &HeaderMap) -> Result<(), ApiError> {
     let is_ours = only(headers, &header::ORIGIN)
         .and_then(|origin| origin.strip_prefix("https://"))
         .is_some_and(|origin| origin.eq_ignore_ascii_case(host));
-    let is_same_site = !headers.contains_key(&SEC_FETCH_SITE)
-        || only(headers, &SEC_FETCH_SITE) == Some("same-origin");
-    if is_ours && is_same_site {
-        Ok(())
-    } else {
-        Err(foreign())
+    if !is_ours {
+        return Err(foreign());
     }
+    check_asked_from_here(headers)
+}
+
+/// What the browser of somebody who is not signed in holds, of a page that asks for more than a page.
+pub(super) fn form_secret(headers: &HeaderMap) -> Result<String, ApiError> {
+    check_asked_from_here(headers)?;
+    cookie(headers, FORM_COOKIE).ok_or_else(foreign)
+}
+
+/// Asked for by the script of one of our own pages, as far as the browser says where from.
+pub(super) fn check_asked_from_here(headers: &HeaderMap) -> Result<(), ApiError> {
+    if headers.contains_key(&SEC_FETCH_SITE)
+        && only(headers, &SEC_FETCH_SITE) != Some("same-origin")
+    {
+        return Err(foreign());
+    }
+    Ok(())
 }
 
 fn too_large(most: usize) -> ApiError {

@@ -20,6 +20,7 @@ pub(super) mod orders;
 pub(super) mod page;
 mod pages;
 pub(super) mod passcode;
+pub(super) mod passkeys;
 pub(super) mod people;
 mod preview;
 pub(super) mod profiles;

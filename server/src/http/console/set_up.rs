@@ -5,8 +5,12 @@ use super::gate::{self, Carried};
 use super::layout::{alert, field, hidden, outside};
 use super::once;
 use super::page::Page;
+use super::passkeys;
+use crate::domain::account::ceremony::Owner;
+use crate::domain::account::passkey::{NAME_CHARS, Offered, PasskeyError};
 use crate::domain::account::set_up::{
-    Ready, SecondAs, SetUpError, Wanted, carried_totp, needs_second, new_totp, set_up,
+    House, Ready, SecondAs, SetUpError, Wanted, WantedFactor, carried_totp, needs_second, new_totp,
+    set_up,
 };
 use crate::domain::account::{LEAST_CHARS, invitation, totp};
 use crate::http::app::App;
@@ -35,6 +39,9 @@ pub(in crate::http) struct Link {
 struct Filled<'a> {
     link: &'a str,
     totp: Secret,
+    /// A key that answered already, and its name.
+    passkey: &'a str,
+    key_name: &'a str,
     second_name: &'a str,
     second_as: &'a str,
     mistake: Option<String>,
@@ -57,6 +64,8 @@ pub(in crate::http) async fn page(
     let filled = Filled {
         link: &link.token,
         totp: new_totp().ok_or_else(gate::no_random)?,
+        passkey: "",
+        key_name: "",
         second_name: "",
         second_as: "owner",
         mistake: None,
@@ -91,32 +100,57 @@ async fn make(
         "deputy" => SecondAs::Deputy,
         _ => SecondAs::Owner,
     };
+    let answer = form.text(passkeys::FIELD);
+    let factor = if answer.is_empty() {
+        WantedFactor::Totp {
+            base32: form.text("totp"),
+            code: form.text("code"),
+        }
+    } else {
+        let secret = gate::form_secret(&headers)?;
+        let offered = Offered {
+            ceremonies: &app.ceremonies,
+            owner: Owner::setting_up(&secret, form.text("token")),
+            answer,
+        };
+        WantedFactor::Passkey {
+            name: form.text("key_name"),
+            offered,
+        }
+    };
+    let house = House {
+        setting_name: &app.console.setting_name,
+        recipient: &app.keys.public.release_recipient,
+    };
     let wanted = Wanted {
         token: form.text("token"),
         password: form.secret("password"),
         repeated: form.secret("repeated"),
-        totp_base32: form.text("totp"),
-        code: form.text("code"),
+        factor,
         second: form
             .has("second_name")
             .then(|| (form.text("second_name"), second_as)),
     };
-    match set_up(&app.storage, wanted, &app.console.setting_name, app.now()).await {
+    match set_up(&app.storage, house, wanted, app.now()).await {
         Ok(ready) => Ok(Page::from(done(&app, &ready)).into_response()),
         Err(SetUpError::Link) => {
             tries.count();
             Ok(dead_link())
         }
-        Err(error @ (SetUpError::Random | SetUpError::Storage(_))) => {
+        Err(SetUpError::Passkey(PasskeyError::Storage(error))) => Err(ApiError::internal(error)),
+        Err(error @ (SetUpError::Random | SetUpError::Seal | SetUpError::Storage(_))) => {
             Err(ApiError::internal(error))
         }
+        // Before the key was looked at: it needs not answer again.
         Err(
             error @ (SetUpError::Password(_)
-            | SetUpError::Code
             | SetUpError::NoSecond
             | SetUpError::SecondName
-            | SetUpError::SecondTaken(_)),
-        ) => again(&app, &form, &headers, error.to_string()).await,
+            | SetUpError::Passkey(PasskeyError::Name)),
+        ) => again(&app, &form, &headers, error.to_string(), answer).await,
+        Err(error @ (SetUpError::Code | SetUpError::SecondTaken(_) | SetUpError::Passkey(_))) => {
+            again(&app, &form, &headers, error.to_string(), "").await
+        }
     }
 }
 
@@ -125,6 +159,7 @@ async fn again(
     form: &Form,
     headers: &HeaderMap,
     mistake: String,
+    passkey: &str,
 ) -> Result<Response, ApiError> {
     let link = form.text("token");
     let Some(operator) = invitation::open(&app.storage, link, app.now())
@@ -136,6 +171,8 @@ async fn again(
     let filled = Filled {
         link,
         totp: carried_totp(form.text("totp")).ok_or_else(gate::no_random)?,
+        passkey,
+        key_name: form.text("key_name"),
         second_name: form.text("second_name"),
         second_as: form.text("second_as"),
         mistake: Some(mistake),
@@ -216,15 +253,7 @@ async fn markup(
                         input name="repeated" type="password" autocomplete="new-password" required;
                     }))
                 }
-                fieldset {
-                    legend { "2. An authenticator" }
-                    p { "No telephone is needed: a password manager on the office computer shows such codes too. Let it scan this, or type the key." }
-                    (code)
-                    p { "Key: " code { (groups.join(" ")) } }
-                    (field("The code it shows now", "Six digits.", &html! {
-                        input name="code" inputmode="numeric" autocomplete="one-time-code" required;
-                    }))
-                }
+                (second_factor(app, filled, &code, &groups.join(" ")))
                 @if needs_second {
                     fieldset {
                         legend { "3. A second person" }
@@ -240,6 +269,35 @@ async fn markup(
             }
         },
     ))
+}
+
+const KEY_READY: &str = "Your key is ready. It is added when you make your account.";
+
+fn second_factor(app: &App, filled: &Filled<'_>, code: &Markup, groups: &str) -> Markup {
+    let is_ready = !filled.passkey.is_empty();
+    let may_have_key = app.ceremonies.party().is_ok();
+    let mut options = form_urlencoded::Serializer::new("/set-up/passkey?".to_owned());
+    let options = options.append_pair("token", filled.link).finish();
+    html! {
+        fieldset {
+            legend { @if may_have_key { "2. An authenticator or a key" } @else { "2. An authenticator" } }
+            @if is_ready { p.notice role="status" { (KEY_READY) } }
+            p { "No telephone is needed: a password manager on the office computer shows such codes too. Let it scan this, or type the key." }
+            (code)
+            p { "Key: " code { (groups) } }
+            (field("The code it shows now", "Six digits.", &html! {
+                input name="code" inputmode="numeric" autocomplete="one-time-code" required[!is_ready];
+            }))
+            @if may_have_key {
+                h3 { "Or a passkey or security key" }
+                input type="hidden" name=(passkeys::FIELD) value=(filled.passkey);
+                (field("Name of the key", "By which you know it again, such as \"Blue key\". Leave it empty with an authenticator.", &html! {
+                    input name="key_name" value=(filled.key_name) maxlength=(NAME_CHARS) autocomplete="off";
+                }))
+                (passkeys::asks("create", options.as_str(), "Use a key instead", Some(KEY_READY)))
+            }
+        }
+    }
 }
 
 fn done(app: &App, ready: &Ready) -> Markup {

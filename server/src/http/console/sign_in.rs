@@ -5,8 +5,11 @@ use super::gate::{self, Carried, Visitor};
 use super::layout::{alert, field, hidden, outside};
 use super::once;
 use super::page::{Page, see};
+use super::passkeys;
+use crate::domain::account::ceremony::Owner;
+use crate::domain::account::passkey::Offered;
 use crate::domain::account::session;
-use crate::domain::account::sign_in::{SignInError, sign_in};
+use crate::domain::account::sign_in::{Shown, SignInError, sign_in};
 use crate::http::app::App;
 use crate::http::auth::{Caught, ClientAddress, Door};
 use crate::http::error::ApiError;
@@ -77,11 +80,22 @@ async fn judge(
     form: Form,
 ) -> Result<Response, ApiError> {
     let tries = Caught::of(&app, Door::SignIn, address)?;
+    let answer = form.text(passkeys::FIELD);
+    let shown = if answer.is_empty() {
+        Shown::Code(form.text("code"))
+    } else {
+        Shown::Passkey(Offered {
+            ceremonies: &app.ceremonies,
+            owner: Owner::signing_in(&gate::form_secret(&headers)?),
+            answer,
+        })
+    };
     let signed_in = sign_in(
         &app.storage,
+        &app.release,
         form.text("name"),
         form.secret("password"),
-        form.text("code"),
+        shown,
         app.now(),
     );
     match signed_in.await {
@@ -139,10 +153,16 @@ fn markup(app: &App, carried: &Carried, next: &str, refused: Option<(&str, &str)
                 (field("Code", "The six digits your authenticator shows now, or one of your printed recovery codes.", &html! {
                     input name="code" autocomplete="one-time-code" autocapitalize="characters" spellcheck="false" required;
                 }))
-                button.main { "Sign in" }
+                div.actions {
+                    button.main { "Sign in" }
+                    @if app.ceremonies.party().is_ok() {
+                        input type="hidden" name=(passkeys::FIELD);
+                        (passkeys::asks("get", "/sign-in/passkey", "Sign in with a key instead of a code", None))
+                    }
+                }
             }
             details {
-                summary { "Password, authenticator and recovery codes lost?" }
+                summary { "Password, authenticator, keys and recovery codes lost?" }
                 p {
                     "Whoever runs the server makes you a new link with "
                     code { "nestwarden-server operator invite NAME" }

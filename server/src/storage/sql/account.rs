@@ -1,10 +1,15 @@
 //! Accounts and invitations.
 
 use super::operator::{insert as insert_operator, is_taken, operator};
-use super::value::{bytes, number, optional_time, parsed, stored, text, time, to_base64};
+use super::passkey;
+use super::value::{
+    bytes, number, optional_text, optional_time, parsed, stored, text, time, to_base64,
+};
 use super::{SqlStorage, commit, failed};
-use crate::storage::account::{Account, AccountStore, Invitation, LockAfter, Made, NewAccount};
-use crate::storage::{Answer, AuditEntry, Operator, StorageError};
+use crate::storage::account::{
+    Account, AccountStore, Invitation, LockAfter, Made, NewAccount, NewFactor,
+};
+use crate::storage::{Answer, AuditEntry, Erased, Operator, StorageError};
 use jiff::Timestamp;
 use nestwarden_policy_schema::bytes::{Digest, Secret};
 use nestwarden_policy_schema::id::OperatorId;
@@ -16,7 +21,9 @@ fn account(row: &SqliteRow) -> Result<Account, StorageError> {
     Ok(Account {
         operator: operator(row)?,
         password: text(row, "password", WHAT)?,
-        totp: Secret::new(bytes(row, "totp", WHAT)?),
+        totp: optional_text(row, "sealed_totp", WHAT)?
+            .map(|_| bytes(row, "sealed_totp", WHAT))
+            .transpose()?,
         totp_step: number(row, "totp_step", WHAT)?,
         locked_until: optional_time(row, "locked_until", WHAT)?,
     })
@@ -84,6 +91,7 @@ pub(super) async fn clear(
 ) -> Result<(), StorageError> {
     for sql in [
         "DELETE FROM sessions WHERE setting_id = $1 AND operator_id = $2",
+        "DELETE FROM passkeys WHERE setting_id = $1 AND operator_id = $2",
         "DELETE FROM recovery_codes WHERE setting_id = $1 AND operator_id = $2",
         "DELETE FROM accounts WHERE setting_id = $1 AND operator_id = $2",
     ] {
@@ -103,19 +111,26 @@ async fn insert(
     new: &NewAccount,
 ) -> Result<(), StorageError> {
     let operator = new.operator.to_string();
+    let (sealed, step) = match &new.factor {
+        NewFactor::Totp { sealed, step } => (Some(to_base64(sealed)), *step),
+        NewFactor::Passkey(_) => (None, 0),
+    };
     sqlx::query(
-        "INSERT INTO accounts (setting_id, operator_id, password, totp, totp_step, made_at) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO accounts (setting_id, operator_id, password, totp, sealed_totp, totp_step, \
+         made_at) VALUES ($1, $2, $3, '', $4, $5, $6)",
     )
     .bind(setting)
     .bind(&operator)
     .bind(&new.password)
-    .bind(to_base64(new.totp.expose()))
-    .bind(stored(new.totp_step))
+    .bind(sealed)
+    .bind(stored(step))
     .bind(new.made_at.as_microsecond())
     .execute(&mut *tx)
     .await
     .map_err(failed("add an account"))?;
+    if let NewFactor::Passkey(passkey) = &new.factor {
+        passkey::insert(tx, setting, passkey).await?;
+    }
     for code in &new.recovery {
         sqlx::query(
             "INSERT INTO recovery_codes (setting_id, operator_id, code_hash) VALUES ($1, $2, $3)",
@@ -134,7 +149,7 @@ impl AccountStore for SqlStorage {
     fn account_find(&self, operator: OperatorId) -> Answer<'_, Option<Account>> {
         Box::pin(async move {
             sqlx::query(
-                "SELECT o.*, a.password, a.totp, a.totp_step, a.locked_until FROM accounts a \
+                "SELECT o.*, a.password, a.sealed_totp, a.totp_step, a.locked_until FROM accounts a \
                  JOIN operators o ON o.setting_id = a.setting_id AND o.operator_id = a.operator_id \
                  WHERE a.setting_id = $1 AND a.operator_id = $2",
             )
@@ -146,6 +161,49 @@ impl AccountStore for SqlStorage {
             .as_ref()
             .map(account)
             .transpose()
+        })
+    }
+
+    fn totp_unsealed(&self) -> Answer<'_, Vec<(OperatorId, Secret)>> {
+        Box::pin(async move {
+            sqlx::query(
+                "SELECT operator_id, totp FROM accounts WHERE setting_id = $1 AND totp <> ''",
+            )
+            .bind(&self.setting_text)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("list what is not sealed"))?
+            .iter()
+            .map(|row| {
+                let operator = parsed(row, "operator_id", WHAT)?;
+                Ok((operator, Secret::new(bytes(row, "totp", WHAT)?)))
+            })
+            .collect()
+        })
+    }
+
+    fn totp_seal<'a>(
+        &'a self,
+        sealed: &'a [(OperatorId, Vec<u8>)],
+        audit: &'a AuditEntry,
+    ) -> Answer<'a, Erased> {
+        Box::pin(async move {
+            let mut tx = self.write().await?;
+            for (operator, sealed) in sealed {
+                sqlx::query(
+                    "UPDATE accounts SET sealed_totp = $3, totp = '' \
+                     WHERE setting_id = $1 AND operator_id = $2 AND totp <> ''",
+                )
+                .bind(&self.setting_text)
+                .bind(operator.to_string())
+                .bind(to_base64(sealed))
+                .execute(&mut *tx)
+                .await
+                .map_err(failed("seal what an authenticator shares"))?;
+            }
+            self.add_audit(&mut tx, audit).await?;
+            commit(tx).await?;
+            self.empty_log().await
         })
     }
 
@@ -175,6 +233,11 @@ impl AccountStore for SqlStorage {
                 put_invitation(&mut tx, setting, second_invitation).await?;
             }
             clear(&mut tx, setting, new.operator).await?;
+            if let NewFactor::Passkey(new) = &new.factor
+                && passkey::is_known(&mut tx, setting, &new.credential).await?
+            {
+                return Ok(Made::PasskeyKnown);
+            }
             insert(&mut tx, setting, new).await?;
             sqlx::query(
                 "UPDATE invitations SET used_at = $3 WHERE setting_id = $1 AND token_hash = $2",

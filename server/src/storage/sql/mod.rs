@@ -20,6 +20,7 @@ mod inventory;
 mod nonce;
 mod operator;
 mod passcode;
+mod passkey;
 mod photo;
 mod profile;
 mod report;
@@ -265,6 +266,15 @@ impl Store for SqlStorage {
             Ok(problems)
         })
     }
+}
+
+/// Makes a database what an earlier version left.
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+pub(crate) async fn testing_execute(path: &Path, sql: &'static str) {
+    let pool = writer(path).await.unwrap();
+    sqlx::query(sql).execute(&pool).await.unwrap();
+    pool.close().await;
 }
 
 #[cfg(test)]

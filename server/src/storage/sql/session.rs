@@ -2,6 +2,7 @@
 
 use super::account::set_lock;
 use super::operator::operator;
+use super::passkey;
 use super::value::{stored, time};
 use super::{SqlStorage, commit, failed};
 use crate::storage::session::{Begun, Factor, NewSession, Session, SessionStore};
@@ -21,15 +22,17 @@ async fn use_up(
     factor: Factor,
     now: Timestamp,
 ) -> Result<bool, StorageError> {
-    let operator = operator.to_string();
     let done = match factor {
+        Factor::Passkey { id, before, after } => {
+            return passkey::use_up(tx, setting, operator, id, (before, after), now).await;
+        }
         Factor::Totp { step } => {
             sqlx::query(
                 "UPDATE accounts SET totp_step = $3 \
                  WHERE setting_id = $1 AND operator_id = $2 AND totp_step < $3",
             )
             .bind(setting)
-            .bind(operator)
+            .bind(operator.to_string())
             .bind(stored(step))
             .execute(tx)
             .await
@@ -40,7 +43,7 @@ async fn use_up(
                  AND operator_id = $2 AND code_hash = $3 AND used_at IS NULL",
             )
             .bind(setting)
-            .bind(operator)
+            .bind(operator.to_string())
             .bind(hash.to_string())
             .bind(now.as_microsecond())
             .execute(tx)

@@ -10,7 +10,7 @@ use crate::storage::{
     PhotoUses, Role, Storage, StorageError, TaskRound, conformance, sql,
 };
 use jiff::SignedDuration;
-use nestwarden_policy_schema::bytes::{Digest, Secret};
+use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::consent::{Purpose, Stage, Tagging};
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::id::OperatorId;
@@ -360,8 +360,10 @@ async fn who_belongs_to_another_setting_of_the_same_database_is_nobody_here() {
     let account = NewAccount {
         operator: operator.id,
         password: "a hash".to_owned(),
-        totp: Secret::new(vec![1; 20]),
-        totp_step: 1,
+        factor: crate::storage::NewFactor::Totp {
+            sealed: vec![1; 20],
+            step: 1,
+        },
         recovery: Vec::new(),
         made_at: now(),
         second: None,

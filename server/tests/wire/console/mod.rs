@@ -1,10 +1,13 @@
 //! The console, as a browser meets it.
 
 mod concerns;
+#[path = "../../../src/domain/account/authenticator.rs"]
+mod authenticator;
 mod importing;
 mod incidents;
 mod orders;
 mod passcode;
+mod passkeys;
 mod people;
 mod person;
 mod profiles;

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use nestwarden_policy_schema::id::OperatorId;
 use nestwarden_server::domain::account::invitation::invite;
 use nestwarden_server::domain::account::session::form_token;
-use nestwarden_server::domain::account::set_up::{SecondAs, Wanted, set_up};
+use nestwarden_server::domain::account::set_up::{House, SecondAs, Wanted, WantedFactor, set_up};
 use nestwarden_server::domain::account::totp::code_now;
 use nestwarden_server::storage::{Operator, Role};
 use reqwest::{Method, RequestBuilder, Response};
@@ -49,11 +49,17 @@ impl Person {
             token: &link.token,
             password: Zeroizing::new(PASSWORD.to_owned()),
             repeated: Zeroizing::new(PASSWORD.to_owned()),
-            totp_base32: SECRET,
-            code: &code_now(SECRET, now).unwrap(),
+            factor: WantedFactor::Totp {
+                base32: SECRET,
+                code: &code_now(SECRET, now).unwrap(),
+            },
             second: Some((&second, SecondAs::Deputy)),
         };
-        set_up(storage, wanted, "Little Acorns", now).await.unwrap();
+        let house = House {
+            setting_name: "Little Acorns",
+            recipient: &nursery.release_recipient,
+        };
+        set_up(storage, house, wanted, now).await.unwrap();
         let mut person = Self {
             name: name.to_owned(),
             browser: nursery.visitor(),

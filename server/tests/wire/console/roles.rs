@@ -51,12 +51,17 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     GET  /console.svg                     anybody
     GET  /set-up                          anybody
     POST /set-up                          anybody
+    GET  /set-up/passkey                  anybody
     GET  /sign-in                         anybody
     POST /sign-in                         anybody
+    GET  /sign-in/passkey                 anybody
     GET  /                                it manager dsl deputy auditor
     POST /sign-out                        it manager dsl deputy auditor
     GET  /account                         it manager dsl deputy auditor
     POST /account/sign-out-everywhere     it manager dsl deputy auditor
+    GET  /account/passkeys/options        it manager dsl deputy auditor
+    POST /account/passkeys                it manager dsl deputy auditor
+    POST /account/passkeys/{passkey}/remove it manager dsl deputy auditor
     GET  /tablets                         it manager dsl deputy auditor
     GET  /tablets/{device}                it manager dsl deputy auditor
     POST /tablets/{device}/commands       it manager
