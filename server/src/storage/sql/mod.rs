@@ -20,6 +20,7 @@ mod nonce;
 mod operator;
 mod passcode;
 mod photo;
+mod photo_subjects;
 mod profile;
 mod report;
 mod session;
