@@ -45,6 +45,8 @@ use tokio::task::JoinSet;
 
 /// Nobody can sign in before the tablet was held once, and nobody waits longer than this for it.
 const HELD_WITHIN: Duration = Duration::from_secs(45);
+/// Minutes between two times at which code that was needed once leaves memory.
+const GIVE_BACK_EVERY: u32 = 5;
 const UPKEEP_EVERY: Duration = Duration::from_mins(1);
 /// The last time seen and the times of measurement are written down this often.
 const CHECKPOINT_EVERY: u32 = 5;
@@ -389,6 +391,11 @@ async fn upkeep(shared: Shared) {
             shared.ledger.flush_repeats(now)?;
             if minute.is_multiple_of(CHECKPOINT_EVERY) {
                 checkpoint(&shared)?;
+            }
+            if minute.is_multiple_of(GIVE_BACK_EVERY)
+                && let Err(error) = platform::memory::give_back_code()
+            {
+                tracing::debug!(%error, "code that is not needed stays in memory");
             }
             if minute.is_multiple_of(PRUNE_EVERY) {
                 shared.ledger.prune(now)?;

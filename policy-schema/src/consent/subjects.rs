@@ -86,15 +86,19 @@ impl Subjects {
             .unwrap_or_default()
     }
 
-    /// Whose consent counts: the confirmed where tagging is complete, else also everyone who may be in it.
-    pub fn all(&self, register: &RegisterSnapshot, date: Date) -> BTreeSet<ChildId> {
-        let everybody_is_named = match self.tagging {
+    /// Whether nobody may be in it but the confirmed.
+    pub fn names_everybody(&self) -> bool {
+        match self.tagging {
             Tagging::NoChild => true,
             // "Everybody is named", and nobody was: nobody said who is in it.
             Tagging::Complete => !self.confirmed.is_empty() || self.unregistered_person,
             Tagging::Untagged | Tagging::Partial => false,
-        };
-        if everybody_is_named {
+        }
+    }
+
+    /// Whose consent counts: the confirmed where tagging is complete, else also everyone who may be in it.
+    pub fn all(&self, register: &RegisterSnapshot, date: Date) -> BTreeSet<ChildId> {
+        if self.names_everybody() {
             return self.confirmed.clone();
         }
         let mut all = self.possible(register, date);

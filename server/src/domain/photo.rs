@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Photos read at once: judging so many must not keep others of this process waiting.
 pub const PAGE: u32 = 250;
+/// Photos of more children are hardly fewer than all.
+const MOST_ASKED_FOR: usize = 50;
 
 /// How many photos would go how far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -121,7 +123,8 @@ impl Judge {
     }
 
     /// How many photos are due to be withheld or sealed by `register` and were not by the one that was live when this was
-    /// loaded. Reads every photo, so whoever is in a hurry to change the register asks afterwards.
+    /// loaded. Reads every photo that may show a child of whom something changed, so whoever is in a hurry to change the
+    /// register asks afterwards.
     pub async fn effect(
         &self,
         storage: &Storage,
@@ -134,7 +137,7 @@ impl Judge {
         if changed.is_empty() {
             return Ok(effect);
         }
-        each(storage, |row| {
+        each_that_may_show(storage, &changed, |row| {
             let may_go = row.stage != Stage::Destroyed && !self.revoked.contains(&row.device);
             if let Some(facts) = self.facts(&row).filter(|_| may_go) {
                 effect.count(self, &facts, &then, &changed);
@@ -176,6 +179,24 @@ pub async fn each(storage: &Storage, mut take: impl FnMut(PhotoRow)) -> Result<(
         after = Some((last.device, last.photo));
         page.into_iter().for_each(&mut take);
     }
+}
+
+/// Gives every photo to `take` in which one of these children may be, and some in which none of them is: whoever takes them
+/// judges. Of destroyed ones those that were said to show them, or that went for their sake.
+pub async fn each_that_may_show(
+    storage: &Storage,
+    children: &BTreeSet<ChildId>,
+    mut take: impl FnMut(PhotoRow),
+) -> Result<(), StorageError> {
+    if children.len() > MOST_ASKED_FOR {
+        return each(storage, take).await;
+    }
+    let photos = storage.photos_that_may_show(children).await?;
+    for page in photos.chunks(PAGE as usize) {
+        let rows = storage.photo_some(page).await?;
+        rows.into_iter().for_each(&mut take);
+    }
+    Ok(())
 }
 
 /// How many photos would newly be due to be withheld or sealed if `register` were the live one.

@@ -3,7 +3,7 @@
 use super::Answer;
 use jiff::Timestamp;
 use nestwarden_policy_schema::consent::{Cause, PhotoFacts, Purpose, Stage};
-use nestwarden_policy_schema::id::{DeviceId, PhotoId};
+use nestwarden_policy_schema::id::{ChildId, DeviceId, PhotoId};
 use nestwarden_policy_schema::receipt::Receipt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -75,6 +75,16 @@ pub trait PhotoStore: Send + Sync {
         after: Option<(DeviceId, PhotoId)>,
         limit: u32,
     ) -> Answer<'_, Vec<PhotoRow>>;
+
+    /// Photos in which one of these children may be, by device and photo: never too few, and some in which none of them is.
+    /// Of destroyed ones those that were said to show them, or that went for their sake.
+    fn photos_that_may_show<'a>(
+        &'a self,
+        children: &'a BTreeSet<ChildId>,
+    ) -> Answer<'a, Vec<(DeviceId, PhotoId)>>;
+
+    /// Those of them that there are, in no order.
+    fn photo_some<'a>(&'a self, photos: &'a [(DeviceId, PhotoId)]) -> Answer<'a, Vec<PhotoRow>>;
 
     /// `None`: this device never told of it.
     fn photo_find(&self, device: DeviceId, photo: PhotoId) -> Answer<'_, Option<PhotoRow>>;

@@ -1,5 +1,8 @@
 //! Keeps the agent's memory small: a tablet has little, and the agent shares it with the apps staff work in.
 
+use rustix::mm::Advice;
+use std::{fs, io};
+
 /// Arenas of the allocator: threads share them, and what one gave back another takes. More would keep apart what every
 /// thread that ever ran gave back.
 const ARENAS: i32 = 1;
@@ -7,6 +10,50 @@ const ARENAS: i32 = 1;
 const OWN_PAGES_BYTES: i32 = 64 * 1024;
 /// Free memory at the top beyond which it goes back too.
 const TRIM_BYTES: i32 = 128 * 1024;
+
+/// What a line of `/proc/self/maps` says of one mapping.
+#[derive(Debug, PartialEq, Eq)]
+struct Mapping {
+    begins: usize,
+    ends: usize,
+    is_code: bool,
+}
+
+impl Mapping {
+    fn of(line: &str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let (begins, ends) = words.next()?.split_once('-')?;
+        // Private, read and run, and never written: nothing in it differs from the file.
+        let is_code = words.next()? == "r-xp";
+        Some(Self {
+            begins: usize::from_str_radix(begins, 16).ok()?,
+            ends: usize::from_str_radix(ends, 16).ok()?,
+            is_code,
+        })
+    }
+}
+
+/// Gives the pages of this program's own code back. Those that are needed come again, from the system's copy of the file
+/// or from the disk; those of starting up and of rare work do not, and the system may use them.
+pub(crate) fn give_back_code() -> io::Result<()> {
+    let here = give_back_code as *const () as usize;
+    let maps = fs::read_to_string("/proc/self/maps")?;
+    let own = maps
+        .lines()
+        .filter_map(Mapping::of)
+        .find(|mapping| mapping.is_code && (mapping.begins..mapping.ends).contains(&here));
+    let Some(own) = own else {
+        return Err(io::Error::from(io::ErrorKind::NotFound));
+    };
+    let begins = std::ptr::with_exposed_provenance_mut(own.begins);
+    #[expect(unsafe_code, reason = "advice on memory")]
+    // SAFETY: the mapping is this program's own code, private and not writable: what is read from it again is what it
+    // was. The program runs from it, so it is not unmapped meanwhile.
+    unsafe {
+        rustix::mm::madvise(begins, own.ends - own.begins, Advice::LinuxDontNeed)?;
+    }
+    Ok(())
+}
 
 /// Call before there are threads. Where the C library has no such settings, nothing happens.
 pub(crate) fn keep_small() {
@@ -17,5 +64,63 @@ pub(crate) fn keep_small() {
         libc::mallopt(libc::M_ARENA_MAX, ARENAS);
         libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_PAGES_BYTES);
         libc::mallopt(libc::M_TRIM_THRESHOLD, TRIM_BYTES);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_never_written_counts_as_code() {
+        let line = |rights: &str| format!("5500-7000 {rights} 00001000 08:01 1234 /usr/bin/agent");
+        let code = Mapping {
+            begins: 0x5500,
+            ends: 0x7000,
+            is_code: true,
+        };
+        assert_eq!(Mapping::of(&line("r-xp")), Some(code));
+        for rights in ["r--p", "rw-p", "rwxp", "r-xs"] {
+            let of = Mapping::of(&line(rights)).unwrap();
+            assert!(!of.is_code, "{rights}");
+        }
+        assert_eq!(Mapping::of("no mapping"), None);
+    }
+
+    /// In pages of 4 KiB or more, of the mapping that the function is in.
+    fn resident_code() -> usize {
+        let here = give_back_code as *const () as usize;
+        let all = fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut lines = all.lines().skip_while(|line| {
+            !Mapping::of(line).is_some_and(|m| (m.begins..m.ends).contains(&here))
+        });
+        let rss = lines.find_map(|line| line.strip_prefix("Rss:")).unwrap();
+        rss.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    #[test]
+    fn code_that_was_given_back_runs_on_and_takes_less_memory() {
+        let pages: Vec<Mapping> = fs::read_to_string("/proc/self/maps")
+            .unwrap()
+            .lines()
+            .filter_map(Mapping::of)
+            .collect();
+        let here = give_back_code as *const () as usize;
+        let own = pages
+            .iter()
+            .find(|mapping| (mapping.begins..mapping.ends).contains(&here))
+            .unwrap();
+        // All of it, as after a start that touched everything.
+        let begins = std::ptr::with_exposed_provenance_mut(own.begins);
+        #[expect(unsafe_code, reason = "advice on memory")]
+        // SAFETY: populating a mapping changes nothing in it.
+        unsafe {
+            rustix::mm::madvise(begins, own.ends - own.begins, Advice::LinuxPopulateRead).unwrap();
+        }
+        let before = resident_code();
+        give_back_code().unwrap();
+        let after = resident_code();
+        assert!(after < before / 2, "{before} kB before, {after} kB after");
     }
 }

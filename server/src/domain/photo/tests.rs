@@ -261,3 +261,141 @@ async fn a_consent_that_comes_back_says_what_can_be_used_again_and_what_is_gone(
     let same = returning(&test.storage, &given, &given).await.unwrap();
     assert_eq!(same, []);
 }
+
+mod by_child {
+    use super::*;
+    use nestwarden_policy_schema::consent::{Cause, TagCorrection};
+    use nestwarden_policy_schema::id::ChildId;
+    use proptest::prelude::*;
+
+    /// What may be told or said of one of a few photos.
+    #[derive(Clone, Debug)]
+    enum Said {
+        Known(u128, Tagging, Vec<u128>, Vec<u128>),
+        Stage(u128, Stage),
+        Destroyed(u128, u128),
+        Corrected(u128, Tagging, Vec<u128>),
+    }
+
+    fn children() -> impl Strategy<Value = Vec<u128>> {
+        proptest::sample::subsequence(vec![1, 2, 3], 0..=3)
+    }
+
+    fn tagging() -> impl Strategy<Value = Tagging> {
+        use Tagging::{Complete, NoChild, Partial, Untagged};
+        proptest::sample::select(vec![Complete, NoChild, Partial, Untagged])
+    }
+
+    fn said() -> impl Strategy<Value = Said> {
+        let stage = proptest::sample::select(vec![Stage::Live, Stage::Withheld, Stage::Sealed]);
+        prop_oneof![
+            4 => (0_u128..4, tagging(), children(), children())
+                .prop_map(|(photo, tagging, who, may)| Said::Known(photo, tagging, who, may)),
+            2 => (0_u128..4, stage).prop_map(|(photo, stage)| Said::Stage(photo, stage)),
+            1 => (0_u128..4, 1_u128..4).prop_map(|(photo, child)| Said::Destroyed(photo, child)),
+            1 => (0_u128..4, tagging(), children())
+                .prop_map(|(photo, tagging, who)| Said::Corrected(photo, tagging, who)),
+        ]
+    }
+
+    async fn happens(storage: &Storage, tablet: &mut TestTablet, said: &Said) {
+        let body = match said {
+            Said::Known(photo, tagging, who, may) => {
+                let mut body = known(tablet.id, *photo, who, *tagging);
+                if let EventBody::PhotoKnown { facts, .. } = &mut body {
+                    facts.subjects.possible_when_taken =
+                        may.iter().map(|number| child(*number).id).collect();
+                }
+                body
+            }
+            Said::Stage(photo, stage) => EventBody::PhotoStage {
+                photo: photo_id(*photo),
+                from: Stage::Live,
+                to: *stage,
+                cause: Some(Cause::Withdrawn),
+                observed_only: false,
+            },
+            Said::Destroyed(photo, number) => {
+                crate::storage::testing::destroyed(photo_id(*photo), child(*number).id)
+            }
+            Said::Corrected(photo, tagging, who) => {
+                let word = TagCorrection {
+                    photo: photo_id(*photo),
+                    tagging: *tagging,
+                    confirmed: who.iter().map(|number| child(*number).id).collect(),
+                    unregistered_person: false,
+                    care_record: false,
+                    decided_at: now(),
+                };
+                let act = audit("c");
+                let put = storage.correction_put(tablet.id, &word, &act);
+                put.await.unwrap();
+                return;
+            }
+        };
+        let batch = tablet.batch_of(&[body]);
+        storage.event_append(batch).await.unwrap();
+    }
+
+    /// By reading every photo: those in which the child may be, or that went for the child's sake.
+    async fn may_show(storage: &Storage, judge: &Judge, who: ChildId) -> BTreeSet<PhotoId> {
+        let mut found = BTreeSet::new();
+        each(storage, |row| {
+            let facts = judge.facts(&row);
+            let is_there = row.stage != Stage::Destroyed;
+            let date = now().in_tz("Europe/London").unwrap().date();
+            let may_be = facts.as_ref().is_some_and(|facts| {
+                facts.subjects.confirmed.contains(&who)
+                    || is_there && facts.subjects.all(&judge.register, date).contains(&who)
+            });
+            let went = row.receipt.as_ref().and_then(|receipt| receipt.child);
+            if may_be || went == Some(who) {
+                found.insert(row.photo);
+            }
+        })
+        .await
+        .unwrap();
+        found
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn no_photo_that_may_show_a_child_is_missed(all in proptest::collection::vec(said(), 1..12)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let (test, mut tablet) = world(&[]).await;
+                let storage = &test.storage;
+                for said in &all {
+                    happens(storage, &mut tablet, said).await;
+                }
+                for again in [false, true] {
+                    if again {
+                        storage.photo_rebuild().await.unwrap();
+                    }
+                    let judge = Judge::load(storage, now()).await.unwrap();
+                    for number in 1..4 {
+                        let who = child(number).id;
+                        let mut found = BTreeSet::new();
+                        let take = |row: PhotoRow| assert!(found.insert(row.photo));
+                        each_that_may_show(storage, &BTreeSet::from([who]), take).await.unwrap();
+                        let wanted = may_show(storage, &judge, who).await;
+                        assert!(found.is_superset(&wanted), "{found:?} lacks some of {wanted:?}");
+                    }
+                }
+            });
+        }
+    }
+
+    #[tokio::test]
+    async fn photos_that_name_others_are_not_read() {
+        let (test, _) = world(&[(1, &[1]), (2, &[2]), (3, &[1, 2])]).await;
+        let mut found = Vec::new();
+        let who = BTreeSet::from([child(1).id]);
+        each_that_may_show(&test.storage, &who, |row| found.push(row.photo))
+            .await
+            .unwrap();
+        assert_eq!(found, [photo_id(1), photo_id(3)]);
+    }
+}

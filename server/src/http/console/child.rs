@@ -25,7 +25,7 @@ use nestwarden_policy_schema::consent::{
 use nestwarden_policy_schema::hold::HoldScope;
 use nestwarden_policy_schema::id::{ChildId, DeviceId};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Deserialize, Default)]
 pub(in crate::http) struct Asked {
@@ -145,7 +145,7 @@ async fn photos(app: &App, child: ChildId) -> Result<Markup, ApiError> {
         .await
         .map_err(ApiError::internal)?;
     let mut stages = BTreeMap::new();
-    photo::each(&app.storage, |row| {
+    photo::each_that_may_show(&app.storage, &BTreeSet::from([child]), |row| {
         let shows = judge
             .facts(&row)
             .is_some_and(|facts| facts.subjects.confirmed.contains(&child))

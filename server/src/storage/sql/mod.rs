@@ -22,6 +22,7 @@ mod operator;
 mod passcode;
 mod passkey;
 mod photo;
+mod photo_subjects;
 mod profile;
 mod report;
 mod session;

@@ -1,25 +1,36 @@
 //! Photos, as read from events. The reading happens in the transaction that keeps the events, and can be done again.
 
 use super::value::{json, number, optional_text, optional_time, parsed, stored, text, to_json};
-use super::{SqlStorage, begin, commit, failed};
+use super::{SqlStorage, begin, commit, failed, photo_subjects};
 use crate::storage::photo::{Floor, Incomplete, PhotoRow, PhotoStore};
 use crate::storage::{Answer, StorageError};
 use jiff::Timestamp;
 use nestwarden_policy_schema::consent::{Cause, PhotoFacts, Stage};
 use nestwarden_policy_schema::event::EventBody;
-use nestwarden_policy_schema::id::{DeviceId, PhotoId};
+use nestwarden_policy_schema::id::{ChildId, DeviceId, PhotoId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::{QueryBuilder, Sqlite};
+use std::collections::BTreeSet;
 
 const WHAT: &str = "a photo";
 const NAME: &str = "photos";
 /// Grows with every change of what is read from an event.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
+macro_rules! select_of {
+    () => {
+        "SELECT p.*, u.usable FROM photos p LEFT JOIN photo_uses u \
+         ON u.setting_id = p.setting_id AND u.device_id = p.device_id AND u.photo_id = p.photo_id \
+         WHERE p.setting_id = "
+    };
+}
 /// A photo with what it was usable for when it was last judged.
-const SELECT: &str = "SELECT p.*, u.usable FROM photos p LEFT JOIN photo_uses u \
-    ON u.setting_id = p.setting_id AND u.device_id = p.device_id AND u.photo_id = p.photo_id \
-    WHERE p.setting_id = $1";
+const SELECT: &str = concat!(select_of!(), "$1");
+/// The same, for a query that binds its values one after the other.
+const SELECT_OF: &str = select_of!();
+/// Fewer than SQLite binds to one statement, two for each.
+const ASKED_AT_ONCE: usize = 500;
 const PAGE: u32 = 1_000;
 /// Of what a tablet calls a content, or says of a problem.
 const MAX_TEXT_CHARS: usize = 400;
@@ -266,9 +277,14 @@ pub(super) async fn read(
     let mut row = find(&mut *tx, setting, device, id)
         .await?
         .unwrap_or_else(|| PhotoRow::new(device, id));
+    let before = (row.seq > 0).then(|| photo_subjects::of(&row));
     let opened = opened(tx, setting, &row).await?;
     told(&mut row, seq, at, body, opened);
     put(tx, setting, &row).await?;
+    let who = photo_subjects::of(&row);
+    if before.as_ref() != Some(&who) {
+        photo_subjects::put(tx, setting, &row, &who).await?;
+    }
     Ok(true)
 }
 
@@ -376,6 +392,7 @@ pub(super) async fn forget_erased(
         .execute(&mut *tx)
         .await
         .map_err(failed("forget a photo"))?;
+    photo_subjects::forget(tx, setting, device, id).await?;
     read_device(tx, setting, device, Some(id)).await
 }
 
@@ -401,6 +418,7 @@ async fn rebuild(pool: &SqlitePool, setting: &str) -> Result<u64, StorageError> 
         .execute(&mut *tx)
         .await
         .map_err(failed("forget what was read of photos"))?;
+    photo_subjects::forget_all(&mut tx, setting).await?;
     let devices = sqlx::query("SELECT device_id FROM devices WHERE setting_id = $1")
         .bind(setting)
         .fetch_all(&mut *tx)
@@ -455,6 +473,38 @@ impl PhotoStore for SqlStorage {
                 .iter()
                 .map(photo)
                 .collect()
+        })
+    }
+
+    fn photos_that_may_show<'a>(
+        &'a self,
+        children: &'a BTreeSet<ChildId>,
+    ) -> Answer<'a, Vec<(DeviceId, PhotoId)>> {
+        Box::pin(SqlStorage::photos_that_may_show(self, children))
+    }
+
+    fn photo_some<'a>(&'a self, photos: &'a [(DeviceId, PhotoId)]) -> Answer<'a, Vec<PhotoRow>> {
+        Box::pin(async move {
+            let mut found = Vec::with_capacity(photos.len());
+            for some in photos.chunks(ASKED_AT_ONCE) {
+                let mut query = QueryBuilder::<Sqlite>::new(SELECT_OF);
+                query.push_bind(&self.setting_text);
+                query.push(" AND (p.device_id, p.photo_id) IN (VALUES ");
+                let mut keys = query.separated(", ");
+                for (device, id) in some {
+                    keys.push("(");
+                    keys.push_bind_unseparated(device.to_string());
+                    keys.push_unseparated(", ");
+                    keys.push_bind_unseparated(id.to_string());
+                    keys.push_unseparated(")");
+                }
+                query.push(") ORDER BY p.device_id, p.photo_id");
+                let rows = query.build().fetch_all(&self.readers).await;
+                for row in &rows.map_err(failed("read some photos"))? {
+                    found.push(photo(row)?);
+                }
+            }
+            Ok(found)
         })
     }
 
