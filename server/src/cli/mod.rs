@@ -1,5 +1,6 @@
 //! The command line. Each command is a file; this is the table of them, and what they share.
 
+mod api_token;
 mod child;
 mod consent;
 mod delivery;

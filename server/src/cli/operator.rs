@@ -1,10 +1,10 @@
 //! `operator …` and `audit`.
 
+use super::api_token;
 use super::reply::{Reply, row, table};
 use super::session::Session;
 use crate::domain::account::{self, invitation};
-use crate::domain::{people, token};
-use crate::storage::operator::operator_token_hash;
+use crate::domain::people;
 use crate::storage::{Operator, Role};
 use anyhow::Context as _;
 use jiff::civil::Date;
@@ -22,8 +22,11 @@ pub(super) enum Action {
     },
     /// Every person
     List,
-    /// Give out a token for the admin API; the one before ends
-    Token { name: String },
+    /// Tokens with which other programs use the admin API for a person
+    Token {
+        #[command(subcommand)]
+        action: api_token::Action,
+    },
     /// Make a link with which a person makes their account for the console, or makes it anew; the one before ends
     Invite { name: String },
     /// End every session of a person in the console
@@ -49,7 +52,7 @@ pub(super) enum Action {
         #[arg(long, conflicts_with_all = ["from", "to"])]
         end: bool,
     },
-    /// Remove a person: their account, sessions, link and token end at once
+    /// Remove a person: their account, sessions, link and tokens end at once
     Remove { name: String },
 }
 
@@ -63,20 +66,7 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
     match action {
         Action::Add { name, roles } => add(&name, roles, session).await,
         Action::List => list(session).await,
-        Action::Token { name } => {
-            let operator = named(&name, session).await?;
-            let text = token::random_text()?;
-            let audit = session.audit("operator.token", operator.id.to_string(), json!({}));
-            session
-                .storage
-                .operator_token_set(operator.id, operator_token_hash(&text), &audit)
-                .await?;
-            let shown = format!("{text}\nIt is shown once, and kept only as a digest.");
-            Ok(Reply::new(
-                json!({ "operator": operator.id, "token": text }),
-                shown,
-            ))
-        }
+        Action::Token { action } => api_token::run(action, session).await,
         Action::Invite { name } => invite(&name, session).await,
         Action::SignOut { name } => sign_out(&name, session).await,
         Action::Roles { name, roles } => {
@@ -106,7 +96,7 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
     }
 }
 
-async fn named(name: &str, session: &Session) -> anyhow::Result<Operator> {
+pub(super) async fn named(name: &str, session: &Session) -> anyhow::Result<Operator> {
     let found = session.storage.operator_by_name(name).await?;
     found.with_context(|| {
         format!("there is no operator \"{name}\"; `operator list` shows those there are")

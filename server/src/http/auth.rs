@@ -2,9 +2,9 @@
 
 use super::app::{App, Rate};
 use super::error::{ApiError, OPERATOR_REQUIRED};
+use crate::domain::api_token::{self, Judged};
 use crate::signing::ca::Peer;
-use crate::storage::operator::operator_token_hash;
-use crate::storage::{Device, Operator};
+use crate::storage::{Device, Operator, Scope};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::Next;
@@ -176,33 +176,60 @@ pub(super) fn device_revoked() -> ApiError {
     )
 }
 
-pub(super) async fn require_operator(
-    State(app): State<App>,
+pub(super) async fn require_token(
+    State((app, scope)): State<(App, Scope)>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let address = request.extensions().get::<ClientAddress>().copied();
     let tries = Caught::of(&app, Door::Token, address.unwrap_or(ClientAddress(None)))?;
     // Found by digest: how long that takes says nothing about the token.
-    let found = match bearer_token(request.headers()) {
-        Some(token) => app
-            .storage
-            .operator_by_token(operator_token_hash(token))
+    let judged = match bearer_token(request.headers()) {
+        Some(token) => api_token::judge(&app.storage, token, scope, app.now())
             .await
             .map_err(ApiError::internal)?,
-        None => None,
+        None => Judged::Unknown,
     };
-    let Some(operator) = found else {
-        tries.count();
-        return Err(ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            OPERATOR_REQUIRED,
-            "send an operator's token as `Authorization: Bearer TOKEN`",
-        ));
+    // Who shows a token that was good once, guessed nothing.
+    let operator = match judged {
+        Judged::Good(operator) => operator,
+        Judged::Unknown => {
+            tries.count();
+            return Err(unauthorized(
+                OPERATOR_REQUIRED,
+                "send an operator's token as `Authorization: Bearer TOKEN`",
+            ));
+        }
+        Judged::Revoked => {
+            return Err(unauthorized(
+                "token_revoked",
+                "this token was revoked; `nestwarden-server operator token create` makes another",
+            ));
+        }
+        Judged::Expired => {
+            return Err(unauthorized(
+                "token_expired",
+                "this token has expired; `nestwarden-server operator token create` makes another",
+            ));
+        }
+        Judged::OutOfScope => {
+            return Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "token_scope",
+                format!(
+                    "this token is not for this; it takes one with `--scope {}`",
+                    scope.as_str()
+                ),
+            ));
+        }
     };
     drop(tries);
     request.extensions_mut().insert(Person(operator));
     Ok(next.run(request).await)
+}
+
+fn unauthorized(code: &'static str, message: &'static str) -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, code, message)
 }
 
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {

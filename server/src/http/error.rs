@@ -22,6 +22,8 @@ const REFUSED: &str = "refused";
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("60");
 
 const DEVICE_PATHS: &str = "/device/";
+/// What tokens are for.
+const ADMIN_PATHS: &str = "/admin/";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 #[derive(Clone, Debug)]
@@ -149,7 +151,7 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
             body.extend(details);
         }
         response = (error.status, axum::Json(body)).into_response();
-        if error.status == StatusCode::UNAUTHORIZED && error.code == OPERATOR_REQUIRED {
+        if error.status == StatusCode::UNAUTHORIZED && path.starts_with(ADMIN_PATHS) {
             let bearer = HeaderValue::from_static("Bearer");
             response
                 .headers_mut()

@@ -3,6 +3,7 @@
 use super::app::App;
 use super::{admin_api, auth, console, device_api, error, host, people as open};
 use crate::domain::role::Area;
+use crate::storage::Scope;
 use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
@@ -20,8 +21,8 @@ pub enum Requires {
     Nothing,
     /// A device certificate in date, of a device that is known and not revoked.
     Device,
-    /// An operator's token.
-    Operator,
+    /// A token of somebody's, for this.
+    Token(Scope),
     /// Somebody who is signed in to the console, with a role this area is for.
     Person(Area),
 }
@@ -55,12 +56,13 @@ pub fn tablet_routes() -> Vec<Route> {
 #[rustfmt::skip]
 pub fn people_routes() -> Vec<Route> {
     use Area::{Enrol, Evidence, House, People, Register, Safeguarding};
-    use Requires::{Nothing, Operator, Person};
+    use Requires::{Nothing, Person, Token};
+    use Scope::{Import, ReadTablets};
     use console::{account, assets, child, consents, dashboard, enrol, fleet, holds, import, orders, passcode, passkeys, people as persons, profiles, receipts, registers::{self, aup, concern, concerns, custody, illegal, incident, incidents, staff}, reports, set_up, sign_in, tablets, tasks};
     vec![
         get ("/healthz",                     Nothing,              open::health),
-        get ("/admin/v1/devices",            Operator,             admin_api::device::list),
-        post("/admin/v1/imports",            Operator,             admin_api::import::create),
+        get ("/admin/v1/devices",            Token(ReadTablets),   admin_api::device::list),
+        post("/admin/v1/imports",            Token(Import),        admin_api::import::create),
 
         get ("/console.css",                 Nothing,              assets::style),
         get ("/console.js",                  Nothing,              assets::script),
@@ -163,9 +165,10 @@ fn table(routes: Vec<Route>, app: &App) -> Router<App> {
             Requires::Device => route
                 .handler
                 .route_layer(from_fn_with_state(app.clone(), auth::require_device)),
-            Requires::Operator => route
-                .handler
-                .route_layer(from_fn_with_state(app.clone(), auth::require_operator)),
+            Requires::Token(scope) => route.handler.route_layer(from_fn_with_state(
+                (app.clone(), scope),
+                auth::require_token,
+            )),
             Requires::Person(area) => route.handler.route_layer(from_fn_with_state(
                 (app.clone(), area),
                 console::gate::require_person,

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod account;
+pub mod api_token;
 pub mod audit;
 pub mod bundle;
 pub mod command;
@@ -37,6 +38,7 @@ mod trouble;
 
 pub use access::{AccessRow, AccessStore};
 pub use account::{Account, AccountStore, Invitation, LockAfter, Made, NewAccount, NewFactor};
+pub use api_token::{ApiToken, ApiTokenStore, NewApiToken, Scope};
 pub use audit::{AuditEntry, AuditStore};
 pub use bundle::{BundleStore, IssuedBundle};
 pub use command::{CommandOutcome, CommandRow, CommandStore};
@@ -130,6 +132,7 @@ pub trait Store:
     + AccessStore
     + TaskStore
     + OperatorStore
+    + ApiTokenStore
     + AccountStore
     + PasskeyStore
     + SessionStore

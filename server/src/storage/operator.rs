@@ -3,7 +3,6 @@
 use super::{Answer, AuditEntry, Changed};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::id::OperatorId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -36,7 +35,7 @@ pub struct Operator {
 pub struct PeopleChange {
     pub add: Option<Operator>,
     pub roles: Vec<(OperatorId, BTreeSet<Role>)>,
-    /// Their account, sessions, invitation and token go with them. Their name is given to nobody else.
+    /// Their account, sessions, invitation and tokens go with them. Their name is given to nobody else.
     pub remove: Option<OperatorId>,
 }
 
@@ -55,11 +54,6 @@ pub struct Cover {
     pub operator: OperatorId,
     pub first: Date,
     pub last: Date,
-}
-
-/// By which an operator's token for the admin API is kept and found. It has 128 random bits, as an enrolment token.
-pub fn operator_token_hash(token: &str) -> Digest {
-    Digest::of_parts("nestwarden/operator-token/v1", &[token.as_bytes()])
 }
 
 pub trait OperatorStore: Send + Sync {
@@ -96,15 +90,4 @@ pub trait OperatorStore: Send + Sync {
         cover: Option<Cover>,
         audit: &'a AuditEntry,
     ) -> Answer<'a, PeoplePut>;
-
-    /// Replaces the token of an operator, if there was one. `Missing`: no such operator.
-    fn operator_token_set<'a>(
-        &'a self,
-        operator: OperatorId,
-        hash: Digest,
-        audit: &'a AuditEntry,
-    ) -> Answer<'a, Changed>;
-
-    /// `None`: no operator has this token.
-    fn operator_by_token(&self, hash: Digest) -> Answer<'_, Option<Operator>>;
 }

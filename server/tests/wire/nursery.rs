@@ -18,11 +18,11 @@ use nestwarden_server::jobs::wake::{BundleWakes, Nudge};
 use nestwarden_server::settings::OutsideHelp;
 use nestwarden_server::signing::signer::{self, SOCKET_NAME};
 use nestwarden_server::signing::{SignerClient, SignerLimits, SignerSettings, keys};
-use nestwarden_server::storage::operator::operator_token_hash;
+use nestwarden_server::storage::api_token::{NewApiToken, api_token_hash};
 use nestwarden_server::storage::received::ReceivedFiles;
 use nestwarden_server::storage::token::token_hash;
 use nestwarden_server::storage::{
-    AuditEntry, EnrolToken, IssuedBundle, Operator, Revocation, Role, Storage, sql,
+    AuditEntry, EnrolToken, IssuedBundle, Operator, Revocation, Role, Scope, Storage, sql,
 };
 use rcgen::KeyPair;
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -186,8 +186,17 @@ impl Nursery {
         };
         let audit = self.audit("operator.add");
         self.storage.operator_add(&operator, &audit).await.unwrap();
+        let token = NewApiToken {
+            id: nestwarden_policy_schema::id::ApiTokenId::from_uuid(Uuid::from_u128(10)),
+            operator: operator.id,
+            hash: api_token_hash(&text),
+            name: "test".to_owned(),
+            scopes: [Scope::ReadTablets, Scope::Import].into(),
+            created_at: self.now(),
+            expires_at: self.now() + SignedDuration::from_hours(24 * 90),
+        };
         self.storage
-            .operator_token_set(operator.id, operator_token_hash(&text), &audit)
+            .api_token_add(&token, 20, &audit)
             .await
             .unwrap();
         text

@@ -1,7 +1,10 @@
 //! The listener for people.
 
 use crate::nursery::{Nursery, told};
+use jiff::SignedDuration;
+use nestwarden_server::domain::api_token;
 use nestwarden_server::http::Limits;
+use nestwarden_server::storage::Scope;
 use reqwest::Method;
 
 #[tokio::test]
@@ -37,6 +40,40 @@ async fn an_operators_token_reads_the_devices_and_a_wrong_one_does_not() {
     let wrong = ask("0123456789ABCDEFGHJKMNPQRT").await;
     assert_eq!(wrong.headers()["www-authenticate"], "Bearer");
     insta::assert_snapshot!(told(wrong).await, @"401 operator_required: send an operator's token as `Authorization: Bearer TOKEN`");
+    nursery.close().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_token_learns_only_who_holds_it() {
+    let nursery = Nursery::with(Limits {
+        failures_per_address_hour: 1,
+        ..Limits::default()
+    })
+    .await;
+    nursery.operator_token().await;
+    let (storage, now) = (&nursery.storage, nursery.now());
+    let sam = storage.operator_by_name("sam").await.unwrap().unwrap();
+    let wanted = api_token::Wanted {
+        name: "booking",
+        scopes: [Scope::Import].into(),
+        days: 90,
+    };
+    let token = api_token::create(storage, &sam, wanted, "test", now)
+        .await
+        .unwrap();
+    let visitor = nursery.visitor();
+    let ask = async |text: &str| {
+        let request = visitor.request(Method::GET, "/admin/v1/devices");
+        told(request.bearer_auth(text).send().await.unwrap()).await
+    };
+    insta::assert_snapshot!(ask(&token.text).await, @"403 token_scope: this token is not for this; it takes one with `--scope read-tablets`");
+    nursery.clock.advance(SignedDuration::from_hours(90 * 24));
+    insta::assert_snapshot!(ask(&token.text).await, @"401 token_expired: this token has expired; `nestwarden-server operator token create` makes another");
+    api_token::revoke(storage, token.id, "test", nursery.now())
+        .await
+        .unwrap();
+    insta::assert_snapshot!(ask(&token.text).await, @"401 token_revoked: this token was revoked; `nestwarden-server operator token create` makes another");
+    insta::assert_snapshot!(ask("0123456789ABCDEFGHJKMNPQRT").await, @"401 operator_required: send an operator's token as `Authorization: Bearer TOKEN`");
     nursery.close().await;
 }
 

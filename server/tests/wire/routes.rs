@@ -37,7 +37,7 @@ async fn every_route_refuses_the_unauthenticated_unless_the_table_says_it_is_ope
                 continue;
             }
             Requires::Device => "401 certificate_required: ",
-            Requires::Operator => "401 operator_required: ",
+            Requires::Token(_) => "401 operator_required: ",
             // A page is asked for again after signing in; a form is not sent again.
             Requires::Person(_) if route.method == Method::GET => "303 ",
             // Pressed twice, the first ended the session.

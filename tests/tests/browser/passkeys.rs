@@ -9,12 +9,14 @@ use system_tests::process::Programs;
 use system_tests::profile;
 use system_tests::register::Register;
 
-fn sign_in(browser: &mut Browser, home: &str, code: Option<&str>) {
+fn sign_in(browser: &mut Browser, home: &str, name: &str, code: Option<&str>) {
     browser
         .go(&format!("{home}/sign-in?next=%2Faccount"))
         .unwrap();
     browser.until_says("Sign in with a key").unwrap();
-    browser.fill("input[name=name]", DSL).unwrap();
+    let width = browser.run("return innerWidth").unwrap();
+    seen(browser, &format!("sign-in-key-{width}"));
+    browser.fill("input[name=name]", name).unwrap();
     browser.fill("input[name=password]", PASSWORD).unwrap();
     match code {
         Some(code) => {
@@ -64,14 +66,14 @@ fn a_passkey_is_added_signs_in_and_is_removed() {
     browser.until_says("Recovery codes of").unwrap();
 
     fleet.clock().advance(SignedDuration::from_mins(2)).unwrap();
-    sign_in(&mut browser, &home, Some(&code(&fleet, &secret)));
+    sign_in(&mut browser, &home, DSL, Some(&code(&fleet, &secret)));
     browser.fill("input[name=key_name]", "Blue key").unwrap();
     browser.click("button[data-passkey]").unwrap();
     browser.until_says("Remove Blue key").unwrap();
     seen(&browser, "account-key-390");
     sign_out(&mut browser);
 
-    sign_in(&mut browser, &home, None);
+    sign_in(&mut browser, &home, DSL, None);
     let used = "SELECT count(*) FROM passkeys WHERE last_used_at IS NOT NULL";
     assert_eq!(fleet.server.database().number(used).unwrap(), 1);
     browser.click("form[action$='/remove'] button").unwrap();
@@ -84,15 +86,20 @@ fn a_passkey_is_added_signs_in_and_is_removed() {
         .server
         .tell(["operator", "invite", "Kim Deputy"])
         .unwrap();
-    sign_out(&mut browser);
-    browser.go(told["link"].as_str().unwrap()).unwrap();
-    browser.until_says("Use a key instead").unwrap();
-    browser.fill("input[name=password]", PASSWORD).unwrap();
-    browser.fill("input[name=repeated]", PASSWORD).unwrap();
-    browser.fill("input[name=key_name]", "Kim's").unwrap();
-    browser.click("button[data-passkey]").unwrap();
-    browser.until_says("Your key is ready").unwrap();
-    browser.click("form button.main").unwrap();
-    browser.until_says("Recovery codes of").unwrap();
+    let mut large = Browser::open(1440, 900).unwrap();
+    large.plug_in_authenticator().unwrap();
+    large.go(told["link"].as_str().unwrap()).unwrap();
+    large.until_says("Use a key instead").unwrap();
+    seen(&large, "set-up-key-1440");
+    large.fill("input[name=password]", PASSWORD).unwrap();
+    large.fill("input[name=repeated]", PASSWORD).unwrap();
+    large.fill("input[name=key_name]", "Kim's").unwrap();
+    large.click("button[data-passkey]").unwrap();
+    large.until_says("Your key is ready").unwrap();
+    large.click("form button.main").unwrap();
+    large.until_says("Recovery codes of").unwrap();
+    sign_in(&mut large, &home, "Kim Deputy", None);
+    large.until_says("One of your keys below").unwrap();
+    seen(&large, "account-key-1440");
     fleet.check_logs().unwrap();
 }

@@ -64,7 +64,7 @@ pub async fn sign_in(
         // What was asked of a key is over for everybody alike.
         match shown {
             Shown::Passkey(offered) => {
-                drop(offered.ceremonies.take_sign_in(offered.owner, now));
+                let _ = offered.ceremonies.take_sign_in(offered.owner, now);
             }
             Shown::Code(code) if is_totp(&typed(code)) => sealed::take_as_long(release),
             Shown::Code(_) => {}

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::domain::account::invitation::{self, invite};
+use crate::domain::api_token::{self, Judged};
+use crate::storage::Scope;
 use crate::storage::testing::{TestStorage, now};
 use jiff::civil::date;
 
@@ -135,10 +137,12 @@ async fn whoever_is_removed_can_come_in_by_nothing_they_had() {
             .unwrap()
             .is_some()
     );
-    let hash = crate::storage::operator::operator_token_hash("token");
-    let entry = crate::storage::testing::audit("operator.token");
-    storage
-        .operator_token_set(kim.id, hash, &entry)
+    let wanted = api_token::Wanted {
+        name: "booking",
+        scopes: [Scope::Import].into(),
+        days: 1,
+    };
+    let token = api_token::create(storage, &kim, wanted, "os:test", now())
         .await
         .unwrap();
     house.remove("Kim").await.unwrap();
@@ -148,7 +152,8 @@ async fn whoever_is_removed_can_come_in_by_nothing_they_had() {
             .unwrap()
             .is_none()
     );
-    assert!(storage.operator_by_token(hash).await.unwrap().is_none());
+    let judged = api_token::judge(storage, &token.text, Scope::Import, now()).await;
+    assert!(matches!(judged, Ok(Judged::Revoked)));
     assert!(storage.operator_by_name("Kim").await.unwrap().is_none());
     let gone = house.remove("Kim").await;
     assert!(matches!(gone, Err(PeopleError::Nobody(_))));

@@ -134,8 +134,12 @@ pub(super) async fn section(app: &App, visitor: &Visitor, when: &When) -> Result
         section.card {
             h2 { "Second factor" }
             p {
-                @if has_authenticator { "Your authenticator, or one of your printed codes." }
-                @else { "One of your keys below, or one of your printed codes." }
+                (match (has_authenticator, keys.iter().any(|key| key.copied_at.is_none())) {
+                    (true, true) => "Your authenticator, one of your keys below, or one of your printed codes.",
+                    (true, false) => "Your authenticator, or one of your printed codes.",
+                    (false, true) => "One of your keys below, or one of your printed codes.",
+                    (false, false) => "One of your printed codes.",
+                })
             }
             @if keys.iter().any(|key| key.copied_at.is_some()) {
                 p.notice.bad role="alert" {

@@ -1,13 +1,13 @@
 //! Operators.
 
 use super::account::clear;
+use super::api_token::revoke_all;
 use super::value::{json, parsed, text, time, to_json};
 use super::{SqlStorage, commit, failed};
 use crate::storage::{
     Answer, AuditEntry, Changed, Cover, Operator, OperatorStore, PeopleChange, PeoplePut, Role,
     StorageError,
 };
-use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::id::OperatorId;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use std::collections::BTreeSet;
@@ -114,6 +114,7 @@ async fn remove(
     at: i64,
 ) -> Result<(), StorageError> {
     clear(&mut *tx, setting, operator).await?;
+    revoke_all(&mut *tx, setting, operator, at).await?;
     for sql in [
         "DELETE FROM invitations WHERE setting_id = $1 AND operator_id = $2",
         "DELETE FROM dsl_covers WHERE setting_id = $1 AND operator_id = $2",
@@ -125,17 +126,14 @@ async fn remove(
             .await
             .map_err(failed("forget how an operator came in"))?;
     }
-    sqlx::query(
-        "UPDATE operators SET removed_at = $3, token_hash = NULL \
-         WHERE setting_id = $1 AND operator_id = $2",
-    )
-    .bind(setting)
-    .bind(operator.to_string())
-    .bind(at)
-    .execute(tx)
-    .await
-    .map(drop)
-    .map_err(failed("remove an operator"))
+    sqlx::query("UPDATE operators SET removed_at = $3 WHERE setting_id = $1 AND operator_id = $2")
+        .bind(setting)
+        .bind(operator.to_string())
+        .bind(at)
+        .execute(tx)
+        .await
+        .map(drop)
+        .map_err(failed("remove an operator"))
 }
 
 fn cover(row: &SqliteRow) -> Result<Cover, StorageError> {
@@ -265,46 +263,6 @@ impl OperatorStore for SqlStorage {
             self.add_audit(&mut tx, audit).await?;
             commit(tx).await?;
             Ok(PeoplePut::Done)
-        })
-    }
-
-    fn operator_token_set<'a>(
-        &'a self,
-        operator: OperatorId,
-        hash: Digest,
-        audit: &'a AuditEntry,
-    ) -> Answer<'a, Changed> {
-        Box::pin(async move {
-            let mut tx = self.write().await?;
-            let done = sqlx::query(
-                "UPDATE operators SET token_hash = $3 WHERE setting_id = $1 AND operator_id = $2",
-            )
-            .bind(&self.setting_text)
-            .bind(operator.to_string())
-            .bind(hash.to_string())
-            .execute(&mut *tx)
-            .await
-            .map_err(failed("set an operator's token"))?;
-            if done.rows_affected() == 0 {
-                return Ok(Changed::Missing);
-            }
-            self.add_audit(&mut tx, audit).await?;
-            commit(tx).await?;
-            Ok(Changed::Yes)
-        })
-    }
-
-    fn operator_by_token(&self, hash: Digest) -> Answer<'_, Option<Operator>> {
-        Box::pin(async move {
-            sqlx::query("SELECT * FROM operators WHERE setting_id = $1 AND token_hash = $2")
-                .bind(&self.setting_text)
-                .bind(hash.to_string())
-                .fetch_optional(&self.readers)
-                .await
-                .map_err(failed("find an operator by token"))?
-                .as_ref()
-                .map(operator)
-                .transpose()
         })
     }
 }

@@ -30,7 +30,7 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     for route in people_routes() {
         let who = match route.requires {
             Requires::Nothing => "anybody".to_owned(),
-            Requires::Operator => "an operator's token".to_owned(),
+            Requires::Token(scope) => format!("a token to {}", scope.as_str()),
             Requires::Device => "a tablet".to_owned(),
             Requires::Person(area) => {
                 let admitted = ROLES.iter().filter(|(_, role)| area.roles().contains(role));
@@ -44,8 +44,8 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     }
     insta::assert_snapshot!(table, @r"
     GET  /healthz                         anybody
-    GET  /admin/v1/devices                an operator's token
-    POST /admin/v1/imports                an operator's token
+    GET  /admin/v1/devices                a token to read-tablets
+    POST /admin/v1/imports                a token to import
     GET  /console.css                     anybody
     GET  /console.js                      anybody
     GET  /console.svg                     anybody
