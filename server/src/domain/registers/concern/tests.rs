@@ -185,15 +185,15 @@ async fn whoever_is_left_out_of_a_concern_is_left_out_of_its_incident_also_where
         .await
         .unwrap();
     let concern = find::<Concern>(house.storage(), id).await.unwrap().unwrap();
-    let made = make(&concern).await.unwrap();
-    let incident = find::<Incident>(house.storage(), made)
+    let begun = make(&concern).await.unwrap();
+    let incident = find::<Incident>(house.storage(), begun)
         .await
         .unwrap()
         .unwrap();
     let may = [&dana, &eve, &kim].map(|person| registers.may_read(&incident, person));
     assert_eq!(may, [true, false, true]);
     let concern = find::<Concern>(house.storage(), id).await.unwrap().unwrap();
-    assert_eq!(concern.now.state, State::BecameIncident(made));
+    assert_eq!(concern.now.state, State::BecameIncident(begun));
 }
 
 #[tokio::test]
