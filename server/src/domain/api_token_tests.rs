@@ -28,22 +28,22 @@ async fn a_token_is_good_for_its_acts_until_its_day_or_until_it_is_revoked() {
     let sam = sam(storage).await;
     let made = wanted("booking", &[Scope::Import], 2);
     let token = create(storage, &sam, made, "os:root", now()).await.unwrap();
-    let judge = async |text: &str, scope, hours| {
+    let judge = async |shown: &str, scope, hours| {
         let at = now() + SignedDuration::from_hours(hours);
-        super::judge(storage, text, scope, at).await.unwrap()
+        super::judge(storage, shown, scope, at).await.unwrap()
     };
-    let text = token.text.as_str();
-    assert!(matches!(judge(text, Scope::Import, 47).await, Judged::Good(by) if by == sam));
+    let shown = token.text.as_str();
+    assert!(matches!(judge(shown, Scope::Import, 47).await, Judged::Good(by) if by == sam));
     assert!(matches!(
-        judge(text, Scope::ReadTablets, 1).await,
+        judge(shown, Scope::ReadTablets, 1).await,
         Judged::OutOfScope
     ));
     assert!(matches!(
-        judge(text, Scope::Import, 48).await,
+        judge(shown, Scope::Import, 48).await,
         Judged::Expired
     ));
     assert!(matches!(
-        judge(text, Scope::Import, -1).await,
+        judge(shown, Scope::Import, -1).await,
         Judged::Expired
     ));
     assert!(matches!(
@@ -59,7 +59,7 @@ async fn a_token_is_good_for_its_acts_until_its_day_or_until_it_is_revoked() {
     assert!(revoke(storage, token.id, "os:root", now()).await.unwrap());
     assert!(!revoke(storage, token.id, "os:root", now()).await.unwrap());
     assert!(matches!(
-        judge(text, Scope::Import, 1).await,
+        judge(shown, Scope::Import, 1).await,
         Judged::Revoked
     ));
     let acts = storage.audit_list(2).await.unwrap();

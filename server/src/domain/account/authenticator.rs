@@ -34,7 +34,10 @@ impl Authenticator {
 
     /// Answers `navigator.credentials.create` on a page of `origin`.
     pub(crate) fn create(&mut self, origin: &str, options: &Value) -> String {
-        self.user_handle = options["user"]["id"].as_str().unwrap().to_owned();
+        options["user"]["id"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut self.user_handle);
         let flags = USER_PRESENT | USER_VERIFIED | NEW_CREDENTIAL;
         let mut data = self.data(options["rp"]["id"].as_str().unwrap(), flags);
         data.extend([0; 16]);
