@@ -1,8 +1,8 @@
 //! The console, as a browser meets it.
 
-mod concerns;
 #[path = "../../../src/domain/account/authenticator.rs"]
 mod authenticator;
+mod concerns;
 mod importing;
 mod incidents;
 mod orders;
