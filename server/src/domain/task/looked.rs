@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A look that took longer is left to the background: nobody waits for a page that long.
-const AT_ONCE: Duration = Duration::from_millis(100);
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Everything that can give rise to a task: equal marks, equal tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
