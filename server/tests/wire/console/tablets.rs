@@ -28,7 +28,7 @@ async fn a_tablet_is_found_by_name_room_and_how_it_stands() {
         nursery.enrolled().await;
     }
     let devices = nursery.storage.device_list().await.unwrap();
-    let (lost, robin) = (&devices[0], &devices[1]);
+    let (gone, robin) = (&devices[0], &devices[1]);
     let rooms = std::collections::BTreeSet::from(["Owls".parse().unwrap()]);
     let act = nursery.audit("t");
     let set = nursery.storage.device_set_rooms(robin.id, &rooms, &act);
@@ -37,7 +37,7 @@ async fn a_tablet_is_found_by_name_room_and_how_it_stands() {
         at: nursery.now(),
         reason: "left on a bus".to_owned(),
     };
-    let revoked = nursery.storage.device_revoke(lost.id, &out, &act);
+    let revoked = nursery.storage.device_revoke(gone.id, &out, &act);
     revoked.await.unwrap();
 
     let person = Person::of(&nursery, "Ana", &[Role::Auditor]).await;
@@ -45,7 +45,7 @@ async fn a_tablet_is_found_by_name_room_and_how_it_stands() {
     let list = async |path| listed(&person, &devices, path).await;
     assert_eq!(list("/tablets").await, in_use);
     assert_eq!(list("/tablets?sort=name").await, in_use);
-    assert_eq!(list("/tablets?show=out").await, [lost.id]);
+    assert_eq!(list("/tablets?show=out").await, [gone.id]);
     assert_eq!(list("/tablets?room=Owls").await, [robin.id]);
     assert_eq!(list("/tablets?show=unchecked").await, in_use);
     assert_eq!(list("/tablets?show=ready").await, []);
