@@ -33,7 +33,7 @@ fn a_withdrawal_and_a_hold_stand_where_photos_cannot_be_counted() {
     fleet.server.stop().unwrap();
     let unreadable = format!(
         "UPDATE photos SET facts = 'nothing' WHERE photo_id = '{}'",
-        of_ava.id
+        of_ben.id
     );
     fleet.server.database().change(&unreadable).unwrap();
     fleet.server.start().unwrap();
