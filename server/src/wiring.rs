@@ -12,7 +12,7 @@ use crate::jobs::received::ReceivedJob;
 use crate::jobs::reminders::ReminderJob;
 use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::settings::{DataDir, Settings};
-use crate::signing::{KeysError, ServerKeys, SignerClient};
+use crate::signing::{KeysError, ReleaseKey, ServerKeys, SignerClient};
 use crate::storage::received::ReceivedFiles;
 use crate::storage::{Erased, Storage};
 use std::io;
@@ -42,6 +42,10 @@ pub(crate) enum WiringError {
     },
     #[error("database and keys belong to different settings; restore both from the same backup")]
     OtherSetting,
+    #[error(
+        "`release.age` is not the key that this setting seals to; restore the whole of `keys` from one backup"
+    )]
+    OtherRelease,
     #[error(transparent)]
     Keys(#[from] KeysError),
     #[error(transparent)]
@@ -68,6 +72,11 @@ pub(crate) async fn serve(
     let keys = ServerKeys::load(&data.keys_dir())?;
     if keys.public.setting != storage.setting() || settings.setting != storage.setting() {
         return Err(WiringError::OtherSetting);
+    }
+    // What is sealed is overwritten, so the key that opens it has to be there first.
+    let release = ReleaseKey::load(&data.keys_dir())?;
+    if release.recipient() != keys.public.release_recipient {
+        return Err(WiringError::OtherRelease);
     }
     seal_second_factors(&storage, &keys, doors).await?;
     let wake_socket = wake_socket(&data.wake_socket_path())?;

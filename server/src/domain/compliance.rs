@@ -11,6 +11,8 @@ use serde::Serialize;
 
 /// A report older than this says how things were, not how they are. A tablet in reach reports every seven minutes.
 pub const STALE_AFTER: SignedDuration = SignedDuration::from_mins(16);
+/// How far a report may be ahead of this clock: more, and one of the two is wrong, and nothing is known.
+const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 /// How long a tablet may be on its way to the bundle issued last.
 const ON_ITS_WAY: SignedDuration = SignedDuration::from_mins(2);
 
@@ -138,9 +140,10 @@ impl Facts<'_> {
             .asked_with
             .unwrap_or(Generation::NONE)
             .max(self.applied());
-        self.row
-            .issued
-            .is_some_and(|(issued, at)| has < issued && now.duration_since(at) >= ON_ITS_WAY)
+        self.row.issued.is_some_and(|(issued, at)| {
+            let passed = now.duration_since(at);
+            has < issued && (passed >= ON_ITS_WAY || passed <= -AHEAD)
+        })
     }
 
     fn locked_out(&self, now: Timestamp) -> Option<LockOut> {
@@ -155,7 +158,10 @@ impl Facts<'_> {
 
     fn is_stale(&self, report: &ControlReport, now: Timestamp) -> bool {
         // Both ends count: a report that arrived just now may rest on an old reading.
-        let is_fresh = |at: Timestamp| now.duration_since(at) < STALE_AFTER;
+        let is_fresh = |at: Timestamp| {
+            let old = now.duration_since(at);
+            old < STALE_AFTER && old > -AHEAD
+        };
         let is_told = self
             .inventory
             .is_some_and(|told| is_fresh(told.received_at));
@@ -203,8 +209,15 @@ impl Compliance {
                 locked_out.tries, local.at(locked_out.since), local.at(locked_out.until)
             )
         });
+        let doubtful = (self.clock_doubtful == Some(true)).then(|| {
+            "its clock is in doubt, so it destroys nothing; leave it on where it reaches this server".to_owned()
+        });
         let found = put_back.into_iter().chain(conflict);
-        found.chain(behind).chain(locked_out).collect()
+        found
+            .chain(behind)
+            .chain(locked_out)
+            .chain(doubtful)
+            .collect()
     }
 }
 
@@ -246,8 +259,11 @@ mod tests {
         let compliant = reported(Outcome::Compliant, 0);
         assert_eq!(standing(&policy, Some(&compliant)), Standing::Fine);
         assert_eq!(standing(&policy, None), Standing::NotChecked);
-        let old = reported(Outcome::Compliant, 3);
-        assert_eq!(standing(&policy, Some(&old)), Standing::NotChecked);
+        // Nor one of a clock that was ahead, until time has caught up with it.
+        for hours_ago in [3, -3] {
+            let old = reported(Outcome::Compliant, hours_ago);
+            assert_eq!(standing(&policy, Some(&old)), Standing::NotChecked);
+        }
         let unmanaged = reported(Outcome::Unmanaged, 0);
         assert_eq!(standing(&policy, Some(&unmanaged)), Standing::NotChecked);
         let unknown = reported(

@@ -29,6 +29,9 @@ pub trait InventoryStore: Send + Sync {
         inventory: &'a StoredInventory,
     ) -> Answer<'a, ()>;
 
+    /// Grows with every inventory by which a control of a tablet stands otherwise than before.
+    fn outcome_version(&self) -> Answer<'_, u64>;
+
     /// `None`: it never reported, so nothing about it is known.
     fn inventory_find(&self, device: DeviceId) -> Answer<'_, Option<StoredInventory>>;
 

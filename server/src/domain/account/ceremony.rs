@@ -24,7 +24,8 @@ use webauthn_rp::{DiscoverableAuthenticationServerState, RegistrationServerState
 
 /// How long the answer may take.
 pub const LIFE: SignedDuration = SignedDuration::from_mins(5);
-/// Begun at once. Beyond, the oldest ends: of its own address first, so that one address cannot keep all others out.
+/// Begun at once. Beyond, the oldest ends, of whoever has most: so that neither one address nor one network of them keeps
+/// all others out.
 const MOST: usize = if cfg!(test) { 40 } else { 2_000 };
 const MOST_OF_ADDRESS: usize = if cfg!(test) { 20 } else { 100 };
 
@@ -102,7 +103,8 @@ enum State {
 
 struct Begun {
     at: Timestamp,
-    address: Option<IpAddr>,
+    /// See [`network_of`].
+    from: Option<IpAddr>,
     state: State,
 }
 
@@ -200,15 +202,17 @@ impl Ceremonies {
         let mut all = self.lock();
         all.retain(|_, begun| is_alive(begun, now));
         all.remove(&owner);
-        let of_address = all.values().filter(|b| b.address == address).count();
+        let from = address.map(network_of);
+        let of_address = all.values().filter(|begun| begun.from == from).count();
         if of_address >= MOST_OF_ADDRESS {
-            end_oldest(&mut all, |begun| begun.address == address);
+            end_oldest(&mut all, from);
         } else if all.len() >= MOST {
-            end_oldest(&mut all, |_| true);
+            let greedy = who_has_most(&all);
+            end_oldest(&mut all, greedy);
         }
         let begun = Begun {
             at: now,
-            address,
+            from,
             state,
         };
         all.insert(owner, begun);
@@ -224,8 +228,28 @@ fn is_alive(begun: &Begun, now: Timestamp) -> bool {
     now >= begun.at && now.duration_since(begun.at) < LIFE
 }
 
-fn end_oldest(all: &mut HashMap<Owner, Begun>, which: impl Fn(&Begun) -> bool) {
-    let candidates = all.iter().filter(|(_, begun)| which(begun));
+/// One machine has many addresses of the newer kind: what its network is told apart by.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(six) => {
+            let [a, b, c, d, ..] = six.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+    }
+}
+
+fn who_has_most(all: &HashMap<Owner, Begun>) -> Option<IpAddr> {
+    let mut many: HashMap<Option<IpAddr>, usize> = HashMap::new();
+    for begun in all.values() {
+        *many.entry(begun.from).or_default() += 1;
+    }
+    let most = many.into_iter().max_by_key(|(_, count)| *count);
+    most.and_then(|(from, _)| from)
+}
+
+fn end_oldest(all: &mut HashMap<Owner, Begun>, from: Option<IpAddr>) {
+    let candidates = all.iter().filter(|(_, begun)| begun.from == from);
     let oldest = candidates.min_by_key(|(_, begun)| begun.at);
     if let Some(owner) = oldest.map(|(owner, _)| *owner) {
         all.remove(&owner);
@@ -294,5 +318,27 @@ mod tests {
                 .unwrap();
         }
         assert_eq!(ceremonies.lock().len(), MOST);
+    }
+
+    #[test]
+    fn one_machine_with_many_addresses_ends_its_own_and_nobody_elses() {
+        let party = RelyingParty::new("https://nursery-box.local:7444");
+        let ceremonies = Ceremonies::of(party);
+        let at = |number: usize| now() + SignedDuration::from_millis(number.try_into().unwrap());
+        let waits = Owner::signing_in("waits");
+        let patient = Some("2001:db8:2::1".parse().unwrap());
+        ceremonies.begin_sign_in(waits, patient, now()).unwrap();
+        for number in 0..3 * MOST {
+            // Of three networks, each with as many addresses as it likes.
+            let address = format!("2001:db8:1:{}::{number:x}", number % 3)
+                .parse()
+                .unwrap();
+            let owner = Owner::signing_in(&number.to_string());
+            ceremonies
+                .begin_sign_in(owner, Some(address), at(number))
+                .unwrap();
+        }
+        assert!(ceremonies.lock().len() <= MOST);
+        assert!(ceremonies.take_sign_in(waits, at(3 * MOST)).is_some());
     }
 }

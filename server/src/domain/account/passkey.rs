@@ -45,6 +45,10 @@ pub enum PasskeyError {
         "The key was not added: its answer took longer than five minutes, or was not the one this page asked for. Try again."
     )]
     Answer,
+    #[error(
+        "No key was asked yet. Press \u{201c}Add a passkey or security key\u{201d}, then touch the key."
+    )]
+    NotAsked,
     #[error("This key was added before.")]
     Known,
     #[error("Nobody has more than {MOST} keys. Remove one that you no longer have.")]
@@ -183,6 +187,9 @@ pub async fn add(
 ) -> Result<(), PasskeyError> {
     require_fresh(begun_at, now)?;
     let name = named(name)?;
+    if offered.answer.is_empty() {
+        return Err(PasskeyError::NotAsked);
+    }
     let passkey = registered(offered, operator.id, name, now)?;
     let detail = json!({ "passkey": passkey.id, "name": name });
     let entry = audit(operator, "passkey.add", detail, now);

@@ -180,6 +180,11 @@ async fn another_persons_key_is_not_ones_own_whatever_it_says_it_is() {
     assert!(desk.try_in(&mut kims, ORIGIN, now()).await.is_err());
     kims.user_handle = mine.user_handle.clone();
     assert!(desk.try_in(&mut kims, ORIGIN, now()).await.is_err());
+    // The same key by its id and its person, which somebody else holds: only the signature tells.
+    let mut forged = Authenticator::new("mine");
+    forged.user_handle = mine.user_handle.clone();
+    assert!(desk.try_in(&mut forged, ORIGIN, now()).await.is_err());
+    assert_eq!(desk.keys().await[0].copied_at, None);
     mine.user_handle = "AAAAAAAAAAAAAAAAAAAAAA".to_owned();
     assert!(desk.try_in(&mut mine, ORIGIN, now()).await.is_err());
     // A key that is somebody's is nobody else's.
@@ -195,6 +200,7 @@ async fn a_key_that_counts_backwards_opens_nothing_any_more_and_is_told_of() {
     for _ in 0..3 {
         desk.try_in(&mut key, ORIGIN, now()).await.unwrap();
     }
+    let inside = desk.try_in(&mut key, ORIGIN, now()).await.unwrap();
     key.counter = 1;
     assert!(desk.try_in(&mut key, ORIGIN, later(5)).await.is_err());
     assert_eq!(desk.keys().await[0].copied_at, Some(later(5)));
@@ -202,6 +208,9 @@ async fn a_key_that_counts_backwards_opens_nothing_any_more_and_is_told_of() {
         acts(desk.storage()).await[..2],
         ["account.refused", "passkey.copied"]
     );
+    // Whoever had come in by either is out.
+    let session = crate::domain::account::session::hash(&inside.secret);
+    assert_eq!(desk.storage().session_find(session).await.unwrap(), None);
     // Nor does the other copy.
     key.counter = 100;
     assert!(desk.try_in(&mut key, ORIGIN, later(6)).await.is_err());

@@ -98,7 +98,10 @@ fn is_totp(code: &str) -> bool {
 fn of_code(release: &ReleaseKey, account: &Account, code: &str, now: Timestamp) -> Option<Factor> {
     let typed = typed(code);
     if is_totp(&typed) {
-        let sealed = account.totp.as_ref()?;
+        let Some(sealed) = &account.totp else {
+            sealed::take_as_long(release);
+            return None;
+        };
         let Some(secret) = sealed::open(release, account.operator.id, sealed) else {
             tracing::error!(operator.id = %account.operator.id, "what an authenticator shares cannot be opened with this server's release key; restore database and `keys` from the same backup, or invite the person anew");
             return None;

@@ -2,7 +2,7 @@
 
 use super::HoldError;
 use crate::domain::registers::incident::Incident;
-use crate::domain::registers::{Registers, list};
+use crate::domain::registers::{Registers, every};
 use crate::storage::{HoldRow, Operator, Storage, StorageError, Which};
 use nestwarden_policy_schema::id::HoldId;
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ pub async fn hidden_from(
     if !holds.iter().any(|row| row.hold.category.freezes()) {
         return Ok(BTreeSet::new());
     }
-    let incidents = list::<Incident>(registers.storage, Which::All).await?;
+    let incidents = every::<Incident>(registers.storage, Which::All).await?;
     let held = incidents.iter().filter_map(|kept| {
         let hold = kept.now.hold?;
         let circle = registers.circle(kept)?;
@@ -43,7 +43,7 @@ pub(super) async fn is_wanted(storage: &Storage, hold: &HoldRow) -> Result<bool,
     if !hold.hold.category.freezes() {
         return Ok(false);
     }
-    let open = list::<Incident>(storage, Which::Open).await?;
+    let open = every::<Incident>(storage, Which::Open).await?;
     Ok(open.iter().any(|kept| kept.now.hold == Some(hold.hold.id)))
 }
 

@@ -334,6 +334,13 @@ impl Entry for Incident {
     fn is_open(&self) -> bool {
         self.outcome.is_none()
     }
+
+    fn never_waits(act: &Act) -> bool {
+        matches!(
+            act,
+            Act::Step { .. } | Act::Debrief { .. } | Act::Reported { .. } | Act::NotReportable
+        )
+    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use words::{Read, Words};
 
 /// Entries that are listed at once, the newest.
 pub const MOST_LISTED: u32 = 1_000;
-/// Lines of one entry. Far more than any matter needs.
+/// Lines of one entry. Far more than any matter needs; what ends it, or must never wait, is taken beyond, up to twice as many.
 pub const MOST_LINES: usize = 500;
 const REASON_CHARS: usize = 400;
 
@@ -46,6 +46,11 @@ pub trait Entry: Sized {
     fn after(before: Option<Self>, act: &Self::Act, at: Timestamp) -> Result<Self, Refused>;
 
     fn is_open(&self) -> bool;
+
+    /// Whether a line is taken however many there are, though the entry stays open by it.
+    fn never_waits(_act: &Self::Act) -> bool {
+        false
+    }
 
     /// What no two open entries are about.
     fn subject(&self) -> Option<String> {
@@ -153,6 +158,15 @@ pub async fn list<E: Entry>(storage: &Storage, which: Which) -> Result<Vec<Kept<
     rows.into_iter().map(Kept::of).collect()
 }
 
+/// Likewise all of it, however many there are, for what must miss none.
+pub async fn every<E: Entry>(
+    storage: &Storage,
+    which: Which,
+) -> Result<Vec<Kept<E>>, StorageError> {
+    let rows = storage.entry_list(E::REGISTER, which, u32::MAX).await?;
+    rows.into_iter().map(Kept::of).collect()
+}
+
 /// `None`: there is no such entry.
 pub async fn find<E: Entry>(
     storage: &Storage,
@@ -229,14 +243,16 @@ impl Registers<'_> {
     ) -> Result<E, RegisterError> {
         let kept = find::<E>(self.storage, id).await?;
         let kept = kept.ok_or(RegisterError::Missing(id))?;
-        if kept.lines.len() >= MOST_LINES {
+        let lines = kept.lines.len();
+        let seq = kept.lines.last().map_or(1, |last| last.seq + 1);
+        let entry = E::after(Some(kept.now), act, hand.now)?;
+        let is_needed = !entry.is_open() || E::never_waits(act);
+        if lines >= 2 * MOST_LINES || lines >= MOST_LINES && !is_needed {
             return Err(Refused::whole(format!(
                 "This entry has {MOST_LINES} lines. Close it, and begin another one that names it."
             ))
             .into());
         }
-        let seq = kept.lines.last().map_or(1, |last| last.seq + 1);
-        let entry = E::after(Some(kept.now), act, hand.now)?;
         let line = self.line::<E>(seq, act, words, hand, &entry)?;
         let audit = audit(E::REGISTER, id, &line);
         match self

@@ -168,6 +168,13 @@ impl Entry for Staff {
         }
     }
 
+    fn never_waits(act: &Act) -> bool {
+        matches!(
+            act,
+            Act::Suspend | Act::Reinstate | Act::Leave { .. } | Act::Stay
+        )
+    }
+
     /// Whether somebody still works here is a matter of days, and not of what was written last.
     fn is_open(&self) -> bool {
         true
@@ -184,10 +191,7 @@ pub async fn write(
     hand: Hand<'_>,
 ) -> Result<(), RegisterError> {
     let staff = registers.add::<Staff>(id, act, words, hand).await?;
-    let may_end = matches!(
-        act,
-        Act::Suspend | Act::Leave { .. } | Act::Correct { .. } | Act::Add { .. }
-    );
+    let may_end = matches!(act, Act::Suspend | Act::Leave { .. } | Act::Correct { .. });
     let Some(operator) = staff.post.operator.filter(|_| may_end) else {
         return Ok(());
     };

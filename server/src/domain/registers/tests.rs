@@ -1,6 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
-use super::incident::{Act, Facts, Incident, Kind, Severity};
+use super::incident::{Act, Facts, Incident, Kind, OutcomeCode, Severity};
 use super::testing::{House, hand};
 use super::*;
 use crate::storage::testing::now;
@@ -80,6 +80,8 @@ async fn words_lie_sealed_and_are_gone_for_ever_once_erased() {
     let EntryWords::Sealed(sealed) = &before.lines[0].words else {
         panic!("they are not sealed");
     };
+    let holds = |part: &[u8]| sealed.windows(part.len()).any(|some| some == part);
+    assert!(holds(b"age-encryption.org") && !holds(b"changing room"));
     let kept = base64::engine::general_purpose::STANDARD.encode(sealed);
     assert!(house.database_has(&kept));
 
@@ -201,4 +203,24 @@ fn what_was_typed_is_trimmed_bounded_and_freed_of_what_nobody_sees() {
             .unwrap()
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn an_entry_that_is_full_takes_what_ends_it_and_nothing_else() {
+    let house = House::new().await;
+    let kim = house.person("Kim", &[Role::Manager]).await;
+    let id = begun(&house, &kim).await;
+    let (registers, by) = (house.registers(), hand(&kim, now()));
+    let words = Words::default();
+    let write = async |act: &Act| registers.add::<Incident>(id, act, &words, by).await;
+    for _ in 1..MOST_LINES {
+        write(&Act::Action).await.unwrap();
+    }
+    let full = write(&Act::Action).await;
+    assert!(matches!(full, Err(RegisterError::Refused(_))));
+    write(&Act::Debrief { due: None }).await.unwrap();
+    let close = Act::Close {
+        outcome: OutcomeCode::NoFurtherAction,
+    };
+    assert!(!write(&close).await.unwrap().is_open());
 }

@@ -15,6 +15,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 struct Mark {
     inputs: i64,
     photos: u64,
+    outcomes: u64,
     hour: i64,
 }
 
@@ -23,6 +24,7 @@ impl Mark {
         Ok(Self {
             inputs: storage.inputs_version().await?,
             photos: storage.photo_version().await?,
+            outcomes: storage.outcome_version().await?,
             hour: now.as_second().div_euclid(3600),
         })
     }
@@ -37,7 +39,11 @@ struct Last {
 
 /// The last look at the whole setting.
 #[derive(Default)]
-pub struct Looked(Mutex<Option<Last>>);
+pub struct Looked {
+    last: Mutex<Option<Last>>,
+    /// Held by whoever looks: once is enough.
+    looking: tokio::sync::Mutex<()>,
+}
 
 /// How far the list of tasks can be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +52,8 @@ pub enum Freshness {
     Current,
     /// Something changed since this instant, which takes long to look at; the background does.
     Of(Timestamp),
+    /// Nobody has looked yet since this program started; somebody does now.
+    NotYet,
 }
 
 impl Looked {
@@ -55,6 +63,7 @@ impl Looked {
         storage: &Storage,
         now: Timestamp,
     ) -> Result<Option<TaskChanges>, StorageError> {
+        let _looking = self.looking.lock().await;
         // Read before the look: a change in between is seen in the next one.
         let mark = Mark::read(storage, now).await?;
         if self.last().is_some_and(|last| last.mark == mark) {
@@ -63,19 +72,27 @@ impl Looked {
         self.look(storage, mark, now).await.map(Some)
     }
 
-    /// Looks where that is soon done.
+    /// Looks where that is soon done, and nobody else looks at this moment.
     pub async fn renew_if_soon_done(
         &self,
         storage: &Storage,
         now: Timestamp,
     ) -> Result<Freshness, StorageError> {
         let mark = Mark::read(storage, now).await?;
-        match self.last() {
-            Some(last) if last.mark == mark => {}
-            Some(last) if last.took > AT_ONCE => return Ok(Freshness::Of(last.at)),
-            _ => {
-                self.look(storage, mark, now).await?;
-            }
+        let last = self.last();
+        if last.is_some_and(|last| last.mark == mark) {
+            return Ok(Freshness::Current);
+        }
+        let stale = last.map_or(Freshness::NotYet, |last| Freshness::Of(last.at));
+        if last.is_some_and(|last| last.took > AT_ONCE) {
+            return Ok(stale);
+        }
+        // Whoever looks is soon done, or takes long: that is waited for as long as a look at once may take.
+        let Ok(_looking) = tokio::time::timeout(AT_ONCE, self.looking.lock()).await else {
+            return Ok(stale);
+        };
+        if !self.last().is_some_and(|last| last.mark == mark) {
+            self.look(storage, mark, now).await?;
         }
         Ok(Freshness::Current)
     }
@@ -93,12 +110,12 @@ impl Looked {
             at: now,
             took: begun.elapsed(),
         };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
         Ok(changes)
     }
 
     fn last(&self) -> Option<Last> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,6 +124,12 @@ impl Looked {
 mod tests {
     use super::*;
     use crate::storage::testing::{TestStorage, audit, enrol, now};
+    use crate::storage::{StoredInventory, WaitingFile};
+    use nestwarden_policy_schema::bytes::Digest;
+    use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
+    use nestwarden_policy_schema::device_api::Inventory;
+    use nestwarden_policy_schema::generation::Generation;
+    use std::collections::BTreeMap;
 
     #[tokio::test]
     async fn a_look_that_takes_long_is_not_waited_for_and_what_it_leaves_out_is_said() {
@@ -116,7 +139,7 @@ mod tests {
         assert_eq!(soon, Freshness::Current);
         assert_eq!(looked.renew(storage, now()).await.unwrap(), None);
 
-        if let Some(last) = looked.0.lock().unwrap().as_mut() {
+        if let Some(last) = looked.last.lock().unwrap().as_mut() {
             last.took = AT_ONCE * 2;
         }
         let still = looked.renew_if_soon_done(storage, now()).await.unwrap();
@@ -132,5 +155,64 @@ mod tests {
         assert!(looked.renew(storage, now()).await.unwrap().is_some());
         let after = looked.renew_if_soon_done(storage, now()).await.unwrap();
         assert_eq!(after, Freshness::Current);
+    }
+
+    #[tokio::test]
+    async fn whatever_may_give_rise_to_a_task_is_looked_at_again() {
+        let test = TestStorage::create().await;
+        let (storage, looked) = (&test.storage, Looked::default());
+        let device = enrol(storage, "p").await;
+        let again = async |what| {
+            let found = looked.renew(storage, now()).await.unwrap();
+            assert!(found.is_some(), "{what}");
+            assert_eq!(looked.renew(storage, now()).await.unwrap(), None, "{what}");
+        };
+        again("the first time").await;
+        let file = WaitingFile {
+            name: "register.csv".to_owned(),
+            digest: Digest::sha256(b"register"),
+            since: now(),
+            why: "it would change a lot".to_owned(),
+        };
+        storage.waiting_put(&file).await.unwrap();
+        again("a file waits").await;
+        storage.waiting_remove("register.csv").await.unwrap();
+        again("it waits no more").await;
+        for (remaining, what) in [
+            ("none is set", "no passcode"),
+            ("another", "another reason"),
+        ] {
+            let told = told(remaining);
+            storage.inventory_put(device, &told).await.unwrap();
+            again(what).await;
+            storage.inventory_put(device, &told).await.unwrap();
+            assert_eq!(looked.renew(storage, now()).await.unwrap(), None);
+        }
+    }
+
+    fn told(remaining: &str) -> StoredInventory {
+        StoredInventory {
+            received_at: now(),
+            inventory: Inventory {
+                at: now(),
+                generation: Generation::new(1),
+                agent_version: "0.1.0".to_owned(),
+                time_zone_data: "2026a".to_owned(),
+                controls: vec![ControlReport {
+                    control: ControlName::Passcode,
+                    outcome: Outcome::Drifted {
+                        remaining: vec![remaining.to_owned()],
+                        error: None,
+                    },
+                    measured_at: now(),
+                }],
+                photos: BTreeMap::new(),
+                found_at_enrolment: BTreeMap::new(),
+                events_waiting: 0,
+                clock_doubtful: false,
+                disk_free_bytes: None,
+                locked_out: None,
+            },
+        }
     }
 }

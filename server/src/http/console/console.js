@@ -1,4 +1,4 @@
-// Pages work without this. It asks again for what a page waits for, and prints on a press.
+// Pages work without this. It asks again for what a page waits for, prints on a press, and asks passkeys.
 "use strict";
 for (const live of document.querySelectorAll("[data-live]")) {
   const ask = async () => {

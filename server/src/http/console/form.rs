@@ -9,7 +9,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// More fields than any page has.
-const MOST_FIELDS: usize = 200;
+const MOST_FIELDS: usize = 2_000;
 
 /// Fields in the order they were sent.
 #[derive(Clone, Default)]
@@ -19,14 +19,15 @@ pub(in crate::http) struct Form {
 }
 
 impl Form {
-    /// Without anything in it where no browser writes it so.
+    /// Without anything in it where no browser writes it so, or where it has more fields than any page: a part of them
+    /// could say something else than all do.
     pub(super) fn read(content_type: Option<&str>, bytes: &[u8]) -> Self {
         match content_type.and_then(multipart::boundary) {
             Some(boundary) => Self::read_parts(bytes, boundary).unwrap_or_default(),
+            None if form_urlencoded::parse(bytes).nth(MOST_FIELDS).is_some() => Self::default(),
             None => Self {
                 fields: form_urlencoded::parse(bytes)
                     .into_owned()
-                    .take(MOST_FIELDS)
                     .map(|(key, value)| (key, Zeroizing::new(value)))
                     .collect(),
                 file: None,

@@ -223,7 +223,7 @@ fn failed(error: PasskeyError) -> ApiError {
         PasskeyError::Ceremony(error) => not_begun(error),
         error @ PasskeyError::NotFresh => refused(StatusCode::FORBIDDEN, error),
         error @ PasskeyError::Missing => refused(StatusCode::NOT_FOUND, error),
-        error @ (PasskeyError::Name | PasskeyError::Answer) => {
+        error @ (PasskeyError::Name | PasskeyError::Answer | PasskeyError::NotAsked) => {
             refused(StatusCode::UNPROCESSABLE_ENTITY, error)
         }
         error @ (PasskeyError::Known | PasskeyError::TooMany | PasskeyError::LastFactor) => {

@@ -41,7 +41,8 @@ pub(super) fn what_to_do(compliance: &Compliance, local: &LocalTime) -> String {
         .filter(|control| control.mode.is_some())
         .max_by_key(|control| control.standing);
     match (compliance.standing, worst) {
-        (Standing::NotChecked, _) => {
+        (_, None) => "Its profile holds it to nothing.".to_owned(),
+        (Standing::NotChecked, Some(_)) => {
             "It has not been heard from lately. Switch it on where it reaches the nursery's network.".to_owned()
         }
         (_, Some(control)) => format!(
@@ -49,7 +50,6 @@ pub(super) fn what_to_do(compliance: &Compliance, local: &LocalTime) -> String {
             words::control(control.control),
             words::finding(control)
         ),
-        (_, None) => "Its profile holds it to nothing.".to_owned(),
     }
 }
 

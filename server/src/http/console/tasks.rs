@@ -129,6 +129,9 @@ pub(in crate::http) async fn list(
     let open = open(&app, &visitor, &when).await?;
     let matters = matters::of(&app, &visitor).await?;
     let content = html! {
+        @if freshness == Freshness::NotYet {
+            p.notice role="status" { "The server has just started and is still looking for tasks: what is missing here is not known yet. Open this page again in a minute." }
+        }
         @if let Freshness::Of(at) = freshness {
             p.notice role="status" { "As looked for at " (when.at(at)) ". Something changed since, and is being looked at: open this page again in a minute." }
         }

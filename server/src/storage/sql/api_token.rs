@@ -37,20 +37,39 @@ fn token(row: &SqliteRow) -> Result<ApiToken, StorageError> {
     })
 }
 
-async fn count(
+async fn is_here(
     tx: &mut SqliteConnection,
-    sql: &'static str,
+    setting: &str,
+    operator: OperatorId,
+) -> Result<bool, StorageError> {
+    sqlx::query(
+        "SELECT 1 FROM operators WHERE setting_id = $1 AND operator_id = $2 \
+         AND removed_at IS NULL",
+    )
+    .bind(setting)
+    .bind(operator.to_string())
+    .fetch_optional(tx)
+    .await
+    .map(|row| row.is_some())
+    .map_err(failed("find a person"))
+}
+
+async fn count_good(
+    tx: &mut SqliteConnection,
     setting: &str,
     operator: OperatorId,
     now: Timestamp,
 ) -> Result<u64, StorageError> {
-    let row = sqlx::query(sql)
-        .bind(setting)
-        .bind(operator.to_string())
-        .bind(now.as_microsecond())
-        .fetch_one(tx)
-        .await
-        .map_err(failed("count tokens"))?;
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS many FROM api_tokens WHERE setting_id = $1 \
+         AND operator_id = $2 AND revoked_at IS NULL AND expires_at > $3",
+    )
+    .bind(setting)
+    .bind(operator.to_string())
+    .bind(now.as_microsecond())
+    .fetch_one(tx)
+    .await
+    .map_err(failed("count tokens"))?;
     number(&row, "many", WHAT)
 }
 
@@ -82,16 +101,12 @@ impl ApiTokenStore for SqlStorage {
         audit: &'a AuditEntry,
     ) -> Answer<'a, Changed> {
         Box::pin(async move {
-            const PEOPLE: &str = "SELECT COUNT(*) AS many FROM operators WHERE setting_id = $1 \
-                 AND operator_id = $2 AND removed_at IS NULL AND $3 = $3";
-            const GOOD: &str = "SELECT COUNT(*) AS many FROM api_tokens WHERE setting_id = $1 \
-                 AND operator_id = $2 AND revoked_at IS NULL AND expires_at > $3";
             let (setting, now) = (&self.setting_text, new.created_at);
             let mut tx = self.write().await?;
-            if count(&mut tx, PEOPLE, setting, new.operator, now).await? == 0 {
+            if !is_here(&mut tx, setting, new.operator).await? {
                 return Ok(Changed::Missing);
             }
-            if count(&mut tx, GOOD, setting, new.operator, now).await? >= most as u64 {
+            if count_good(&mut tx, setting, new.operator, now).await? >= most as u64 {
                 return Ok(Changed::Already);
             }
             sqlx::query(

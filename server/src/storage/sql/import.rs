@@ -197,10 +197,12 @@ impl ImportStore for SqlStorage {
     fn waiting_put<'a>(&'a self, file: &'a WaitingFile) -> Answer<'a, ()> {
         Box::pin(async move {
             let mut tx = self.write().await?;
-            sqlx::query(
+            let done = sqlx::query(
                 "INSERT INTO waiting_files (setting_id, name, digest, since, why) \
                  VALUES ($1, $2, $3, $4, $5) ON CONFLICT (setting_id, name) DO UPDATE SET \
-                 digest = excluded.digest, since = excluded.since, why = excluded.why",
+                 digest = excluded.digest, since = excluded.since, why = excluded.why \
+                 WHERE (waiting_files.digest, waiting_files.since, waiting_files.why) \
+                 <> (excluded.digest, excluded.since, excluded.why)",
             )
             .bind(&self.setting_text)
             .bind(&file.name)
@@ -210,6 +212,9 @@ impl ImportStore for SqlStorage {
             .execute(&mut *tx)
             .await
             .map_err(failed("note a waiting file"))?;
+            if done.rows_affected() > 0 {
+                self.touch_inputs(&mut tx).await?;
+            }
             commit(tx).await
         })
     }
@@ -223,6 +228,9 @@ impl ImportStore for SqlStorage {
                 .execute(&mut *tx)
                 .await
                 .map_err(failed("forget a waiting file"))?;
+            if done.rows_affected() > 0 {
+                self.touch_inputs(&mut tx).await?;
+            }
             commit(tx).await?;
             Ok(done.rows_affected() > 0)
         })

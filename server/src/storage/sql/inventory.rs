@@ -1,6 +1,6 @@
 //! Inventories, and the hours in which they came.
 
-use super::value::{json, optional_time, time, to_json};
+use super::value::{json, number, optional_time, time, to_json};
 use super::{SqlStorage, commit, failed};
 use crate::storage::{Answer, InventoryStore, StorageError, StoredInventory, ToldHour};
 use jiff::Timestamp;
@@ -44,6 +44,54 @@ async fn note_hour(
     .map_err(failed("note that a tablet told how it stands"))
 }
 
+async fn found(
+    on: impl sqlx::Executor<'_, Database = sqlx::Sqlite>,
+    setting: &str,
+    device: DeviceId,
+) -> Result<Option<StoredInventory>, StorageError> {
+    let found = sqlx::query(
+        "SELECT received_at, inventory FROM inventories WHERE setting_id = $1 AND device_id = $2",
+    )
+    .bind(setting)
+    .bind(device.to_string())
+    .fetch_optional(on)
+    .await
+    .map_err(failed("find an inventory"))?;
+    let Some(row) = found.as_ref() else {
+        return Ok(None);
+    };
+    Ok(Some(StoredInventory {
+        received_at: time(row, "received_at", WHAT)?,
+        inventory: json(row, "inventory", WHAT)?,
+    }))
+}
+
+/// Whether every control was found as before, whenever that was.
+fn stands_alike(before: &StoredInventory, now: &StoredInventory) -> bool {
+    let (before, now) = (&before.inventory.controls, &now.inventory.controls);
+    let pairs = before.iter().zip(now);
+    before.len() == now.len()
+        && pairs
+            .into_iter()
+            .all(|(a, b)| (a.control, &a.outcome) == (b.control, &b.outcome))
+}
+
+/// How often a control changed how it stands.
+const OUTCOMES: &str = "outcomes";
+
+async fn note_outcome(tx: &mut SqliteConnection, setting: &str) -> Result<(), StorageError> {
+    sqlx::query(
+        "INSERT INTO projections (setting_id, name, version, changes) VALUES ($1, $2, 1, 1) \
+         ON CONFLICT (setting_id, name) DO UPDATE SET changes = projections.changes + 1",
+    )
+    .bind(setting)
+    .bind(OUTCOMES)
+    .execute(tx)
+    .await
+    .map(drop)
+    .map_err(failed("note that a control stands otherwise"))
+}
+
 impl InventoryStore for SqlStorage {
     fn inventory_put<'a>(
         &'a self,
@@ -67,6 +115,10 @@ impl InventoryStore for SqlStorage {
             if known.rows_affected() == 0 {
                 return Ok(());
             }
+            let before = found(&mut *tx, &self.setting_text, device).await?;
+            if !before.is_some_and(|before| stands_alike(&before, inventory)) {
+                note_outcome(&mut tx, &self.setting_text).await?;
+            }
             sqlx::query(
                 "INSERT INTO inventories (setting_id, device_id, received_at, inventory) \
                  VALUES ($1, $2, $3, $4) ON CONFLICT (setting_id, device_id) \
@@ -85,25 +137,21 @@ impl InventoryStore for SqlStorage {
         })
     }
 
-    fn inventory_find(&self, device: DeviceId) -> Answer<'_, Option<StoredInventory>> {
+    fn outcome_version(&self) -> Answer<'_, u64> {
         Box::pin(async move {
-            let found = sqlx::query(
-                "SELECT received_at, inventory FROM inventories \
-                 WHERE setting_id = $1 AND device_id = $2",
-            )
-            .bind(&self.setting_text)
-            .bind(device.to_string())
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(failed("find an inventory"))?;
-            let Some(row) = found.as_ref() else {
-                return Ok(None);
-            };
-            Ok(Some(StoredInventory {
-                received_at: time(row, "received_at", WHAT)?,
-                inventory: json(row, "inventory", WHAT)?,
-            }))
+            let row =
+                sqlx::query("SELECT changes FROM projections WHERE setting_id = $1 AND name = $2")
+                    .bind(&self.setting_text)
+                    .bind(OUTCOMES)
+                    .fetch_optional(&self.readers)
+                    .await
+                    .map_err(failed("find how often controls changed"))?;
+            row.map_or(Ok(0), |row| number(&row, "changes", WHAT))
         })
+    }
+
+    fn inventory_find(&self, device: DeviceId) -> Answer<'_, Option<StoredInventory>> {
+        Box::pin(async move { found(&self.readers, &self.setting_text, device).await })
     }
 
     fn told_hours(

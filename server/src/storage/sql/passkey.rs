@@ -1,7 +1,7 @@
 //! Passkeys.
 
 use super::value::{bytes, number, optional_time, parsed, text, time, to_base64};
-use super::{SqlStorage, commit, failed};
+use super::{SqlStorage, commit, failed, session};
 use crate::storage::passkey::{Passkey, PasskeyAdded, PasskeyRemoved, PasskeyState, PasskeyStore};
 use crate::storage::{Answer, AuditEntry, StorageError};
 use jiff::Timestamp;
@@ -182,13 +182,15 @@ impl PasskeyStore for SqlStorage {
             let setting = &self.setting_text;
             let mut tx = self.write().await?;
             let all = list(&mut *tx, setting, operator).await?;
-            if !all.iter().any(|known| known.id == passkey) {
+            let Some(found) = all.iter().find(|known| known.id == passkey) else {
                 return Ok(PasskeyRemoved::Missing);
-            }
+            };
             let another = all
                 .iter()
                 .any(|known| known.id != passkey && known.copied_at.is_none());
-            if !another && !has_authenticator(&mut tx, setting, operator).await? {
+            // One that opens nothing is nobody's last.
+            let opens = found.copied_at.is_none();
+            if opens && !another && !has_authenticator(&mut tx, setting, operator).await? {
                 return Ok(PasskeyRemoved::LastFactor);
             }
             sqlx::query(
@@ -226,6 +228,8 @@ impl PasskeyStore for SqlStorage {
             .execute(&mut *tx)
             .await
             .map_err(failed("note that a passkey may be copied"))?;
+            // Whoever has the copy may have come in by it.
+            session::end_of(&mut tx, &self.setting_text, operator).await?;
             self.add_audit(&mut tx, audit).await?;
             commit(tx).await
         })

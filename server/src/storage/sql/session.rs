@@ -73,6 +73,21 @@ async fn is_open(
     .map_err(failed("look whether an account is locked"))
 }
 
+/// Ends every session of an operator; how many there were.
+pub(super) async fn end_of(
+    tx: &mut SqliteConnection,
+    setting: &str,
+    operator: OperatorId,
+) -> Result<u64, StorageError> {
+    let done = sqlx::query("DELETE FROM sessions WHERE setting_id = $1 AND operator_id = $2")
+        .bind(setting)
+        .bind(operator.to_string())
+        .execute(tx)
+        .await
+        .map_err(failed("end sessions"))?;
+    Ok(done.rows_affected())
+}
+
 impl SessionStore for SqlStorage {
     fn session_begin<'a>(
         &'a self,
@@ -177,16 +192,10 @@ impl SessionStore for SqlStorage {
     ) -> Answer<'a, u64> {
         Box::pin(async move {
             let mut tx = self.write().await?;
-            let done =
-                sqlx::query("DELETE FROM sessions WHERE setting_id = $1 AND operator_id = $2")
-                    .bind(&self.setting_text)
-                    .bind(operator.to_string())
-                    .execute(&mut *tx)
-                    .await
-                    .map_err(failed("end sessions"))?;
+            let ended = end_of(&mut tx, &self.setting_text, operator).await?;
             self.add_audit(&mut tx, audit).await?;
             commit(tx).await?;
-            Ok(done.rows_affected())
+            Ok(ended)
         })
     }
 }

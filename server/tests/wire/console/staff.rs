@@ -156,6 +156,23 @@ async fn why_somebody_is_suspended_is_for_managers_and_the_dsl_and_not_for_thems
         let erase = [("act", "ask_erase"), ("line", "2"), ("why", "hide it")];
         assert_eq!(other.post(&rosa, &erase).await.status(), 422);
     }
+    // Nor by saying first that it is about somebody else.
+    let eve_id = nursery.storage.operator_by_name("Eve").await.unwrap();
+    let eve_id = eve_id.unwrap().id.to_string();
+    let mut correct = vec![("act", "correct")];
+    correct.extend(ROSA);
+    correct.push(("operator", eve_id.as_str()));
+    let reinstate = [("act", "reinstate"), ("why", "it was nothing")];
+    for other in [&dana, &eve] {
+        assert_eq!(other.post(&rosa, &correct).await.status(), 422);
+        assert_eq!(other.post(&rosa, &reinstate).await.status(), 422);
+    }
+    let stay = dana.post(&rosa, &[("act", "stay")]).await;
+    assert_eq!(stay.status(), 422);
+    assert_eq!(kim.post(&rosa, &correct).await.status(), 303);
+    assert_eq!(dana.post(&rosa, &reinstate).await.status(), 422);
+    assert!(!says(&dana, &rosa).await.contains("looked into"));
+    assert_eq!(kim.post(&rosa, &reinstate).await.status(), 303);
     nursery.close().await;
 }
 

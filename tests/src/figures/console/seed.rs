@@ -39,8 +39,7 @@ pub(super) struct Told {
     position: ChainPosition,
 }
 
-/// Enrols tablets, each in one of twenty rooms, and has each report how it stands at `now`: most are ready, some silent,
-/// some drifted.
+/// Enrols tablets, each in one of twenty rooms.
 pub(super) async fn enrol(storage: &Storage, tablets: usize, now: Timestamp) -> Result<Vec<Told>> {
     let random = SystemRandom::new();
     let mut enrolled = Vec::with_capacity(tablets);
@@ -68,7 +67,6 @@ pub(super) async fn enrol(storage: &Storage, tablets: usize, now: Timestamp) -> 
             revoked: None,
         };
         enrol_one(storage, &device, key.public_key().as_ref()).await?;
-        storage.inventory_put(id, &stands(number, now)).await?;
         enrolled.push(Told {
             id,
             number,
@@ -111,9 +109,18 @@ async fn enrol_one(storage: &Storage, device: &Device, public_key: &[u8]) -> Res
     Ok(())
 }
 
+/// Has each report how it stands at `now`: most are ready, some silent, some drifted.
+pub(super) async fn report(storage: &Storage, tablets: &[Told], now: Timestamp) -> Result<()> {
+    for tablet in tablets {
+        let stands = stands(tablet.number, now);
+        storage.inventory_put(tablet.id, &stands).await?;
+    }
+    Ok(())
+}
+
 fn stands(number: usize, now: Timestamp) -> StoredInventory {
     let is_silent = number % 10 == 3;
-    let at = now - SignedDuration::from_mins(if is_silent { 300 } else { 4 });
+    let at = now - SignedDuration::from_mins(if is_silent { 300 } else { 0 });
     let controls = ControlName::ALL.map(|control| ControlReport {
         control,
         outcome: match (control, number % 50) {
@@ -294,9 +301,8 @@ impl Told {
     }
 }
 
-/// Ten in the morning of the day the setting's clock shows.
+/// Puts down that each told how it stands in every hour of contact of the last two weeks.
 pub(super) fn hours(tablets_at: Timestamp) -> Result<String> {
-    // One row for every tablet and hour of contact in the last two weeks, as if each had told in all of them.
     let today = tablets_at.in_tz(ZONE)?;
     let last = today.timestamp().as_second() / 3600;
     let first = last - 24 * 14;

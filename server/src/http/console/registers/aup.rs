@@ -1,7 +1,7 @@
 //! Versions of the acceptable use policy.
 
 use super::filled::{Filled, Need, chosen, day, options};
-use super::parts::{again, failed};
+use super::parts::{answered, failed};
 use super::staff::{everybody, versions};
 use super::{PLACE, hand, registers};
 use crate::domain::registers::aup::{Act, Audience, AupVersion, current, version_name};
@@ -125,13 +125,9 @@ pub(in crate::http) async fn publish(
     Extension(visitor): Extension<Visitor>,
     Extension(form): Extension<Form>,
 ) -> Result<Response, ApiError> {
-    match published(&app, &visitor, &form).await {
-        Ok(_) => Ok(see("/aup")),
-        Err(RegisterError::Refused(refused)) => Ok(again(
-            listed(&app, &visitor, Some((&form, &refused))).await?,
-        )),
-        Err(error) => Err(failed(error)),
-    }
+    let done = published(&app, &visitor, &form).await;
+    let again = async |refused| listed(&app, &visitor, Some((&form, &refused))).await;
+    answered(done.map(|_| "/aup".to_owned()), again).await
 }
 
 async fn published(app: &App, visitor: &Visitor, form: &Form) -> Result<EntryId, RegisterError> {

@@ -3,19 +3,19 @@
 use super::concerns::{PLACE, path_of, state};
 use super::filled::{Filled, Need, chosen, options};
 use super::incidents::{self, facts, facts_of, tablets};
-use super::parts::{Telling, act, again, erase, failed, history, is_erasing};
-use super::{hand, registers, when};
+use super::parts::{Telling, act, answered, erase, history, is_erasing};
+use super::{found, hand, registers, when};
 use crate::domain::registers::concern::{
     Act, Concern, Decision, Readers, State as Standing, become_incident,
 };
 use crate::domain::registers::words::Words;
-use crate::domain::registers::{self, Kept, Refused, RegisterError};
+use crate::domain::registers::{Kept, Refused, RegisterError};
 use crate::http::app::App;
 use crate::http::console::consents::viewed;
-use crate::http::console::form::{Form, no_such_page, parsed};
+use crate::http::console::form::Form;
 use crate::http::console::gate::Visitor;
 use crate::http::console::layout::page;
-use crate::http::console::page::{Page, see};
+use crate::http::console::page::Page;
 use crate::http::console::when::When;
 use crate::http::error::ApiError;
 use crate::storage::{Device, Role};
@@ -46,18 +46,6 @@ const fn decision(decision: Decision) -> &'static str {
         Decision::ReferredLado => "Referred to the LADO",
         Decision::ReferredChildrensServices => "Referred to children's services",
         Decision::NotSafeguarding => "No safeguarding matter",
-    }
-}
-
-async fn found(app: &App, visitor: &Visitor, id: &str) -> Result<Kept<Concern>, ApiError> {
-    let found = registers::find::<Concern>(&app.storage, parsed(id)?).await;
-    let kept = found
-        .map_err(ApiError::internal)?
-        .ok_or_else(no_such_page)?;
-    if registers(app).may_read(&kept, &visitor.operator) {
-        Ok(kept)
-    } else {
-        Err(no_such_page())
     }
 }
 
@@ -193,14 +181,9 @@ pub(in crate::http) async fn write(
     Extension(form): Extension<Form>,
 ) -> Result<Response, ApiError> {
     let kept = found(&app, &visitor, &id).await?;
-    match written(&app, &visitor, &kept, &form).await {
-        Ok(path) => Ok(see(&path)),
-        Err(RegisterError::Refused(refused)) => {
-            let sent = Some((&form, &refused));
-            Ok(again(shown(&app, &visitor, &kept, sent).await?))
-        }
-        Err(error) => Err(failed(error)),
-    }
+    let done = written(&app, &visitor, &kept, &form).await;
+    let again = async |refused| shown(&app, &visitor, &kept, Some((&form, &refused))).await;
+    answered(done, again).await
 }
 
 async fn written(

@@ -2,18 +2,18 @@
 
 use super::filled::{Filled, Need, moment};
 use super::incidents::{device_of, tablet, tablets};
-use super::parts::{Filter, Telling, act, again, erase, failed, history, is_erasing};
+use super::parts::{Filter, Telling, act, answered, erase, history, is_erasing};
 use super::staff::{everybody, name, versions};
-use super::{PLACE, hand, registers, when};
+use super::{PLACE, found, hand, registers, when};
 use crate::domain::registers::custody::{Act, Count, Custody, Out, count, may_force, sign_out};
 use crate::domain::registers::staff::standing;
 use crate::domain::registers::words::Words;
 use crate::domain::registers::{self, Kept, Refused, RegisterError};
 use crate::http::app::App;
-use crate::http::console::form::{Form, no_such_page, parsed};
+use crate::http::console::form::Form;
 use crate::http::console::gate::Visitor;
 use crate::http::console::layout::{Tone, alert, badge, empty, page, table, token};
-use crate::http::console::page::{Page, see};
+use crate::http::console::page::Page;
 use crate::http::console::when::{When, day};
 use crate::http::error::ApiError;
 use crate::storage::{Device, Which};
@@ -207,16 +207,10 @@ pub(in crate::http) async fn begin(
     Extension(visitor): Extension<Visitor>,
     Extension(form): Extension<Form>,
 ) -> Result<Response, ApiError> {
-    match begun(&app, &visitor, &form).await {
-        Ok(()) => Ok(see("/custody")),
-        Err(RegisterError::Refused(refused)) => {
-            let sent = Some((&form, &refused));
-            Ok(again(
-                listed(&app, &visitor, &Filter::default(), sent).await?,
-            ))
-        }
-        Err(error) => Err(failed(error)),
-    }
+    let done = begun(&app, &visitor, &form).await;
+    let again =
+        async |refused| listed(&app, &visitor, &Filter::default(), Some((&form, &refused))).await;
+    answered(done.map(|()| "/custody".to_owned()), again).await
 }
 
 async fn begun(app: &App, visitor: &Visitor, form: &Form) -> Result<(), RegisterError> {
@@ -247,17 +241,12 @@ async fn begun(app: &App, visitor: &Visitor, form: &Form) -> Result<(), Register
     Ok(())
 }
 
-async fn found(app: &App, id: &str) -> Result<Kept<Custody>, ApiError> {
-    let found = registers::find::<Custody>(&app.storage, parsed(id)?).await;
-    found.map_err(ApiError::internal)?.ok_or_else(no_such_page)
-}
-
 pub(in crate::http) async fn show(
     State(app): State<App>,
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
 ) -> Result<Page, ApiError> {
-    shown(&app, &visitor, &found(&app, &id).await?, None).await
+    shown(&app, &visitor, &found(&app, &visitor, &id).await?, None).await
 }
 
 async fn shown(
@@ -344,15 +333,10 @@ pub(in crate::http) async fn write(
     Path(id): Path<String>,
     Extension(form): Extension<Form>,
 ) -> Result<Response, ApiError> {
-    let kept = found(&app, &id).await?;
-    match written(&app, &visitor, &kept, &form).await {
-        Ok(()) => Ok(see("/custody")),
-        Err(RegisterError::Refused(refused)) => {
-            let sent = Some((&form, &refused));
-            Ok(again(shown(&app, &visitor, &kept, sent).await?))
-        }
-        Err(error) => Err(failed(error)),
-    }
+    let kept = found(&app, &visitor, &id).await?;
+    let done = written(&app, &visitor, &kept, &form).await;
+    let again = async |refused| shown(&app, &visitor, &kept, Some((&form, &refused))).await;
+    answered(done.map(|()| "/custody".to_owned()), again).await
 }
 
 async fn written(

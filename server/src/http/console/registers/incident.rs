@@ -2,16 +2,16 @@
 
 use super::filled::{Filled, Need, chosen, day_if_any, moment, options};
 use super::incidents::{facts, facts_of, kind, path_of, severity, state, tablets};
-use super::parts::{Telling, act, again, erase, failed, history, is_erasing};
-use super::{PLACE, hand, illegal, registers, when};
+use super::parts::{Telling, act, answered, erase, history, is_erasing};
+use super::{PLACE, found, hand, illegal, registers, when};
 use crate::domain::registers::incident::{Act, Breach, Decided, Incident, OutcomeCode};
 use crate::domain::registers::words::Words;
-use crate::domain::registers::{self, Kept, Refused, RegisterError};
+use crate::domain::registers::{Kept, Refused, RegisterError};
 use crate::http::app::App;
-use crate::http::console::form::{Form, no_such_page, parsed};
+use crate::http::console::form::Form;
 use crate::http::console::gate::Visitor;
 use crate::http::console::layout::{Tone, badge, page};
-use crate::http::console::page::{Page, see};
+use crate::http::console::page::Page;
 use crate::http::console::when::{When, day};
 use crate::http::error::ApiError;
 use crate::storage::Device;
@@ -54,23 +54,6 @@ const fn outcome(outcome: OutcomeCode) -> &'static str {
         OutcomeCode::ReferredLado => "Referred to the LADO",
         OutcomeCode::ReferredPolice => "Referred to the police",
         OutcomeCode::NotSubstantiated => "Not substantiated",
-    }
-}
-
-/// One this person may read; to anybody else there is none.
-pub(super) async fn found(
-    app: &App,
-    visitor: &Visitor,
-    id: &str,
-) -> Result<Kept<Incident>, ApiError> {
-    let found = registers::find::<Incident>(&app.storage, parsed(id)?).await;
-    let kept = found
-        .map_err(ApiError::internal)?
-        .ok_or_else(no_such_page)?;
-    if registers(app).may_read(&kept, &visitor.operator) {
-        Ok(kept)
-    } else {
-        Err(no_such_page())
     }
 }
 
@@ -304,14 +287,9 @@ pub(in crate::http) async fn write(
     Extension(form): Extension<Form>,
 ) -> Result<Response, ApiError> {
     let kept = found(&app, &visitor, &id).await?;
-    match written(&app, &visitor, &kept, &form).await {
-        Ok(()) => Ok(see(&path_of(kept.id))),
-        Err(RegisterError::Refused(refused)) => {
-            let sent = Some((&form, &refused));
-            Ok(again(shown(&app, &visitor, &kept, sent).await?))
-        }
-        Err(error) => Err(failed(error)),
-    }
+    let done = written(&app, &visitor, &kept, &form).await;
+    let again = async |refused| shown(&app, &visitor, &kept, Some((&form, &refused))).await;
+    answered(done.map(|()| path_of(kept.id)), again).await
 }
 
 async fn written(

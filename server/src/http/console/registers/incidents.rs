@@ -2,7 +2,7 @@
 
 use super::concerns::{part, part_of};
 use super::filled::{Filled, Need, chosen, moment, options};
-use super::parts::{Filter, again, failed};
+use super::parts::{Filter, answered};
 use super::{PLACE, hand, registers, when};
 use crate::domain::registers::incident::{Act, Facts, Incident, Kind, Severity};
 use crate::domain::registers::words::Words;
@@ -12,7 +12,7 @@ use crate::http::app::App;
 use crate::http::console::form::Form;
 use crate::http::console::gate::Visitor;
 use crate::http::console::layout::{Tone, badge, empty, page, table, token};
-use crate::http::console::page::{Page, see};
+use crate::http::console::page::Page;
 use crate::http::console::when::When;
 use crate::http::error::ApiError;
 use crate::storage::{Device, Operator, Which};
@@ -210,16 +210,10 @@ pub(in crate::http) async fn begin(
     Extension(visitor): Extension<Visitor>,
     Extension(form): Extension<Form>,
 ) -> Result<Response, ApiError> {
-    match begun(&app, &visitor, &form).await {
-        Ok(id) => Ok(see(&path_of(id))),
-        Err(RegisterError::Refused(refused)) => {
-            let sent = Some((&form, &refused));
-            Ok(again(
-                listed(&app, &visitor, &Filter::default(), sent).await?,
-            ))
-        }
-        Err(error) => Err(failed(error)),
-    }
+    let done = begun(&app, &visitor, &form).await;
+    let again =
+        async |refused| listed(&app, &visitor, &Filter::default(), Some((&form, &refused))).await;
+    answered(done.map(path_of), again).await
 }
 
 async fn begun(app: &App, visitor: &Visitor, form: &Form) -> Result<EntryId, RegisterError> {

@@ -13,13 +13,14 @@ pub(in crate::http::console) mod matters;
 mod parts;
 pub(in crate::http) mod staff;
 
+use super::form::{no_such_page, parsed};
 use super::gate::Visitor;
 use super::layout::page;
 use super::page::Page;
 use super::when::When;
 use crate::domain::hold::of_incident;
 use crate::domain::local_time::LocalTime;
-use crate::domain::registers::{Hand, Registers};
+use crate::domain::registers::{Entry, Hand, Kept, Registers, find};
 use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::storage::{StorageError, Which};
@@ -47,6 +48,15 @@ pub(super) async fn hidden_holds(
     of_incident::hidden_from(&registers(app), &visitor.operator)
         .await
         .map_err(ApiError::internal)
+}
+
+/// One that this person may read; to anybody else there is none.
+async fn found<E: Entry>(app: &App, visitor: &Visitor, id: &str) -> Result<Kept<E>, ApiError> {
+    let found = find::<E>(&app.storage, parsed(id)?).await;
+    found
+        .map_err(ApiError::internal)?
+        .filter(|kept| registers(app).may_read(kept, &visitor.operator))
+        .ok_or_else(no_such_page)
 }
 
 /// For what is judged in the setting's time.

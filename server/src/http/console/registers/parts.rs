@@ -8,7 +8,7 @@ use crate::http::app::App;
 use crate::http::console::form::{Form, no_such_page, refused};
 use crate::http::console::gate::Visitor;
 use crate::http::console::layout::{field, token};
-use crate::http::console::page::Page;
+use crate::http::console::page::{Page, see};
 use crate::http::console::when::When;
 use crate::http::error::ApiError;
 use crate::storage::Which;
@@ -184,6 +184,21 @@ pub(super) fn failed(error: RegisterError) -> ApiError {
             "Somebody else wrote about this at the same time, so nothing was written. Go back, open the page again and look.",
         ),
         error @ (RegisterError::Seal | RegisterError::Storage(_)) => ApiError::internal(error),
+    }
+}
+
+/// What comes of a form: on to where it leads, or the page again with what was wrong.
+pub(super) async fn answered<F>(
+    done: Result<String, RegisterError>,
+    page: impl FnOnce(Refused) -> F + Send,
+) -> Result<Response, ApiError>
+where
+    F: Future<Output = Result<Page, ApiError>> + Send,
+{
+    match done {
+        Ok(path) => Ok(see(&path)),
+        Err(RegisterError::Refused(refused)) => Ok(again(page(refused).await?)),
+        Err(error) => Err(failed(error)),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Who works here: the list, and one person's page with training, the policy they acknowledged, and when they leave.
 
 use super::filled::{Filled, Need, chosen, code, day, day_if_any, options};
-use super::parts::{Filter, Telling, act, again, erase, failed, history, is_erasing};
-use super::{PLACE, aup, hand, registers};
+use super::parts::{Filter, Telling, act, answered, erase, history, is_erasing};
+use super::{PLACE, aup, found, hand, registers};
 use crate::domain::registers::aup::{Audience, AupVersion, current};
 use crate::domain::registers::staff::{
     self, Act, Job, Method, Post, Staff, Standing, course_name, signs_in_as, standing,
@@ -10,10 +10,10 @@ use crate::domain::registers::staff::{
 use crate::domain::registers::words::{Read, Words};
 use crate::domain::registers::{self, Kept, Refused, RegisterError, has_one_of};
 use crate::http::app::App;
-use crate::http::console::form::{Form, no_such_page, parsed};
+use crate::http::console::form::Form;
 use crate::http::console::gate::Visitor;
 use crate::http::console::layout::{Tone, badge, empty, page, table, token};
-use crate::http::console::page::{Page, see};
+use crate::http::console::page::Page;
 use crate::http::console::when::{When, day as shown_day};
 use crate::http::error::ApiError;
 use crate::storage::{Operator, Role, Which};
@@ -229,16 +229,10 @@ pub(in crate::http) async fn add(
     Extension(visitor): Extension<Visitor>,
     Extension(form): Extension<Form>,
 ) -> Result<Response, ApiError> {
-    match added(&app, &visitor, &form).await {
-        Ok(id) => Ok(see(&path_of(id))),
-        Err(RegisterError::Refused(refused)) => {
-            let sent = Some((&form, &refused));
-            Ok(again(
-                listed(&app, &visitor, &Filter::default(), sent).await?,
-            ))
-        }
-        Err(error) => Err(failed(error)),
-    }
+    let done = added(&app, &visitor, &form).await;
+    let again =
+        async |refused| listed(&app, &visitor, &Filter::default(), Some((&form, &refused))).await;
+    answered(done.map(path_of), again).await
 }
 
 async fn added(app: &App, visitor: &Visitor, form: &Form) -> Result<EntryId, RegisterError> {
@@ -252,22 +246,30 @@ async fn added(app: &App, visitor: &Visitor, form: &Form) -> Result<EntryId, Reg
         .await
 }
 
-async fn found(app: &App, id: &str) -> Result<Kept<Staff>, ApiError> {
-    let found = registers::find::<Staff>(&app.storage, parsed(id)?).await;
-    found.map_err(ApiError::internal)?.ok_or_else(no_such_page)
-}
-
 pub(in crate::http) async fn show(
     State(app): State<App>,
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
 ) -> Result<Page, ApiError> {
-    shown(&app, &visitor, &found(&app, &id).await?, None).await
+    shown(&app, &visitor, &found(&app, &visitor, &id).await?, None).await
+}
+
+/// Also where an earlier line said so, and a later one took it back.
+fn is_about(visitor: &Visitor, kept: &Kept<Staff>) -> bool {
+    kept.lines.iter().any(|line| match &line.act {
+        Act::Add { post } | Act::Correct { post } => post.operator == Some(visitor.operator.id),
+        Act::Suspend
+        | Act::Reinstate
+        | Act::Leave { .. }
+        | Act::Stay
+        | Act::Course { .. }
+        | Act::Acknowledge { .. } => false,
+    })
 }
 
 /// Nobody sees why they themselves are suspended here, whatever their role.
-fn sees_why(visitor: &Visitor, staff: &Staff) -> bool {
-    has_one_of(&visitor.operator, &SUSPENDERS) && staff.post.operator != Some(visitor.operator.id)
+fn sees_why(visitor: &Visitor, kept: &Kept<Staff>) -> bool {
+    has_one_of(&visitor.operator, &SUSPENDERS) && !is_about(visitor, kept)
 }
 
 async fn shown(
@@ -281,7 +283,7 @@ async fn shown(
     let people = operators(app).await?;
     let (path, name) = (path_of(kept.id), name(app, kept));
     let staff = &kept.now;
-    let sees_why = sees_why(visitor, staff);
+    let sees_why = sees_why(visitor, kept);
     let telling = Telling {
         says: &|line| says(line, &versions),
         hides: &|line| matches!(line, Act::Suspend | Act::Reinstate) && !sees_why,
@@ -420,15 +422,10 @@ pub(in crate::http) async fn write(
     Path(id): Path<String>,
     Extension(form): Extension<Form>,
 ) -> Result<Response, ApiError> {
-    let kept = found(&app, &id).await?;
-    match written(&app, &visitor, &kept, &form).await {
-        Ok(()) => Ok(see(&path_of(kept.id))),
-        Err(RegisterError::Refused(refused)) => {
-            let sent = Some((&form, &refused));
-            Ok(again(shown(&app, &visitor, &kept, sent).await?))
-        }
-        Err(error) => Err(failed(error)),
-    }
+    let kept = found(&app, &visitor, &id).await?;
+    let done = written(&app, &visitor, &kept, &form).await;
+    let again = async |refused| shown(&app, &visitor, &kept, Some((&form, &refused))).await;
+    answered(done.map(|()| path_of(kept.id)), again).await
 }
 
 async fn written(
@@ -441,13 +438,22 @@ async fn written(
     let text = |field: &'static str| form.text(field);
     let (line, words) = match form.text("act") {
         _ if is_erasing(form) => return erase_line(app, visitor, kept, form).await,
+        "correct" | "leave" | "stay" if is_about(visitor, kept) => {
+            let says = "Somebody else writes this of you.";
+            return Err(Refused::whole(says).into());
+        }
         "correct" => {
             let people = app.storage.operator_list().await?;
             let post = post_of(form, &people)?;
+            let is_another = post.operator != kept.now.post.operator;
+            if is_another && kept.now.suspended_at.is_some() && !sees_why(visitor, kept) {
+                let says = "They are suspended. A manager or the DSL says as whom they sign in.";
+                return Err(Refused::at("operator", says).into());
+            }
             (Act::Correct { post }, words.line("name", text("name"))?)
         }
         "suspend" | "reinstate" => {
-            if !sees_why(visitor, &kept.now) {
+            if !sees_why(visitor, kept) {
                 let says = "Somebody is suspended and reinstated by a manager or the DSL, and by nobody for themselves.";
                 return Err(Refused::whole(says).into());
             }
@@ -497,7 +503,7 @@ async fn erase_line(
         .iter()
         .find(|line| line.seq.to_string() == form.text("line"));
     let is_hidden = line.is_some_and(|line| matches!(line.act, Act::Suspend | Act::Reinstate));
-    if is_hidden && !sees_why(visitor, &kept.now) {
+    if is_hidden && !sees_why(visitor, kept) {
         return Err(Refused::whole("This is for managers and the DSL.").into());
     }
     erase(app, visitor, kept, form).await
