@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const BOOT_LIMIT: Duration = Duration::from_mins(4);
 /// How much longer an answer may take than the command it is about.
 const MARGIN: Duration = Duration::from_mins(1);
+/// Where the environment has it, each command is told on standard error with how long it took.
+const TIMES: &str = "NESTWARDEN_VM_TIMES";
 const MAX_COMMAND_BYTES: usize = 256 * 1024;
 
 /// How a command in the machine ended.
@@ -119,7 +121,12 @@ impl Machine {
         runner.reader.get_ref().set_read_timeout(Some(limit))?;
         let line = format!("{seconds} {}\n", STANDARD.encode(script));
         runner.writer.write_all(line.as_bytes())?;
+        let asked_at = Instant::now();
         let answer = runner.line()?;
+        if std::env::var_os(TIMES).is_some() {
+            let first: String = script.chars().take(100).collect();
+            let _ = writeln!(std::io::stderr(), "{:8.2?} {first:?}", asked_at.elapsed());
+        }
         let mut words = answer.split_whitespace();
         let mut word = || words.next().context("half an answer");
         let code = word()?.parse()?;
