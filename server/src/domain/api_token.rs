@@ -57,6 +57,10 @@ pub enum ApiTokenError {
     Storage(#[from] StorageError),
 }
 
+/// Gives out a token, and writes down who made it for whom. Nothing is kept of its text but a digest.
+///
+/// # Errors
+/// A name, scope or number of days that is none; too many good tokens; somebody who was removed meanwhile.
 pub async fn create(
     storage: &Storage,
     operator: &Operator,
@@ -137,6 +141,8 @@ pub enum Judged {
     OutOfScope,
 }
 
+/// Whose token `text` is, and whether it is good for `scope` now. Notes its use, to the minute; where that cannot be written
+/// the answer is the same.
 pub async fn judge(
     storage: &Storage,
     text: &str,

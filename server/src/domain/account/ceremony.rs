@@ -122,6 +122,7 @@ impl Ceremonies {
         }
     }
 
+    /// For whom browsers answer. An error where the console has no name of its own: keys belong to a name.
     pub fn party(&self) -> Result<&RelyingParty, CeremonyError> {
         self.party.as_ref().ok_or(CeremonyError::NoName)
     }

@@ -113,6 +113,11 @@ pub async fn needs_second(storage: &Storage, operator: OperatorId) -> Result<boo
         .any(|other| other.id != operator && other.roles.iter().any(answers)))
 }
 
+/// Makes the account of whom the link is for, and invites the second person where nobody else could be one. The link is used
+/// up; nothing is kept where anything was wrong, so that it can be tried again.
+///
+/// # Errors
+/// A link that is no good (any more), and whatever of password, factor or second person was wrong.
 pub async fn set_up(
     storage: &Storage,
     house: House<'_>,

@@ -44,6 +44,11 @@ pub enum Shown<'a> {
     Passkey(Offered<'a>),
 }
 
+/// Begins a session for who knows the password and shows the second factor, and uses the factor up. Takes as long whatever
+/// was wrong; a refused try is written down and counts towards the account's waiting.
+///
+/// # Errors
+/// [`SignInError::Refused`] for whatever was wrong.
 pub async fn sign_in(
     storage: &Storage,
     release: &ReleaseKey,
