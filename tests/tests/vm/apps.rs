@@ -12,6 +12,12 @@ pub(crate) fn held(tablet: &Tablet) {
         )
         .unwrap();
     tablet.hold_to(&Profile::in_hours(Hours::Contact)).unwrap();
+    // What was measured last may be of the rules before.
+    tablet
+        .until("an unapproved app being refused", |tablet| {
+            Ok((tablet.staff("/usr/bin/loud-game boo")?.code != 0).then_some(()))
+        })
+        .unwrap();
     tablet.until_compliant("apps").unwrap();
     until_approved_starts(tablet);
 }
@@ -220,7 +226,12 @@ fn an_unapproved_app_is_out_of_the_app_grid_and_back_once_it_is_approved() {
         let asked = tablet.ask(&format!("grep -q NoDisplay=true {grid}/{app}.desktop"));
         asked.unwrap().code == 0
     };
-    assert!(is_hidden("loud-game"));
+    let until_hidden = || {
+        tablet.until("the app out of the grid", |_| {
+            Ok(is_hidden("loud-game").then_some(()))
+        })
+    };
+    until_hidden().unwrap();
     assert!(!is_hidden("counting-song") && !is_hidden("tool-box"));
     let wider = Profile::in_hours(Hours::Contact).allowing("dpkg:loud-game");
     tablet.hold_to(&wider).unwrap();
@@ -233,5 +244,5 @@ fn an_unapproved_app_is_out_of_the_app_grid_and_back_once_it_is_approved() {
         .unwrap();
     held(&tablet);
     does_not_start(&tablet, "/usr/bin/loud-game boo");
-    assert!(is_hidden("loud-game"));
+    until_hidden().unwrap();
 }

@@ -23,34 +23,33 @@ impl Mapping {
     fn of(line: &str) -> Option<Self> {
         let mut words = line.split_ascii_whitespace();
         let (begins, ends) = words.next()?.split_once('-')?;
-        // Private, read and run, and never written: nothing in it differs from the file.
-        let is_code = words.next()? == "r-xp";
+        // Private, read and run, and never written: nothing in it differs from the file. What is of no file is the kernel's.
+        let is_private_code = words.next()? == "r-xp";
+        let is_of_a_file = words.nth(2)? != "0";
         Some(Self {
             begins: usize::from_str_radix(begins, 16).ok()?,
             ends: usize::from_str_radix(ends, 16).ok()?,
-            is_code,
+            is_code: is_private_code && is_of_a_file,
         })
     }
 }
 
-/// Gives the pages of this program's own code back. Those that are needed come again, from the system's copy of the file
-/// or from the disk; those of starting up and of rare work do not, and the system may use them.
+/// Gives the pages of code back, this program's and its libraries'. Those that are needed come again, from the system's copy
+/// of the file or from the disk; those of starting up and of rare work do not, and the system may use them.
 pub(crate) fn give_back_code() -> io::Result<()> {
-    let here = give_back_code as *const () as usize;
     let maps = fs::read_to_string("/proc/self/maps")?;
-    let own = maps
+    for code in maps
         .lines()
         .filter_map(Mapping::of)
-        .find(|mapping| mapping.is_code && (mapping.begins..mapping.ends).contains(&here));
-    let Some(own) = own else {
-        return Err(io::Error::from(io::ErrorKind::NotFound));
-    };
-    let begins = std::ptr::with_exposed_provenance_mut(own.begins);
-    #[expect(unsafe_code, reason = "advice on memory")]
-    // SAFETY: the mapping is this program's own code, private and not writable: what is read from it again is what it
-    // was. The program runs from it, so it is not unmapped meanwhile.
-    unsafe {
-        rustix::mm::madvise(begins, own.ends - own.begins, Advice::LinuxDontNeed)?;
+        .filter(|mapping| mapping.is_code)
+    {
+        let begins = std::ptr::with_exposed_provenance_mut(code.begins);
+        #[expect(unsafe_code, reason = "advice on memory")]
+        // SAFETY: the mapping is of a file, private and not writable: what is read from it again is what it was. Nothing
+        // here unmaps code; were it gone meanwhile, the call would fail or find another such mapping.
+        unsafe {
+            rustix::mm::madvise(begins, code.ends - code.begins, Advice::LinuxDontNeed)?;
+        }
     }
     Ok(())
 }
@@ -85,6 +84,8 @@ mod tests {
             let of = Mapping::of(&line(rights)).unwrap();
             assert!(!of.is_code, "{rights}");
         }
+        let of = Mapping::of("7f00-8000 r-xp 00000000 00:00 0 [vdso]").unwrap();
+        assert!(!of.is_code, "of no file");
         assert_eq!(Mapping::of("no mapping"), None);
     }
 
