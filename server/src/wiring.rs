@@ -60,6 +60,14 @@ pub(crate) struct Ready {
     pub(crate) console: SocketAddr,
 }
 
+fn check_release(keys_dir: &Path, recipient: &str) -> Result<(), WiringError> {
+    if ReleaseKey::load(keys_dir)?.recipient() == recipient {
+        Ok(())
+    } else {
+        Err(WiringError::OtherRelease)
+    }
+}
+
 /// Serves until `stop` completes.
 pub(crate) async fn serve(
     data: &DataDir,
@@ -74,10 +82,7 @@ pub(crate) async fn serve(
         return Err(WiringError::OtherSetting);
     }
     // What is sealed is overwritten, so the key that opens it has to be there first.
-    let release = ReleaseKey::load(&data.keys_dir())?;
-    if release.recipient() != keys.public.release_recipient {
-        return Err(WiringError::OtherRelease);
-    }
+    check_release(&data.keys_dir(), &keys.public.release_recipient)?;
     seal_second_factors(&storage, &keys, doors).await?;
     let wake_socket = wake_socket(&data.wake_socket_path())?;
     let (tablets, tablets_address) = listen("tablets", settings.tablets.listen).await?;
@@ -256,5 +261,26 @@ async fn pass_on(socket: &UnixDatagram, nudges: &[Nudge]) {
                 std::future::pending::<()>().await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+mod tests {
+    use super::*;
+    use age::secrecy::ExposeSecret as _;
+
+    #[test]
+    fn a_release_key_that_is_not_the_settings_is_refused_before_anything_is_sealed_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let [ours, other] = [(); 2].map(|()| age::x25519::Identity::generate());
+        let recipient = ours.to_public().to_string();
+        let check = |identity: &age::x25519::Identity| {
+            let secret = identity.to_string();
+            std::fs::write(dir.path().join("release.age"), secret.expose_secret()).unwrap();
+            check_release(dir.path(), &recipient)
+        };
+        assert!(check(&ours).is_ok());
+        assert!(matches!(check(&other), Err(WiringError::OtherRelease)));
     }
 }

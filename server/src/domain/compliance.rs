@@ -245,10 +245,8 @@ fn of_control(report: Option<&ControlReport>, stale: bool, mode: Option<Mode>) -
 #[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 mod tests {
     use super::*;
-    use crate::storage::testing::device;
-    use nestwarden_policy_schema::device_api::Inventory;
+    use crate::storage::testing::{device, told};
     use nestwarden_policy_schema::policy::StoragePolicy;
-    use std::collections::BTreeMap;
 
     #[test]
     fn only_a_fresh_reading_of_an_enforced_control_is_fine() {
@@ -325,6 +323,45 @@ mod tests {
         assert_eq!(standing(&policy, Some(&tried)), Standing::Fine);
     }
 
+    #[test]
+    fn a_bundle_that_is_not_there_counts_as_missing_also_where_the_clock_went_back_since() {
+        let behind = |issued_minutes_ago: i64| {
+            let at = now() - SignedDuration::from_mins(issued_minutes_ago);
+            let row = FleetRow {
+                issued: Some((Generation::new(2), at)),
+                ..row()
+            };
+            let facts = Facts {
+                row: &row,
+                policy: None,
+                inventory: Some(&reported(Outcome::Compliant, 0)),
+            };
+            facts.compliance(now()).bundle_behind
+        };
+        assert!(behind(3) && !behind(1), "it may be on its way");
+        assert!(behind(-6) && !behind(-1));
+    }
+
+    #[test]
+    fn a_tablet_whose_clock_is_in_doubt_is_said_to_destroy_nothing() {
+        let row = row();
+        let says = |inventory: &StoredInventory| {
+            let facts = Facts {
+                row: &row,
+                policy: None,
+                inventory: Some(inventory),
+            };
+            facts
+                .compliance(now())
+                .findings(&LocalTime::utc())
+                .join("\n")
+        };
+        let mut reported = reported(Outcome::Compliant, 0);
+        assert_eq!(says(&reported), "");
+        reported.inventory.clock_doubtful = true;
+        assert!(says(&reported).starts_with("its clock is in doubt"));
+    }
+
     fn standing(policy: &Policy, inventory: Option<&StoredInventory>) -> Standing {
         let facts = Facts {
             row: &row(),
@@ -358,25 +395,13 @@ mod tests {
 
     fn reported(outcome: Outcome, hours_ago: i64) -> StoredInventory {
         let at = now() - SignedDuration::from_hours(hours_ago);
-        StoredInventory {
-            received_at: at,
-            inventory: Inventory {
-                at,
-                generation: Generation::new(1),
-                agent_version: String::new(),
-                time_zone_data: String::new(),
-                controls: vec![ControlReport {
-                    control: ControlName::Storage,
-                    outcome,
-                    measured_at: at,
-                }],
-                photos: BTreeMap::new(),
-                found_at_enrolment: BTreeMap::new(),
-                events_waiting: 0,
-                clock_doubtful: false,
-                disk_free_bytes: None,
-                locked_out: None,
-            },
-        }
+        told(
+            at,
+            vec![ControlReport {
+                control: ControlName::Storage,
+                outcome,
+                measured_at: at,
+            }],
+        )
     }
 }

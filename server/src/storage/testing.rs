@@ -3,13 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use super::token::token_hash;
-use super::{AuditEntry, Device, DeviceKey, EnrolOutcome, EnrolToken, Storage};
+use super::{AuditEntry, Device, DeviceKey, EnrolOutcome, EnrolToken, Storage, StoredInventory};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bytes::{Base64, Digest};
 use nestwarden_policy_schema::consent::{
     Cause, ChildEntry, ConsentRecord, ConsentSource, ConsentState, GivenBy, Method, PhotoFacts,
     Purpose, Subjects, Tagging,
 };
+use nestwarden_policy_schema::control::ControlReport;
+use nestwarden_policy_schema::device_api::Inventory;
 use nestwarden_policy_schema::envelope::{Signable as _, Signed, message_of};
 use nestwarden_policy_schema::event::{ChainHead, ChainPosition, Event, EventBody};
 use nestwarden_policy_schema::generation::Generation;
@@ -18,7 +20,7 @@ use nestwarden_policy_schema::receipt::{Artefact, ArtefactKind, ArtefactResult, 
 use nestwarden_policy_schema::trust::KeyId;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 pub(crate) struct TestStorage {
@@ -49,6 +51,26 @@ pub(crate) fn audit(act: &str) -> AuditEntry {
         act: act.to_owned(),
         subject: "subject".to_owned(),
         detail: serde_json::json!({}),
+    }
+}
+
+/// That a tablet told `at` what it had found of `controls`.
+pub(crate) fn told(at: Timestamp, controls: Vec<ControlReport>) -> StoredInventory {
+    StoredInventory {
+        received_at: at,
+        inventory: Inventory {
+            at,
+            generation: Generation::new(1),
+            agent_version: "0.1.0".to_owned(),
+            time_zone_data: "2026a".to_owned(),
+            controls,
+            photos: BTreeMap::new(),
+            found_at_enrolment: BTreeMap::new(),
+            events_waiting: 0,
+            clock_doubtful: false,
+            disk_free_bytes: None,
+            locked_out: None,
+        },
     }
 }
 

@@ -45,8 +45,8 @@ pub(crate) fn give_back_code() -> io::Result<()> {
     {
         let begins = std::ptr::with_exposed_provenance_mut(code.begins);
         #[expect(unsafe_code, reason = "advice on memory")]
-        // SAFETY: the mapping is of a file, private and not writable: what is read from it again is what it was. Nothing
-        // here unmaps code; were it gone meanwhile, the call would fail or find another such mapping.
+        // SAFETY: the mapping is of a file, private and not writable: what is read from it again is what it was. Program
+        // and libraries stay mapped to the end: nothing here loads or unloads any, so it is the same mapping still.
         unsafe {
             rustix::mm::madvise(begins, code.ends - code.begins, Advice::LinuxDontNeed)?;
         }

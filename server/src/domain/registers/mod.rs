@@ -31,7 +31,7 @@ use words::{Read, Words};
 /// Entries that are listed at once, the newest.
 pub const MOST_LISTED: u32 = 1_000;
 /// Lines of one entry. Far more than any matter needs; what ends it, or must never wait, is taken beyond, up to twice as many.
-pub const MOST_LINES: usize = 500;
+pub const MOST_LINES: usize = if cfg!(test) { 20 } else { 500 };
 const REASON_CHARS: usize = 400;
 
 /// One register: what an entry of it comes to, line after line.

@@ -75,6 +75,21 @@ pub enum Act {
     },
 }
 
+impl Act {
+    /// What it says of who somebody is here; `None`: nothing.
+    pub const fn post(&self) -> Option<&Post> {
+        match self {
+            Self::Add { post } | Self::Correct { post } => Some(post),
+            Self::Suspend
+            | Self::Reinstate
+            | Self::Leave { .. }
+            | Self::Stay
+            | Self::Course { .. }
+            | Self::Acknowledge { .. } => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Course {
     pub on: Date,

@@ -218,9 +218,14 @@ async fn an_entry_that_is_full_takes_what_ends_it_and_nothing_else() {
     }
     let full = write(&Act::Action).await;
     assert!(matches!(full, Err(RegisterError::Refused(_))));
-    write(&Act::Debrief { due: None }).await.unwrap();
+    for _ in 1..MOST_LINES {
+        write(&Act::Debrief { due: None }).await.unwrap();
+    }
     let close = Act::Close {
         outcome: OutcomeCode::NoFurtherAction,
     };
     assert!(!write(&close).await.unwrap().is_open());
+    // Twice as many is enough of everything.
+    let beyond = write(&Act::NotReportable).await;
+    assert!(matches!(beyond, Err(RegisterError::Refused(_))));
 }

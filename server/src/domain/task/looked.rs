@@ -123,13 +123,10 @@ impl Looked {
 #[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 mod tests {
     use super::*;
-    use crate::storage::testing::{TestStorage, audit, enrol, now};
+    use crate::storage::testing::{TestStorage, audit, enrol, now, told};
     use crate::storage::{StoredInventory, WaitingFile};
     use nestwarden_policy_schema::bytes::Digest;
     use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
-    use nestwarden_policy_schema::device_api::Inventory;
-    use nestwarden_policy_schema::generation::Generation;
-    use std::collections::BTreeMap;
 
     #[tokio::test]
     async fn a_look_that_takes_long_is_not_waited_for_and_what_it_leaves_out_is_said() {
@@ -182,37 +179,25 @@ mod tests {
             ("none is set", "no passcode"),
             ("another", "another reason"),
         ] {
-            let told = told(remaining);
-            storage.inventory_put(device, &told).await.unwrap();
+            let stands = without_passcode(remaining);
+            storage.inventory_put(device, &stands).await.unwrap();
             again(what).await;
-            storage.inventory_put(device, &told).await.unwrap();
+            storage.inventory_put(device, &stands).await.unwrap();
             assert_eq!(looked.renew(storage, now()).await.unwrap(), None);
         }
     }
 
-    fn told(remaining: &str) -> StoredInventory {
-        StoredInventory {
-            received_at: now(),
-            inventory: Inventory {
-                at: now(),
-                generation: Generation::new(1),
-                agent_version: "0.1.0".to_owned(),
-                time_zone_data: "2026a".to_owned(),
-                controls: vec![ControlReport {
-                    control: ControlName::Passcode,
-                    outcome: Outcome::Drifted {
-                        remaining: vec![remaining.to_owned()],
-                        error: None,
-                    },
-                    measured_at: now(),
-                }],
-                photos: BTreeMap::new(),
-                found_at_enrolment: BTreeMap::new(),
-                events_waiting: 0,
-                clock_doubtful: false,
-                disk_free_bytes: None,
-                locked_out: None,
-            },
-        }
+    fn without_passcode(remaining: &str) -> StoredInventory {
+        told(
+            now(),
+            vec![ControlReport {
+                control: ControlName::Passcode,
+                outcome: Outcome::Drifted {
+                    remaining: vec![remaining.to_owned()],
+                    error: None,
+                },
+                measured_at: now(),
+            }],
+        )
     }
 }

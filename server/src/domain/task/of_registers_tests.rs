@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::registers::aup;
-use crate::domain::registers::custody::{self, Out};
+use crate::domain::registers::custody::{self, CountAct, Out};
 use crate::domain::registers::staff::{self, Job, Method, Post};
 use crate::domain::registers::testing::{House, hand};
 use crate::domain::registers::words::Words;
@@ -12,6 +12,7 @@ use crate::storage::{Operator, Task, WithClosed};
 use jiff::SignedDuration;
 use jiff::civil::{Date, date};
 use nestwarden_policy_schema::profile::EARLY_YEARS;
+use std::collections::BTreeSet;
 
 const START: Date = date(2026, 1, 5);
 
@@ -178,4 +179,25 @@ async fn who_left_last_counts_from_the_end_of_their_last_day_and_who_is_suspende
     assert_eq!(gone(end).await, Some(end));
     world.writes(staff::Act::Suspend).await;
     assert_eq!(gone(now()).await, Some(now()));
+}
+
+#[tokio::test]
+async fn a_closing_count_of_a_clock_that_was_ahead_hides_no_later_one() {
+    let world = World::new().await;
+    let tablet = TestTablet::enrol(world.house.storage()).await;
+    let counted = async |at, missing: &[_]| {
+        let count = CountAct::Count {
+            day: date(2026, 3, 10),
+            here: BTreeSet::new(),
+            out: BTreeSet::new(),
+            missing: missing.iter().copied().collect(),
+        };
+        let (registers, by) = (world.house.registers(), hand(&world.kim, at));
+        let none = Words::default();
+        let begun = registers.begin::<Count>(&count, &none, None, by);
+        begun.await.unwrap();
+    };
+    counted(now() + SignedDuration::from_hours(48), &[]).await;
+    counted(now(), &[tablet.id]).await;
+    assert_eq!(world.kinds(now()).await, [TaskKind::TabletMissing]);
 }

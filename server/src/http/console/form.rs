@@ -90,3 +90,15 @@ pub(super) fn no_such_page() -> ApiError {
 pub(super) fn refused(status: StatusCode, error: impl std::fmt::Display) -> ApiError {
     ApiError::new(status, "refused", error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_with_more_fields_than_any_page_has_says_nothing_at_all() {
+        let form = |fields: usize| Form::read(None, "a=b&".repeat(fields).as_bytes());
+        assert_eq!(form(MOST_FIELDS).text("a"), "b");
+        assert_eq!(form(MOST_FIELDS + 1).fields().count(), 0);
+    }
+}

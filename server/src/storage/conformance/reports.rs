@@ -1,14 +1,11 @@
 //! What every backend keeps for reports on the past.
 
 use crate::storage::event::Erasure;
-use crate::storage::testing::{TestTablet, audit, now};
+use crate::storage::testing::{TestTablet, audit, now, told};
 use crate::storage::{AuditEntry, Storage, StoredInventory, StoredTally, ToldHour};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
-use nestwarden_policy_schema::device_api::Inventory;
 use nestwarden_policy_schema::event::EventBody;
-use nestwarden_policy_schema::generation::Generation;
-use std::collections::BTreeMap;
 
 fn minutes(minutes: i64) -> Timestamp {
     now() + SignedDuration::from_mins(minutes)
@@ -20,22 +17,7 @@ fn inventory(at: Timestamp, measured: &[Timestamp]) -> StoredInventory {
         outcome: Outcome::Compliant,
         measured_at: *measured_at,
     });
-    StoredInventory {
-        received_at: at,
-        inventory: Inventory {
-            at,
-            generation: Generation::new(1),
-            agent_version: "0.1.0".to_owned(),
-            time_zone_data: "2026a".to_owned(),
-            controls: controls.collect(),
-            photos: BTreeMap::new(),
-            found_at_enrolment: BTreeMap::new(),
-            events_waiting: 0,
-            clock_doubtful: false,
-            disk_free_bytes: None,
-            locked_out: None,
-        },
-    }
+    told(at, controls.collect())
 }
 
 pub(in crate::storage) async fn the_hours_in_which_a_tablet_told_something_stay_known(

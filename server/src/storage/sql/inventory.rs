@@ -115,7 +115,11 @@ impl InventoryStore for SqlStorage {
             if known.rows_affected() == 0 {
                 return Ok(());
             }
-            let before = found(&mut *tx, &self.setting_text, device).await?;
+            let before = match found(&mut *tx, &self.setting_text, device).await {
+                // What nobody can read is replaced like any other.
+                Err(StorageError::Corrupt { .. }) => None,
+                before => before?,
+            };
             if !before.is_some_and(|before| stands_alike(&before, inventory)) {
                 note_outcome(&mut tx, &self.setting_text).await?;
             }

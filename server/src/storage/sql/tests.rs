@@ -3,7 +3,7 @@
 use crate::domain::export::each;
 use crate::domain::verify::{Expected, Verified, Verifier};
 use crate::storage::testing::{
-    TestStorage, TestTablet, audit, child, destroyed, enrol, known, now, photo_id,
+    TestStorage, TestTablet, audit, child, destroyed, enrol, known, now, photo_id, told,
 };
 use crate::storage::{
     AppendOutcome, Begun, Factor, Invitation, Made, NewAccount, NewBatch, NewSession, Operator,
@@ -278,6 +278,20 @@ async fn events_an_older_version_kept_are_read_when_the_database_is_opened() {
         .await
         .unwrap();
     assert_eq!(reopened.photo_list(None, 10).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_report_is_kept_also_where_the_one_before_cannot_be_read() {
+    let test = TestStorage::create().await;
+    let id = enrol(&test.storage, "early-years").await;
+    let report = told(now(), Vec::new());
+    test.storage.inventory_put(id, &report).await.unwrap();
+    let told = test.storage.outcome_version().await.unwrap();
+    tamper(&test, "UPDATE inventories SET inventory = '{}'").await;
+    test.storage.inventory_put(id, &report).await.unwrap();
+    assert!(test.storage.outcome_version().await.unwrap() > told);
+    let found = test.storage.inventory_find(id).await.unwrap();
+    assert_eq!(found, Some(report));
 }
 
 #[tokio::test]

@@ -2,16 +2,14 @@
 
 use crate::storage::event::Erasure;
 use crate::storage::testing::{
-    TestStorage, TestTablet, audit, child, destroyed, device, known, photo_id,
+    TestStorage, TestTablet, audit, child, destroyed, device, known, photo_id, told,
 };
-use crate::storage::{Device, StoredEvent, StoredInventory};
+use crate::storage::{Device, StoredEvent};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
-use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::consent::{Cause, Stage, Tagging};
 use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
-use nestwarden_policy_schema::device_api::Inventory;
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::id::DeviceId;
 use nestwarden_policy_schema::profile::EARLY_YEARS;
@@ -157,26 +155,14 @@ impl Month {
     async fn tells(&mut self, device: DeviceId, now: Timestamp, stale: bool) {
         let age = if stale { 30 } else { 0 };
         let measured_at = now - SignedDuration::from_hours(age);
-        let stored = StoredInventory {
-            received_at: now,
-            inventory: Inventory {
-                at: now,
-                generation: Generation::new(1),
-                agent_version: "0.1.0".to_owned(),
-                time_zone_data: "2026a".to_owned(),
-                controls: vec![ControlReport {
-                    control: ControlName::Radios,
-                    outcome: Outcome::Compliant,
-                    measured_at,
-                }],
-                photos: BTreeMap::new(),
-                found_at_enrolment: BTreeMap::new(),
-                events_waiting: 0,
-                clock_doubtful: false,
-                disk_free_bytes: None,
-                locked_out: None,
-            },
-        };
+        let stored = told(
+            now,
+            vec![ControlReport {
+                control: ControlName::Radios,
+                outcome: Outcome::Compliant,
+                measured_at,
+            }],
+        );
         self.test
             .storage
             .inventory_put(device, &stored)

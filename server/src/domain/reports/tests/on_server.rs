@@ -6,22 +6,18 @@ use crate::domain::reports::{Report, make};
 use crate::storage::hold::HoldAct;
 use crate::storage::task::{Closing, TaskDraft, TaskRound, TaskSubject};
 use crate::storage::testing::{
-    TestStorage, TestTablet, audit, child, destroyed, device, given, photo_id,
+    TestStorage, TestTablet, audit, child, destroyed, device, given, photo_id, told,
 };
 use crate::storage::{
-    AuditEntry, Changed, Device, HoldRow, RegisterChange, RegisterPut, Role, StoredInventory,
-    TaskKind,
+    AuditEntry, Changed, Device, HoldRow, RegisterChange, RegisterPut, Role, TaskKind,
 };
 use jiff::Timestamp;
-use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::consent::{ConsentRecord, ConsentState, Purpose};
 use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
-use nestwarden_policy_schema::device_api::Inventory;
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::hold::{Hold, HoldCategory, HoldScope};
 use nestwarden_policy_schema::id::{HoldId, TaskId};
 use nestwarden_policy_schema::profile::EARLY_YEARS;
-use std::collections::BTreeMap;
 use uuid::Uuid;
 
 fn at(text: &str) -> Timestamp {
@@ -231,26 +227,14 @@ async fn a_withdrawal_is_timed_from_the_parents_word_to_the_sealed_photo() {
 }
 
 async fn tells(test: &TestStorage, tablet: &TestTablet, when: &str, measured: &str) {
-    let stored = StoredInventory {
-        received_at: at(when),
-        inventory: Inventory {
-            at: at(when),
-            generation: Generation::new(1),
-            agent_version: "0.1.0".to_owned(),
-            time_zone_data: "2026a".to_owned(),
-            controls: vec![ControlReport {
-                control: ControlName::Radios,
-                outcome: Outcome::Compliant,
-                measured_at: at(measured),
-            }],
-            photos: BTreeMap::new(),
-            found_at_enrolment: BTreeMap::new(),
-            events_waiting: 0,
-            clock_doubtful: false,
-            disk_free_bytes: None,
-            locked_out: None,
-        },
-    };
+    let stored = told(
+        at(when),
+        vec![ControlReport {
+            control: ControlName::Radios,
+            outcome: Outcome::Compliant,
+            measured_at: at(measured),
+        }],
+    );
     test.storage
         .inventory_put(tablet.id, &stored)
         .await

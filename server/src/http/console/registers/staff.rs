@@ -66,15 +66,8 @@ fn path_of(id: EntryId) -> String {
 
 /// As it was written last.
 pub(super) fn name(app: &App, kept: &Kept<Staff>) -> String {
-    let named = kept.lines.iter().rev().filter(|line| match line.act {
-        Act::Add { .. } | Act::Correct { .. } => true,
-        Act::Suspend
-        | Act::Reinstate
-        | Act::Leave { .. }
-        | Act::Stay
-        | Act::Course { .. }
-        | Act::Acknowledge { .. } => false,
-    });
+    let lines = kept.lines.iter().rev();
+    let named = lines.filter(|line| line.act.post().is_some());
     let mut read = named.map(|line| registers(app).read(line));
     match read.next() {
         Some(Read::Words(words)) if !words.of("name").is_empty() => words.of("name").to_owned(),
@@ -256,15 +249,8 @@ pub(in crate::http) async fn show(
 
 /// Also where an earlier line said so, and a later one took it back.
 fn is_about(visitor: &Visitor, kept: &Kept<Staff>) -> bool {
-    kept.lines.iter().any(|line| match &line.act {
-        Act::Add { post } | Act::Correct { post } => post.operator == Some(visitor.operator.id),
-        Act::Suspend
-        | Act::Reinstate
-        | Act::Leave { .. }
-        | Act::Stay
-        | Act::Course { .. }
-        | Act::Acknowledge { .. } => false,
-    })
+    let mut posts = kept.lines.iter().filter_map(|line| line.act.post());
+    posts.any(|post| post.operator == Some(visitor.operator.id))
 }
 
 /// Nobody sees why they themselves are suspended here, whatever their role.
