@@ -5,6 +5,7 @@ pub mod domain;
 pub mod door;
 pub mod http;
 pub mod jobs;
+pub mod mail;
 pub mod paper;
 pub mod settings;
 pub mod signing;

@@ -1,6 +1,8 @@
 //! The data directory and the settings file in it, read and validated once.
 
+use crate::domain::alert::is_address;
 use crate::tls::TlsFiles;
+use jiff::civil::Time;
 use nestwarden_policy_schema::id::SettingId;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -73,6 +75,93 @@ pub struct Settings {
     /// Absent: pages say that nobody entered the numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside_help: Option<OutsideHelp>,
+    /// Absent: nobody is told anything by e-mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<MailServer>,
+}
+
+/// Who takes e-mail from this server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MailServer {
+    /// Its name and port.
+    pub server: String,
+    pub encryption: Encryption,
+    /// The address that e-mail comes from.
+    pub from: String,
+    /// As whom this server signs in, with the password in `password_file`; both or neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// A certificate in PEM that is trusted besides those of this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<PathBuf>,
+    /// When the day's e-mail goes out, in the setting's time.
+    #[serde(default = "eight")]
+    pub digest_at: Time,
+}
+
+/// How the connection to the mail server is kept from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encryption {
+    /// From the first byte on; mostly port 465.
+    Tls,
+    /// Begun in the open, and nothing is sent before it is encrypted; mostly port 587.
+    Starttls,
+    /// For a mail server on this very machine.
+    None,
+}
+
+impl MailServer {
+    /// Name and port, once validated.
+    pub fn host_and_port(&self) -> (&str, u16) {
+        let (host, port) = self.server.rsplit_once(':').unwrap_or((&self.server, ""));
+        (host, port.parse().unwrap_or_default())
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        let Self { server, from, .. } = self;
+        if !is_host_and_port(server) || server.starts_with('[') {
+            return Err(format!(
+                "`mail.server` is \"{server}\"; write the name of the mail server with the port, such as \"mail.example.org:465\""
+            ));
+        }
+        let (host, _) = self.host_and_port();
+        let is_here =
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        if self.encryption == Encryption::None && !is_here {
+            return Err(
+                "`mail.encryption` is \"none\", which is for a mail server on this very machine; write \"tls\" or \"starttls\""
+                    .to_owned(),
+            );
+        }
+        if !is_address(from) {
+            return Err(format!(
+                "`mail.from` is \"{from}\"; write the address that e-mail is to come from, such as \"nestwarden@little-acorns.example\""
+            ));
+        }
+        if self.user.is_some() != self.password_file.is_some() {
+            return Err(
+                "`mail.user` and `mail.password_file` go together; name both, or neither where the mail server asks nobody"
+                    .to_owned(),
+            );
+        }
+        for (key, path) in [
+            ("password_file", &self.password_file),
+            ("authority", &self.authority),
+        ] {
+            if path.as_ref().is_some_and(|path| !path.is_absolute()) {
+                return Err(format!("`mail.{key}` has to be a whole path, from / on"));
+            }
+        }
+        Ok(())
+    }
+}
+
+const fn eight() -> Time {
+    Time::constant(8, 0, 0, 0)
 }
 
 /// Whom people call who do not want to, or cannot, tell anybody of the setting. Names and numbers as they are to be shown.
@@ -263,6 +352,7 @@ impl Settings {
                 ));
             }
         }
+        self.mail.as_ref().map_or(Ok(()), MailServer::validate)?;
         if let Some(import) = &self.import
             && !import.folder.is_absolute()
         {
@@ -332,6 +422,26 @@ mod tests {
                 "[console]",
                 "[outside_help]\nlado = \" \"\n[console]",
                 "`outside_help.lado`",
+            ),
+            (
+                "[console]",
+                "[mail]\nserver = \"mail.example.org:25\"\nencryption = \"none\"\nfrom = \"box@acorns.example\"\n[console]",
+                "`mail.encryption`",
+            ),
+            (
+                "[console]",
+                "[mail]\nserver = \"mail.example.org\"\nencryption = \"tls\"\nfrom = \"box@acorns.example\"\n[console]",
+                "`mail.server`",
+            ),
+            (
+                "[console]",
+                "[mail]\nserver = \"mail.example.org:465\"\nencryption = \"tls\"\nfrom = \"box\"\n[console]",
+                "`mail.from`",
+            ),
+            (
+                "[console]",
+                "[mail]\nserver = \"mail.example.org:465\"\nencryption = \"tls\"\nfrom = \"box@acorns.example\"\nuser = \"box\"\n[console]",
+                "go together",
             ),
             (
                 "[console]",

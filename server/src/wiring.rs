@@ -5,13 +5,15 @@ use crate::domain::bundle::SettingSecrets;
 use crate::domain::task::looked::Looked;
 use crate::door::Doors;
 use crate::http::{self, ConsoleSetup, KnownHosts, Limits, ServeContext, ServeError};
+use crate::jobs::alerts::AlertJob;
 use crate::jobs::bundles::BundleJob;
 use crate::jobs::import_folder::{ImportFolderJob, Keep};
 use crate::jobs::passcodes::PasscodeJob;
 use crate::jobs::received::ReceivedJob;
 use crate::jobs::reminders::ReminderJob;
 use crate::jobs::wake::{BundleWakes, Nudge};
-use crate::settings::{DataDir, Settings};
+use crate::mail::{Broken, Post, Smtp};
+use crate::settings::{DataDir, MailServer, Settings};
 use crate::signing::{KeysError, ReleaseKey, ServerKeys, SignerClient};
 use crate::storage::received::ReceivedFiles;
 use crate::storage::{Erased, Storage};
@@ -60,9 +62,10 @@ pub(crate) struct Ready {
     pub(crate) console: SocketAddr,
 }
 
-fn check_release(keys_dir: &Path, recipient: &str) -> Result<(), WiringError> {
-    if ReleaseKey::load(keys_dir)?.recipient() == recipient {
-        Ok(())
+fn checked_release(keys_dir: &Path, recipient: &str) -> Result<ReleaseKey, WiringError> {
+    let release = ReleaseKey::load(keys_dir)?;
+    if release.recipient() == recipient {
+        Ok(release)
     } else {
         Err(WiringError::OtherRelease)
     }
@@ -82,7 +85,8 @@ pub(crate) async fn serve(
         return Err(WiringError::OtherSetting);
     }
     // What is sealed is overwritten, so the key that opens it has to be there first.
-    check_release(&data.keys_dir(), &keys.public.release_recipient)?;
+    let recipient = keys.public.release_recipient.clone();
+    let release = checked_release(&data.keys_dir(), &recipient)?;
     seal_second_factors(&storage, &keys, doors).await?;
     let wake_socket = wake_socket(&data.wake_socket_path())?;
     let (tablets, tablets_address) = listen("tablets", settings.tablets.listen).await?;
@@ -117,6 +121,16 @@ pub(crate) async fn serve(
         storage: storage.clone(),
         clock: Arc::clone(&doors.clock),
     };
+    let alerts = settings.mail.as_ref().map(|mail| AlertJob {
+        storage: storage.clone(),
+        release,
+        recipient,
+        clock: Arc::clone(&doors.clock),
+        post: post(mail),
+        setting_name: settings.name.clone(),
+        origin: settings.console.origin(),
+        digest_at: mail.digest_at,
+    });
     let folder_wake = Nudge::default();
     let folder = settings.import.as_ref().map(|import| {
         let mut job = ImportFolderJob::new(
@@ -151,6 +165,7 @@ pub(crate) async fn serve(
             hosts: known_hosts(settings),
             help: settings.outside_help.clone().unwrap_or_default(),
             proxy: settings.console.proxy,
+            has_mail: settings.mail.is_some(),
         },
         console_tls: settings.console.tls_files(),
         limits: Limits::default(),
@@ -166,6 +181,9 @@ pub(crate) async fn serve(
     jobs.spawn(reminders.run());
     jobs.spawn(received.run());
     jobs.spawn(passcodes.run());
+    if let Some(job) = alerts {
+        jobs.spawn(job.run());
+    }
     if let Some(job) = folder {
         jobs.spawn(job.run());
     }
@@ -178,6 +196,18 @@ pub(crate) async fn serve(
     // A socket that is left over is replaced at the next start.
     let _ = std::fs::remove_file(data.wake_socket_path());
     Ok(served?)
+}
+
+/// Tablets must not wait for a mail server that cannot be used: what is to be sent waits, and says why.
+fn post(settings: &MailServer) -> Arc<dyn Post> {
+    match Smtp::new(settings) {
+        Ok(smtp) => Arc::new(smtp),
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            tracing::error!(error = format!("{error:#}"), "no e-mail can be sent");
+            Arc::new(Broken(format!("{error:#}")))
+        }
+    }
 }
 
 /// What an earlier version kept as it is.
@@ -278,7 +308,7 @@ mod tests {
         let check = |identity: &age::x25519::Identity| {
             let secret = identity.to_string();
             std::fs::write(dir.path().join("release.age"), secret.expose_secret()).unwrap();
-            check_release(dir.path(), &recipient)
+            checked_release(dir.path(), &recipient)
         };
         assert!(check(&ours).is_ok());
         assert!(matches!(check(&other), Err(WiringError::OtherRelease)));

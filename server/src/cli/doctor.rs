@@ -3,10 +3,12 @@
 use super::doctor_box;
 use super::reply::{Reply, row, table};
 use super::session::open_storage;
+use crate::domain::alert;
 use crate::domain::fleet::{self, InventoryCache};
 use crate::domain::local_time::LocalTime;
 use crate::domain::profile;
 use crate::door::Doors;
+use crate::mail::Smtp;
 use crate::settings::{DataDir, Settings};
 use crate::signing::{ServerKeys, SignerClient};
 use crate::storage::{Storage, StorageError};
@@ -60,7 +62,12 @@ pub(super) async fn run(data: &DataDir, doors: &Doors) -> anyhow::Result<Reply> 
     }
     checks.push(signer(data, settings.as_ref().ok()).await);
     match open_storage(data).await {
-        Ok(storage) => checks.extend(database(&storage, now).await),
+        Ok(storage) => {
+            checks.extend(database(&storage, now).await);
+            if let Ok(settings) = &settings {
+                checks.push(mail(settings, &storage, now).await);
+            }
+        }
         Err(error) => checks.push(check("database", Finding::Bad, format!("{error:#}"))),
     }
     checks.push(clock(now));
@@ -250,6 +257,48 @@ async fn database(storage: &Storage, now: Timestamp) -> Vec<Check> {
         ));
     }
     checks
+}
+
+/// Whether people are told what cannot wait.
+async fn mail(settings: &Settings, storage: &Storage, now: Timestamp) -> Check {
+    let found = |finding, said: String| check("e-mail", finding, said);
+    let Some(server) = &settings.mail else {
+        let said = "not set up, so nobody is told anything by e-mail; name a mail server under `[mail]` in `server.toml`";
+        return found(Finding::Unknown, said.to_owned());
+    };
+    if let Err(error) = Smtp::new(server) {
+        return found(Finding::Bad, format!("{:#}", anyhow::Error::from(error)));
+    }
+    let looked = async {
+        let trouble = alert::troubled(storage, now).await?;
+        let local = LocalTime::load(storage).await?;
+        let sent_at = storage.mail_state().await?.sent_at;
+        let has_addresses = !storage.address_list().await?.is_empty();
+        Ok::<_, StorageError>((trouble, local, sent_at, has_addresses))
+    };
+    match looked.await {
+        Err(error) => found(Finding::Bad, error.to_string()),
+        Ok((Some(trouble), local, ..)) => {
+            let since = local.at(trouble.since);
+            let said = format!(
+                "nothing arrives since {since}: {}; `mail list` shows what waits",
+                trouble.problem
+            );
+            found(Finding::Bad, said)
+        }
+        Ok((None, _, _, false)) => {
+            let said = "nobody has an address; `operator address` gives somebody one";
+            found(Finding::Unknown, said.to_owned())
+        }
+        Ok((None, local, Some(at), true)) => found(
+            Finding::Good,
+            format!("last taken by the mail server {}", local.at(at)),
+        ),
+        Ok((None, _, None, true)) => {
+            let said = "nothing was sent yet; `mail test` tries it";
+            found(Finding::Unknown, said.to_owned())
+        }
+    }
 }
 
 /// Tablets that remember something else than this server.

@@ -162,6 +162,7 @@ fn settings(args: &Args, setting: SettingId) -> anyhow::Result<Settings> {
         },
         import: None,
         outside_help: None,
+        mail: None,
     };
     // As it will be read.
     Settings::from_toml(&settings.to_toml()?).map_err(anyhow::Error::msg)

@@ -12,6 +12,7 @@ mod export;
 mod hold;
 mod import;
 mod init;
+mod mail;
 mod mapping;
 mod operator;
 mod passcode;
@@ -99,6 +100,9 @@ enum Command {
     /// People who run the server
     #[command(subcommand)]
     Operator(operator::Action),
+    /// E-mail to people: what is on its way, and whether it arrives
+    #[command(subcommand)]
+    Mail(mail::Action),
     /// Who changed what, the newest first
     Audit(operator::AuditArgs),
     /// What tablets reported
@@ -168,6 +172,7 @@ async fn answer(cli: Cli, doors: Doors) -> anyhow::Result<Reply> {
         Command::Hold(action) => hold::run(action, &open().await?).await,
         Command::PutBack(action) => put_back::run(action, &open().await?).await,
         Command::Operator(action) => operator::run(action, &open().await?).await,
+        Command::Mail(action) => mail::run(action, &open().await?).await,
         Command::Audit(args) => operator::audit(args, &open().await?).await,
         Command::Events(action) => evidence::run(action, &open().await?).await,
         Command::Report(args) => report::run(args, &open().await?).await,

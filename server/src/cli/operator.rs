@@ -1,8 +1,8 @@
 //! `operator …` and `audit`.
 
-use super::api_token;
 use super::reply::{Reply, row, table};
 use super::session::Session;
+use super::{api_token, mail};
 use crate::domain::account::{self, invitation};
 use crate::domain::people;
 use crate::storage::{Operator, Role};
@@ -29,6 +29,15 @@ pub(super) enum Action {
     },
     /// Make a link with which a person makes their account for the console, or makes it anew; the one before ends
     Invite { name: String },
+    /// Say where alerts for a person go
+    Address {
+        name: String,
+        #[arg(required_unless_present = "none")]
+        address: Option<String>,
+        /// They are told nothing by e-mail any more
+        #[arg(long, conflicts_with = "address")]
+        none: bool,
+    },
     /// End every session of a person in the console
     SignOut { name: String },
     /// Say anew what a person may do; a lead keeps `--role dsl` until somebody else is made the lead
@@ -68,6 +77,9 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
         Action::List => list(session).await,
         Action::Token { action } => api_token::run(action, session).await,
         Action::Invite { name } => invite(&name, session).await,
+        Action::Address { name, address, .. } => {
+            mail::set_address(&name, address.as_deref(), session).await
+        }
         Action::SignOut { name } => sign_out(&name, session).await,
         Action::Roles { name, roles } => {
             let (who, now) = (session.who(), session.now());

@@ -1,6 +1,7 @@
 //! What the server decides. Knows no HTTP and no SQL.
 
 pub mod account;
+pub mod alert;
 pub mod api_token;
 pub mod bundle;
 pub mod child;

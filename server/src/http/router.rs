@@ -58,7 +58,7 @@ pub fn people_routes() -> Vec<Route> {
     use Area::{Enrol, Evidence, House, People, Register, Safeguarding};
     use Requires::{Nothing, Person, Token};
     use Scope::{Import, ReadTablets};
-    use console::{account, assets, child, consents, dashboard, enrol, fleet, holds, import, orders, passcode, passkeys, people as persons, profiles, receipts, registers::{self, aup, concern, concerns, custody, illegal, incident, incidents, staff}, reports, set_up, sign_in, tablets, tasks};
+    use console::{account, alerts, assets, child, consents, dashboard, enrol, fleet, holds, import, orders, passcode, passkeys, people as persons, profiles, receipts, registers::{self, aup, concern, concerns, custody, illegal, incident, incidents, staff}, reports, set_up, sign_in, tablets, tasks};
     vec![
         get ("/healthz",                     Nothing,              open::health),
         get ("/admin/v1/devices",            Token(ReadTablets),   admin_api::device::list),
@@ -78,6 +78,7 @@ pub fn people_routes() -> Vec<Route> {
         post("/sign-out",                    Person(House),        sign_in::out),
         get ("/account",                     Person(House),        account::show),
         post("/account/sign-out-everywhere", Person(House),        account::sign_out_everywhere),
+        post("/account/address",             Person(House),        alerts::set),
         get ("/account/passkeys/options",    Person(House),        passkeys::ask_adding),
         post("/account/passkeys",            Person(House),        passkeys::add),
         post("/account/passkeys/{passkey}/remove", Person(House),  passkeys::remove),

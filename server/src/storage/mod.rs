@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod account;
+pub mod alert;
 pub mod api_token;
 pub mod audit;
 pub mod bundle;
@@ -38,6 +39,7 @@ mod trouble;
 
 pub use access::{AccessRow, AccessStore};
 pub use account::{Account, AccountStore, Invitation, LockAfter, Made, NewAccount, NewFactor};
+pub use alert::{Alert, AlertRound, AlertStore, Mail, MailState, NewMail};
 pub use api_token::{ApiToken, ApiTokenStore, NewApiToken, Scope};
 pub use audit::{AuditEntry, AuditStore};
 pub use bundle::{BundleStore, IssuedBundle};
@@ -136,6 +138,7 @@ pub trait Store:
     + AccountStore
     + PasskeyStore
     + SessionStore
+    + AlertStore
     + AuditStore
     + EntryStore
 {

@@ -117,6 +117,7 @@ impl Nursery {
                     ..OutsideHelp::default()
                 },
                 proxy,
+                has_mail: false,
             },
             console_tls: None,
             limits,

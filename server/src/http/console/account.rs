@@ -4,8 +4,8 @@ use super::form::Form;
 use super::gate::{self, Visitor};
 use super::layout::{page, token};
 use super::page::{Page, see};
-use super::passkeys;
 use super::when::When;
+use super::{alerts, passkeys};
 use crate::domain::account::session;
 use crate::http::app::App;
 use crate::http::error::ApiError;
@@ -19,6 +19,7 @@ pub(in crate::http) async fn show(
 ) -> Result<Page, ApiError> {
     let when = When::of(&app).await?;
     let second_factor = passkeys::section(&app, &visitor, &when).await?;
+    let alerts = alerts::section(&app, &visitor, &when).await?;
     let roles: Vec<&str> = visitor
         .operator
         .roles
@@ -35,6 +36,7 @@ pub(in crate::http) async fn show(
                 dt { "Signs in as" } dd { (roles.join(", ")) }
             }
             (second_factor)
+            (alerts)
             p { "You are signed out after half an hour without a page, and after ten hours in any case." }
             form.actions method="post" action="/account/sign-out-everywhere" {
                 (token(&visitor))

@@ -5,7 +5,7 @@ use super::layout::{Tone, badge, empty, page};
 use super::page::Page;
 use super::registers::{hidden_holds, matters};
 use super::when::When;
-use super::{fleet as all, tablets, tasks, words};
+use super::{alerts, fleet as all, tablets, tasks, words};
 use crate::domain::compliance::Standing;
 use crate::domain::fleet::Tablet;
 use crate::domain::role::Area;
@@ -29,6 +29,7 @@ pub(in crate::http) async fn show(
     } else {
         None
     };
+    let no_mail = alerts::trouble(&app, &visitor, &when).await?;
     let obstacle = Health::of(&app).await.obstacle();
     let content = html! {
         @if let Some(obstacle) = obstacle {
@@ -36,6 +37,7 @@ pub(in crate::http) async fn show(
                 p { (badge(Tone::Bad, "Server")) " " strong { (obstacle) } " Tablets go on with what they were told last, and hear nothing new. Tell whoever runs the server now." }
             }
         }
+        @if let Some(no_mail) = &no_mail { (no_mail) }
         (coverage(&visitor, &tablets, &when))
         @if let Some(work) = &work { (work) }
         (status(&app, &visitor, &tablets).await?)

@@ -2,6 +2,7 @@
 //! does is asked of `domain`; who may open it is in the router's table.
 
 pub(super) mod account;
+pub(super) mod alerts;
 pub(super) mod assets;
 pub(super) mod child;
 pub(super) mod consents;
@@ -53,4 +54,6 @@ pub struct ConsoleSetup {
     pub help: OutsideHelp,
     /// The one machine whose word is taken on where a request comes from.
     pub proxy: Option<IpAddr>,
+    /// Whether this server sends e-mail.
+    pub has_mail: bool,
 }

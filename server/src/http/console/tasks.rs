@@ -7,6 +7,7 @@ use super::page::{Page, see};
 use super::registers::{hidden_holds, matters};
 use super::when::{When, day};
 use super::{people, words};
+use crate::domain::alert;
 use crate::domain::task::looked::Freshness;
 use crate::domain::task::{self, TaskError};
 use crate::http::app::App;
@@ -128,6 +129,11 @@ pub(in crate::http) async fn list(
     let freshness = looked.await.map_err(ApiError::internal)?;
     let open = open(&app, &visitor, &when).await?;
     let matters = matters::of(&app, &visitor).await?;
+    let dsl = people::dsl(&app, &when).await?;
+    let is_dsl = dsl.is_some_and(|lead| lead.operator.id == visitor.operator.id);
+    alert::opened(&app.storage, &visitor.operator, is_dsl, when.now)
+        .await
+        .map_err(ApiError::internal)?;
     let content = html! {
         @if freshness == Freshness::NotYet {
             p.notice role="status" { "The server has just started and is still looking for tasks: what is missing here is not known yet. Open this page again in a minute." }

@@ -4,6 +4,7 @@
 
 mod access;
 mod account;
+mod alert;
 mod api_token;
 mod audit;
 mod bundle;

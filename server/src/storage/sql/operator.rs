@@ -115,6 +115,7 @@ async fn remove(
 ) -> Result<(), StorageError> {
     clear(&mut *tx, setting, operator).await?;
     revoke_all(&mut *tx, setting, operator, at).await?;
+    super::alert::forget(&mut *tx, setting, operator).await?;
     for sql in [
         "DELETE FROM invitations WHERE setting_id = $1 AND operator_id = $2",
         "DELETE FROM dsl_covers WHERE setting_id = $1 AND operator_id = $2",

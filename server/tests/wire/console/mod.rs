@@ -1,5 +1,6 @@
 //! The console, as a browser meets it.
 
+mod alerts;
 #[path = "../../../src/domain/account/authenticator.rs"]
 mod authenticator;
 mod concerns;

@@ -59,6 +59,7 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     POST /sign-out                        it manager dsl deputy auditor
     GET  /account                         it manager dsl deputy auditor
     POST /account/sign-out-everywhere     it manager dsl deputy auditor
+    POST /account/address                 it manager dsl deputy auditor
     GET  /account/passkeys/options        it manager dsl deputy auditor
     POST /account/passkeys                it manager dsl deputy auditor
     POST /account/passkeys/{passkey}/remove it manager dsl deputy auditor

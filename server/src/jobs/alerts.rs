@@ -1,0 +1,121 @@
+//! Tells people by e-mail what waits for them: looks every minute, and tries what was not sent yet.
+
+use crate::domain::alert::{self, Words};
+use crate::domain::registers::Registers;
+use crate::door::Clock;
+use crate::mail::{NotSent, Outgoing, Post};
+use crate::signing::ReleaseKey;
+use crate::storage::{Mail, Storage, StorageError};
+use jiff::civil::Time;
+use jiff::{SignedDuration, Timestamp};
+use nestwarden_policy_schema::bytes::Digest;
+use std::sync::Arc;
+use std::time::Duration;
+
+const ROUND: Duration = Duration::from_secs(60);
+/// After each failed try the next one waits longer, up to the last of these.
+const WAITS_MINUTES: [i64; 6] = [1, 5, 15, 60, 180, 360];
+/// So long after it was written an e-mail says nothing that the console does not say better.
+const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(24 * 3);
+
+pub struct AlertJob {
+    pub storage: Storage,
+    pub release: ReleaseKey,
+    pub recipient: String,
+    pub clock: Arc<dyn Clock>,
+    pub post: Arc<dyn Post>,
+    pub setting_name: String,
+    pub origin: String,
+    pub digest_at: Time,
+}
+
+impl AlertJob {
+    /// Runs until it is dropped.
+    pub async fn run(self) {
+        let mut failing = false;
+        let mut round = tokio::time::interval(ROUND);
+        round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            round.tick().await;
+            match self.round().await {
+                Ok(()) => failing = false,
+                // Said once; every round tries again.
+                Err(error) if !failing => {
+                    failing = true;
+                    tracing::warn!(%error, "alerts cannot be looked for; trying again every minute");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn round(&self) -> Result<(), StorageError> {
+        let registers = Registers {
+            storage: &self.storage,
+            release: &self.release,
+            recipient: &self.recipient,
+        };
+        let words = Words {
+            setting: &self.setting_name,
+            origin: &self.origin,
+        };
+        alert::round(&registers, &words, self.digest_at, self.clock.now()).await?;
+        self.send_all().await
+    }
+
+    async fn send_all(&self) -> Result<(), StorageError> {
+        for mail in self.storage.mail_list().await? {
+            let now = self.clock.now();
+            if mail.gave_up_at.is_some() || mail.next_try_at > now {
+                continue;
+            }
+            self.send(&mail, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, mail: &Mail, now: Timestamp) -> Result<(), StorageError> {
+        let is_old = now.duration_since(mail.made_at) >= GIVE_UP_AFTER;
+        let Some(to) = mail.address.as_deref() else {
+            let problem = "they have no address any more";
+            return self.storage.mail_failed(mail, problem, None, now).await;
+        };
+        let sent = self.post.send(Outgoing {
+            to,
+            subject: &mail.subject,
+            body: &mail.body,
+            id: Digest::sha256(format!("{}\n{}", mail.key, mail.to).as_bytes()),
+            at: mail.made_at,
+        });
+        match sent.await {
+            Ok(()) => self.storage.mail_sent(mail, self.clock.now()).await,
+            Err(NotSent::Later(problem)) if !is_old => {
+                // No address is in the log.
+                tracing::warn!(
+                    tries = mail.tries + 1,
+                    "an e-mail was not sent; it is tried again"
+                );
+                let next = next_try(mail.tries, now);
+                self.storage
+                    .mail_failed(mail, &problem, Some(next), now)
+                    .await
+            }
+            Err(NotSent::Later(problem) | NotSent::Never(problem)) => {
+                tracing::error!(
+                    "an e-mail could not be sent and is given up; `mail list` says why"
+                );
+                self.storage.mail_failed(mail, &problem, None, now).await
+            }
+        }
+    }
+}
+
+fn next_try(tries: u32, now: Timestamp) -> Timestamp {
+    let last = WAITS_MINUTES.len() - 1;
+    let index = usize::try_from(tries).map_or(last, |tries| tries.min(last));
+    let wait = SignedDuration::from_mins(WAITS_MINUTES[index]);
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests;
