@@ -9,7 +9,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -38,6 +38,25 @@ pub fn missing() -> Option<String> {
         "there is no `{missing}`; install the packages chromium and chromium-driver"
     ))
 }
+
+/// Where `tests/run` puts axe-core.
+fn judge_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/axe.min.js")
+}
+
+/// Why pages are not judged by axe-core, if they are not.
+pub fn missing_judge() -> Option<String> {
+    let is_here = judge_path().is_file();
+    (!is_here).then(|| "axe-core is not here; `tests/run` fetches it".to_owned())
+}
+
+/// Waited for by the driver.
+const JUDGE: &str = "return axe.run(document, {
+    resultTypes: ['violations'],
+    runOnly: { type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] },
+}).then(({ violations }) => violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html }) => html).join(' | ')}`))";
 
 impl Browser {
     /// `width` and `height` in CSS pixels.
@@ -166,6 +185,16 @@ impl Browser {
     /// Runs a function body in the page, also where the page's own scripts do not run.
     pub fn run(&self, script: &str) -> Result<Value> {
         self.command("execute/sync", &json!({ "script": script, "args": [] }))
+    }
+
+    /// What axe-core finds against WCAG 2.2 AA that is serious or worse, a line for each rule; `None`: it is not here, see
+    /// [`missing_judge`].
+    pub fn faults(&self) -> Result<Option<Vec<String>>> {
+        let Ok(judge) = std::fs::read_to_string(judge_path()) else {
+            return Ok(None);
+        };
+        let found = self.run(&format!("{judge};\n{JUDGE}"))?;
+        Ok(Some(serde_json::from_value(found)?))
     }
 
     /// Plugs in an authenticator that keeps keys and knows its person; each of its answers is given at once.

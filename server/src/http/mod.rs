@@ -9,6 +9,7 @@ mod device_api;
 mod error;
 mod host;
 mod listener;
+mod metrics;
 mod people;
 pub mod router;
 

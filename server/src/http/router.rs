@@ -1,7 +1,7 @@
 //! Every route there is, in a table that says what each requires. Tests walk the same table.
 
 use super::app::App;
-use super::{admin_api, auth, console, device_api, error, host, people as open};
+use super::{admin_api, auth, console, device_api, error, host, metrics, people as open};
 use crate::domain::role::Area;
 use crate::storage::Scope;
 use axum::Router;
@@ -61,6 +61,8 @@ pub fn people_routes() -> Vec<Route> {
     use console::{account, alerts, assets, child, consents, dashboard, enrol, fleet, holds, import, orders, passcode, passkeys, people as persons, profiles, receipts, registers::{self, aup, concern, concerns, custody, illegal, incident, incidents, staff}, reports, set_up, sign_in, tablets, tasks};
     vec![
         get ("/healthz",                     Nothing,              open::health),
+        get ("/metrics",                     Token(ReadTablets),   metrics::show),
+        get ("/admin/v1/openapi.json",       Nothing,              admin_api::describe),
         get ("/admin/v1/devices",            Token(ReadTablets),   admin_api::device::list),
         post("/admin/v1/imports",            Token(Import),        admin_api::import::create),
 

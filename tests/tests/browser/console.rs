@@ -91,6 +91,7 @@ fn check_page(browser: &Browser) {
         "{}",
         browser.text().unwrap()
     );
+    super::check_by_axe(browser);
 }
 
 pub(super) fn seen(browser: &Browser, name: &str) {

@@ -7,6 +7,7 @@
 
 mod concern;
 mod console;
+mod enrol;
 mod passkeys;
 mod review;
 mod without_scripts;
@@ -69,6 +70,34 @@ fn check_screen(browser: &Browser) {
         )
         .unwrap();
     assert_eq!(wrong, Value::Array(Vec::new()));
+    check_by_axe(browser);
+}
+
+/// What a judge that is not ours finds against WCAG.
+fn check_by_axe(browser: &Browser) {
+    let faults = browser.faults().unwrap().unwrap_or_default();
+    assert_eq!(faults, [""; 0], "{}", browser.text().unwrap());
+}
+
+#[test]
+fn pages_are_judged_by_axe() {
+    let test = "pages_are_judged_by_axe";
+    if is_skipped(test) {
+        return;
+    }
+    if let Some(reason) = browser::missing_judge() {
+        skip(test, &reason);
+        return;
+    }
+    let browser = Browser::open(390, 844).unwrap();
+    browser
+        .go("data:text/html,<title>A</title><h1>A</h1><input><img src='data:,'>")
+        .unwrap();
+    let faults = browser.faults().unwrap().unwrap();
+    for rule in ["label: ", "image-alt: ", "html-has-lang: "] {
+        let found = faults.iter().any(|fault| fault.starts_with(rule));
+        assert!(found, "{rule} {faults:?}");
+    }
 }
 
 fn blur(browser: &Browser) -> String {

@@ -5,6 +5,7 @@
     reason = "a step that fails is a test that fails, and says where"
 )]
 
+mod admin_api;
 mod commands;
 mod consent;
 mod disk;

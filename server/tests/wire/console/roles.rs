@@ -44,6 +44,8 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     }
     insta::assert_snapshot!(table, @r"
     GET  /healthz                         anybody
+    GET  /metrics                         a token to read-tablets
+    GET  /admin/v1/openapi.json           anybody
     GET  /admin/v1/devices                a token to read-tablets
     POST /admin/v1/imports                a token to import
     GET  /console.css                     anybody
