@@ -12,7 +12,7 @@ use nestwarden_policy_schema::bytes::Digest;
 use std::sync::Arc;
 use std::time::Duration;
 
-const ROUND: Duration = Duration::from_secs(60);
+const ROUND: Duration = Duration::from_mins(1);
 /// After each failed try the next one waits longer, up to the last of these.
 const WAITS_MINUTES: [i64; 6] = [1, 5, 15, 60, 180, 360];
 /// So long after it was written an e-mail says nothing that the console does not say better.

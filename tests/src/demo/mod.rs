@@ -1,6 +1,7 @@
 //! The main job on a fresh machine: a tablet enrols, is held to its profile, a consent lapses and its photo goes. Everything
 //! that is reported was looked at from outside: files, exit codes, rows in the server's database, receipts that verify.
 
+pub mod month;
 mod report;
 mod story;
 mod way_in;

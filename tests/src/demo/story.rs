@@ -1,5 +1,6 @@
 //! What happens in the demo, step by step, and how each step is checked.
 
+use super::month;
 use super::report::{Report, Seen};
 use super::say;
 use super::way_in::WayIn;
@@ -148,6 +149,10 @@ pub(super) fn tell(stage: &Stage) -> Result<()> {
     report.seconds = begun.elapsed().as_secs_f64();
     publish(stage, &report)?;
     if stage.stay {
+        say(
+            "\nNow a month passes with eight tablets and sixty children, so that every page of the console has something to show.",
+        );
+        month::pass(&mut fleet, month::Size::MONTH)?;
         let way_in = WayIn::make(&fleet)?;
         say(format!(
             "\nOn a tablet of their own, staff start sessions and sort photos on its page: `nestwarden-agent page --open`.\nEverything is in {}. Ctrl-C ends the demo and removes it.\n{way_in}",

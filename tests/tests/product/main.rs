@@ -8,6 +8,7 @@
 mod admin_api;
 mod commands;
 mod consent;
+mod demo_month;
 mod disk;
 mod enrolment;
 mod kill;

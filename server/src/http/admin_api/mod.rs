@@ -6,7 +6,7 @@ pub(super) mod import;
 use axum::http::{HeaderName, header};
 
 /// OpenAPI 3.1. A test holds it against the router's table.
-pub const DESCRIPTION: &str = include_str!("openapi.json");
+const DESCRIPTION: &str = include_str!("openapi.json");
 
 pub(super) async fn describe() -> ([(HeaderName, &'static str); 1], &'static str) {
     ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION)
