@@ -27,6 +27,7 @@ pub struct Browser {
     session: String,
     /// Presses so far.
     pub clicks: usize,
+    runs_scripts: bool,
     _driver: Running,
     _profile: tempfile::TempDir,
 }
@@ -69,10 +70,12 @@ impl Browser {
     /// wait for a script.
     pub fn open_without_scripts(width: u32, height: u32) -> Result<Self> {
         const BLOCK: u8 = 2;
-        Self::start(&json!({
+        let mut browser = Self::start(&json!({
             "args": [format!("--window-size={width},{height}")],
             "prefs": { "profile.managed_default_content_settings.javascript": BLOCK },
-        }))
+        }))?;
+        browser.runs_scripts = false;
+        Ok(browser)
     }
 
     /// `options`: what sets this browser apart.
@@ -123,6 +126,7 @@ impl Browser {
             session: session.to_owned(),
             port,
             clicks: 0,
+            runs_scripts: true,
             _driver: driver,
             _profile: profile,
         })
@@ -188,8 +192,11 @@ impl Browser {
     }
 
     /// What axe-core finds against WCAG 2.2 AA that is serious or worse, a line for each rule; `None`: it is not here, see
-    /// [`missing_judge`].
+    /// [`missing_judge`], or this browser runs no scripts, without which it never ends.
     pub fn faults(&self) -> Result<Option<Vec<String>>> {
+        if !self.runs_scripts {
+            return Ok(None);
+        }
         let Ok(judge) = std::fs::read_to_string(judge_path()) else {
             return Ok(None);
         };
