@@ -56,10 +56,9 @@ pub(super) async fn section(app: &App, visitor: &Visitor, when: &When) -> Result
             }
             p {
                 @match address {
-                    Some(address) => { "What cannot wait goes to " strong { (address) } " at once, and the rest once in the morning of each day you are open." }
+                    Some(address) => { "What cannot wait goes to " strong { (address) } " at once, and the rest once in the morning of each day you are open. No name is in it." }
                     None => "You are told nothing by e-mail.",
                 }
-                " No name is in it."
             }
             @if is_fresh {
                 form method="post" action="/account/address" {
