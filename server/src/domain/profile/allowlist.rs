@@ -272,6 +272,10 @@ mod tests {
             list(&changed),
             "[\n  \"dpkg:register\", # first\n  \"dpkg:clock\",\n]"
         );
+        let source =
+            written("[\n  \"dpkg:register\", # first\n  \"dpkg:paint\", # for children\n]");
+        let changed = without(&source, &app("dpkg:paint")).unwrap();
+        assert_eq!(list(&changed), "[\n  \"dpkg:register\", # first\n]");
         for (before, after) in [
             ("[\"dpkg:paint\", \"dpkg:register\"]", "[\"dpkg:register\"]"),
             ("[\"dpkg:register\", \"dpkg:paint\"]", "[\"dpkg:register\"]"),

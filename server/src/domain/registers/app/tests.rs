@@ -10,6 +10,7 @@ use crate::storage::{Operator, Role};
 use jiff::SignedDuration;
 use jiff::civil::date;
 use nestwarden_policy_schema::profile::EARLY_YEARS;
+use std::slice::from_ref;
 
 const TODAY: Date = date(2026, 3, 10);
 const JOURNAL: &str = "dpkg:nursery-journal";
@@ -79,12 +80,12 @@ fn why_not(acts: &[Act]) -> String {
 fn an_app_is_asked_for_then_decided_and_can_be_asked_for_again() {
     let asked = ask_for(Audience::Staff);
     let ok = approve(&[]);
-    assert_eq!(standing(&[asked.clone()]), Standing::Asked);
+    assert_eq!(standing(from_ref(&asked)), Standing::Asked);
     assert_eq!(standing(&[asked.clone(), ok.clone()]), Standing::Approved);
     assert_eq!(standing(&[asked.clone(), Act::Refuse]), Standing::Refused);
     let over = [asked.clone(), ok.clone(), Act::Withdraw];
     assert_eq!(standing(&over), Standing::Withdrawn);
-    let again = [&over[..], &[asked.clone()]].concat();
+    let again = [&over[..], from_ref(&asked)].concat();
     assert_eq!(standing(&again), Standing::Asked);
     for wrong in [
         vec![asked.clone(), asked.clone()],
@@ -109,7 +110,7 @@ fn a_permission_that_was_not_known_reopens_the_decision_and_stays_until_somebody
     let with = |acts: &[Act]| after(&[&begun[..], acts].concat()).unwrap();
     assert_eq!(with(&[learn(&[])]).standing(TODAY), Standing::Approved);
     let more = learn(&["Network", "camera "]);
-    let reopened = with(&[more.clone()]);
+    let reopened = with(from_ref(&more));
     assert_eq!(reopened.standing(TODAY), Standing::Reopened);
     let again = reopened.approval().unwrap().reopened.clone().unwrap();
     assert_eq!(listed(&again.permissions), "camera");

@@ -10,8 +10,9 @@ const ID_CHARS: usize = 11;
 const MOST_CHARS: usize = 300;
 const HOSTS: [&str; 3] = ["www.youtube.com", "youtube.com", "m.youtube.com"];
 const SHORT_HOST: &str = "youtu.be";
-/// As long as an id, and none: players for whatever a playlist or a channel holds.
-const NO_IDS: [&str; 2] = ["videoseries", "live_stream"];
+/// As long as an id, and none: the players for whatever a playlist, or a channel, holds just then.
+const PLAYLIST_PLAYER: &str = "videoseries";
+const LIVE_PLAYER: &str = "live_stream";
 
 /// Eleven letters, digits, `-` and `_`. Whether YouTube has such a video is not known here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -132,10 +133,6 @@ impl VideoId {
         let first = parts.next().unwrap_or_default();
         match (first, parts.next()) {
             ("watch", None) => Self::of_watch(query),
-            ("embed", Some(name)) if NO_IDS[0] == name => {
-                Err(AddressError::Playlist(Own::default()))
-            }
-            ("embed", Some(name)) if NO_IDS[1] == name => Err(AddressError::Live),
             ("embed", Some(name)) => {
                 let id: Self = name.parse()?;
                 refuse_extra(parameters(query), &Own(Some(id.clone())))?;
@@ -214,12 +211,14 @@ impl FromStr for VideoId {
             && text
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-        if is_good && !NO_IDS.contains(&text) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(AddressError::Id {
+        match text {
+            "" => Err(AddressError::NoVideo),
+            PLAYLIST_PLAYER => Err(AddressError::Playlist(Own::default())),
+            LIVE_PLAYER => Err(AddressError::Live),
+            _ if is_good => Ok(Self(text.to_owned())),
+            _ => Err(AddressError::Id {
                 id: shortened(text),
-            })
+            }),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::filled::{Filled, Need, chosen, to_choose};
 use super::parts::answered;
-use super::search::Search;
+use super::search::Asked;
 use super::{PLACE, hand, registers};
 use crate::domain::registers::app::allowed::{In, LiveProfiles, Unapproved, Why, unapproved};
 use crate::domain::registers::app::{self, App, Audience, Standing, named};
@@ -100,7 +100,7 @@ fn why_again(app: &App) -> Markup {
 pub(in crate::http) async fn list(
     State(server): State<Server>,
     Extension(visitor): Extension<Visitor>,
-    Query(asked): Query<Search>,
+    Query(asked): Query<Asked>,
 ) -> Result<Page, ApiError> {
     listed(&server, &visitor, &asked, None).await
 }
@@ -108,7 +108,7 @@ pub(in crate::http) async fn list(
 async fn listed(
     server: &Server,
     visitor: &Visitor,
-    asked: &Search,
+    asked: &Asked,
     sent: Option<(&Form, &Refused)>,
 ) -> Result<Page, ApiError> {
     let today = When::of(server).await?.today();
@@ -118,7 +118,7 @@ async fn listed(
     let found: Vec<&Kept<App>> = all
         .iter()
         .filter(|kept| admits(asked.show(), kept.now.standing(today)))
-        .filter(|kept| kept.now.app.to_string().contains(&words))
+        .filter(|kept| kept.now.app.to_string().to_lowercase().contains(&words))
         .collect();
     let pages = asked.pages("/apps", found.len(), ON_ONE_PAGE);
     let rows: Vec<Vec<Markup>> = pages
@@ -229,7 +229,7 @@ fn to_ask(app: &AppId) -> String {
     format!("/apps?{}#ask", query.finish())
 }
 
-fn form(visitor: &Visitor, asked: &Search, sent: Option<(&Form, &Refused)>) -> Markup {
+fn form(visitor: &Visitor, asked: &Asked, sent: Option<(&Form, &Refused)>) -> Markup {
     let filled = Filled::new("ask", sent);
     html! {
         section.card.screen id="ask" {
@@ -257,7 +257,7 @@ pub(in crate::http) async fn ask(
         listed(
             &server,
             &visitor,
-            &Search::default(),
+            &Asked::default(),
             Some((&form, &refused)),
         )
         .await

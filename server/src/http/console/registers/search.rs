@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 /// A word that is not known counts as none.
 #[derive(Deserialize, Default)]
-pub(in crate::http) struct Search {
+pub(in crate::http) struct Asked {
     #[serde(default)]
     search: String,
     #[serde(default)]
@@ -19,7 +19,7 @@ pub(in crate::http) struct Search {
     app: String,
 }
 
-impl Search {
+impl Asked {
     /// In small letters; empty: nothing was looked for.
     pub(super) fn words(&self) -> String {
         self.search.trim().to_lowercase()

@@ -2,7 +2,7 @@
 
 use super::filled::{Filled, Need, day};
 use super::parts::answered;
-use super::search::Search;
+use super::search::Asked;
 use super::{PLACE, hand, registers, when};
 use crate::domain::registers::asking::decides;
 use crate::domain::registers::video::address::VideoId;
@@ -70,7 +70,7 @@ pub(super) fn state(video: &Video, today: Date) -> Markup {
 pub(in crate::http) async fn list(
     State(app): State<App>,
     Extension(visitor): Extension<Visitor>,
-    Query(asked): Query<Search>,
+    Query(asked): Query<Asked>,
 ) -> Result<Page, ApiError> {
     listed(&app, &visitor, &asked, None).await
 }
@@ -78,7 +78,7 @@ pub(in crate::http) async fn list(
 async fn listed(
     app: &App,
     visitor: &Visitor,
-    asked: &Search,
+    asked: &Asked,
     sent: Option<(&Form, &Refused)>,
 ) -> Result<Page, ApiError> {
     let when = When::of(app).await?;
@@ -224,7 +224,7 @@ pub(in crate::http) async fn propose(
 ) -> Result<Response, ApiError> {
     let done = proposed(&app, &visitor, &form).await;
     let again =
-        async |refused| listed(&app, &visitor, &Search::default(), Some((&form, &refused))).await;
+        async |refused| listed(&app, &visitor, &Asked::default(), Some((&form, &refused))).await;
     answered(done.map(path_of), again).await
 }
 
