@@ -4,9 +4,6 @@ use super::delivery;
 use super::reply::{Reply, row, table};
 use super::session::Session;
 use crate::domain::hold::{self, HoldError, Release, coverage, of_incident};
-use crate::domain::registers::Registers;
-use crate::signing::ReleaseKey;
-use crate::signing::keys::public_keys;
 use crate::storage::HoldRow;
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -142,13 +139,8 @@ async fn hidden(session: &Session) -> anyhow::Result<BTreeSet<HoldId>> {
     let Ok(person) = session.operator() else {
         return Ok(BTreeSet::new());
     };
-    let dir = session.data.keys_dir();
-    let public = public_keys(&dir).context("failed to read the keys")?;
-    let registers = Registers {
-        storage: &session.storage,
-        release: &ReleaseKey::load(&dir).context("failed to read the keys")?,
-        recipient: &public.release_recipient,
-    };
+    let keys = session.register_keys()?;
+    let registers = keys.registers(&session.storage);
     Ok(of_incident::hidden_from(&registers, person).await?)
 }
 

@@ -1,6 +1,7 @@
 //! The command line. Each command is a file; this is the table of them, and what they share.
 
 mod api_token;
+mod app;
 mod child;
 mod consent;
 mod delivery;
@@ -28,6 +29,7 @@ mod subject_access;
 mod task;
 mod token;
 mod verify_report;
+mod video;
 
 use crate::door::Doors;
 use crate::settings::DataDir;
@@ -88,6 +90,12 @@ enum Command {
     /// What people have to do
     #[command(subcommand)]
     Task(task::Action),
+    /// Apps that were asked for, and what was decided
+    #[command(subcommand)]
+    App(app::Action),
+    /// Videos that were watched in full, and until when each is approved
+    #[command(subcommand)]
+    Video(video::Action),
     /// Legal holds
     #[command(subcommand)]
     Hold(hold::Action),
@@ -169,6 +177,8 @@ async fn answer(cli: Cli, doors: Doors) -> anyhow::Result<Reply> {
         Command::Device(action) => device::run(action, &open().await?).await,
         Command::Photo(action) => photo::run(action, &open().await?).await,
         Command::Task(action) => task::run(action, &open().await?).await,
+        Command::App(action) => app::run(action, &open().await?).await,
+        Command::Video(action) => video::run(action, &open().await?).await,
         Command::Hold(action) => hold::run(action, &open().await?).await,
         Command::PutBack(action) => put_back::run(action, &open().await?).await,
         Command::Operator(action) => operator::run(action, &open().await?).await,

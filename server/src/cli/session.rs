@@ -1,8 +1,11 @@
 //! An open database, who acts in it, and what the clock says.
 
 use crate::domain::local_time::LocalTime;
+use crate::domain::registers::Registers;
 use crate::door::{Clock, Doors};
 use crate::settings::{DataDir, Settings};
+use crate::signing::ReleaseKey;
+use crate::signing::keys::public_keys;
 use crate::storage::{AuditEntry, Device, Operator, Storage, sql};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
@@ -15,6 +18,22 @@ pub(super) struct Session {
     pub(super) storage: Storage,
     operator: Option<Operator>,
     clock: Arc<dyn Clock>,
+}
+
+/// What opens the words of registers, and closes them.
+pub(super) struct RegisterKeys {
+    release: ReleaseKey,
+    recipient: String,
+}
+
+impl RegisterKeys {
+    pub(super) fn registers<'a>(&'a self, storage: &'a Storage) -> Registers<'a> {
+        Registers {
+            storage,
+            release: &self.release,
+            recipient: &self.recipient,
+        }
+    }
 }
 
 impl Session {
@@ -40,6 +59,15 @@ impl Session {
 
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         Ok(Settings::load(&self.data)?)
+    }
+
+    pub(super) fn register_keys(&self) -> anyhow::Result<RegisterKeys> {
+        let dir = self.data.keys_dir();
+        let public = public_keys(&dir).context("failed to read the keys")?;
+        Ok(RegisterKeys {
+            release: ReleaseKey::load(&dir).context("failed to read the keys")?,
+            recipient: public.release_recipient,
+        })
     }
 
     pub(super) fn now(&self) -> Timestamp {

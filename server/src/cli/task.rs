@@ -88,6 +88,9 @@ fn way(task: &Task, references: &BTreeMap<ChildId, String>) -> String {
         | TaskKind::AupOutstanding
         | TaskKind::CustodyOverdue
         | TaskKind::TabletMissing => ", in the console".to_owned(),
+        TaskKind::AppsUnapproved | TaskKind::AppDecision | TaskKind::AppReview => {
+            ", in the console; `app list` shows them".to_owned()
+        }
         TaskKind::TakeDown
         | TaskKind::ConsentConflicted
         | TaskKind::ConsentExpiring

@@ -177,6 +177,9 @@ fn interrupts(task: &Task, today: Date) -> Option<String> {
         | TaskKind::ImportWaits
         | TaskKind::SetPasscode
         | TaskKind::AskPasscode
+        | TaskKind::AppsUnapproved
+        | TaskKind::AppDecision
+        | TaskKind::AppReview
         | TaskKind::CourseEnds
         | TaskKind::AupOutstanding
         | TaskKind::CustodyOverdue

@@ -1,5 +1,7 @@
 //! Profiles: read whole or refused whole, compared with the live one, and checked against every tablet that has it.
 
+pub mod allowlist;
+
 use crate::storage::{AuditEntry, Changed, Device, ProfileVersion, Storage, StorageError};
 use jiff::Timestamp;
 use jiff::civil::Date;

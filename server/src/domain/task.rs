@@ -2,6 +2,7 @@
 //! twice, and what is no longer so closes by itself.
 
 pub mod looked;
+mod of_apps;
 mod of_photos;
 mod of_register;
 mod of_registers;
@@ -78,6 +79,7 @@ pub async fn round(storage: &Storage, now: Timestamp) -> Result<TaskChanges, Sto
     }
     let staff = list::<Staff>(storage, Which::All).await?;
     of_registers::find(storage, &today, &staff, &mut round.drafts).await?;
+    of_apps::find(storage, &today, &open, &mut round.drafts).await?;
     let gone = of_registers::last_gone(&staff, today.calendar, now);
     of_tablets::find(storage, &today, gone, &mut round.drafts).await?;
     let still: BTreeSet<&str> = round
@@ -268,6 +270,14 @@ pub fn says(
         TaskKind::EndAccess => "somebody who is suspended or has left can still sign in to this console; take their roles away or remove them, or close this where that is meant to be".to_owned(),
         TaskKind::TabletMissing => format!(
             "{tablet} was neither here nor signed out at the last closing count; look for it, then count again"
+        ),
+        TaskKind::AppsUnapproved => "a profile that tablets have allows apps nobody approved; decide on each, or take it out of the profile".to_owned(),
+        TaskKind::AppDecision => {
+            "an app waits for a decision: somebody asked for it, or it asks for more than was known".to_owned()
+        }
+        TaskKind::AppReview => format!(
+            "the approval of an app ends on {}; look at it again, and decide",
+            task.due
         ),
         TaskKind::PhotosUntagged => format!(
             "photos on {tablet} still wait for somebody to say who is in them; what is not sorted before {} is sealed",

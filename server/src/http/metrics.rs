@@ -100,7 +100,10 @@ async fn tasks(app: &App, page: &mut Page, now: Timestamp) -> Result<(), ApiErro
     let local = crate::domain::local_time::LocalTime::load(&app.storage).await;
     let today = local.map_err(ApiError::internal)?.date(now);
     let overdue = open.iter().filter(|task| task.due < today).count();
-    page.gauge("tasks", "Open tasks, without what incidents and concerns want.");
+    page.gauge(
+        "tasks",
+        "Open tasks, without what incidents and concerns want.",
+    );
     page.value("tasks", "{state=\"overdue\"}", overdue);
     page.value("tasks", "{state=\"open\"}", open.len() - overdue);
     Ok(())

@@ -58,7 +58,7 @@ pub fn people_routes() -> Vec<Route> {
     use Area::{Enrol, Evidence, House, People, Register, Safeguarding};
     use Requires::{Nothing, Person, Token};
     use Scope::{Import, ReadTablets};
-    use console::{account, alerts, assets, child, consents, dashboard, enrol, fleet, holds, import, orders, passcode, passkeys, people as persons, profiles, receipts, registers::{self, aup, concern, concerns, custody, illegal, incident, incidents, staff}, reports, set_up, sign_in, tablets, tasks};
+    use console::{account, alerts, assets, child, consents, dashboard, enrol, fleet, holds, import, orders, passcode, passkeys, people as persons, profiles, receipts, registers::{self, app, apps, aup, concern, concerns, custody, illegal, incident, incidents, staff, video, videos}, reports, set_up, sign_in, tablets, tasks};
     vec![
         get ("/healthz",                     Nothing,              open::health),
         get ("/metrics",                     Token(ReadTablets),   metrics::show),
@@ -129,6 +129,14 @@ pub fn people_routes() -> Vec<Route> {
         post("/custody",                     Person(Register),     custody::begin),
         get ("/custody/{custody}",           Person(Register),     custody::show),
         post("/custody/{custody}",           Person(Register),     custody::write),
+        get ("/apps",                        Person(House),        apps::list),
+        post("/apps",                        Person(House),        apps::ask),
+        get ("/apps/{app}",                  Person(House),        app::show),
+        post("/apps/{app}",                  Person(Register),     app::write),
+        get ("/videos",                      Person(House),        videos::list),
+        post("/videos",                      Person(House),        videos::propose),
+        get ("/videos/{video}",              Person(House),        video::show),
+        post("/videos/{video}",              Person(Register),     video::write),
         get ("/concerns",                    Person(House),        concerns::list),
         post("/concerns",                    Person(House),        concerns::send),
         get ("/concerns/{concern}",          Person(Register),     concern::show),

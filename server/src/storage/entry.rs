@@ -9,24 +9,28 @@ use serde_json::Value;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegisterName {
+    App,
     AupVersion,
     ClosingCount,
     Concern,
     Custody,
     Incident,
     Staff,
+    Video,
 }
 
 impl RegisterName {
     /// As it is kept, and as the acts of the audit log begin.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::App => "app",
             Self::AupVersion => "aup",
             Self::ClosingCount => "closing_count",
             Self::Concern => "concern",
             Self::Custody => "custody",
             Self::Staff => "staff",
             Self::Incident => "incident",
+            Self::Video => "video",
         }
     }
 }

@@ -42,6 +42,12 @@ pub enum TaskKind {
     EndAccess,
     /// Neither here nor signed out at the last count.
     TabletMissing,
+    /// A profile that tablets have allows apps that nobody approved.
+    AppsUnapproved,
+    /// Somebody asked for an app, or it asks for more than was known when it was approved.
+    AppDecision,
+    /// The day on which an approval is to be looked at again is near, or over.
+    AppReview,
 }
 
 impl TaskKind {
@@ -62,7 +68,10 @@ impl TaskKind {
             | Self::AupOutstanding
             | Self::CustodyOverdue
             | Self::EndAccess
-            | Self::TabletMissing => true,
+            | Self::TabletMissing
+            | Self::AppsUnapproved
+            | Self::AppDecision
+            | Self::AppReview => true,
             Self::TakeDown | Self::Withdrawal | Self::ChildDied | Self::LeaversPack => false,
         }
     }

@@ -44,7 +44,11 @@ async fn what_is_watched_is_counts_and_needs_a_token() {
     let request = visitor.request(Method::GET, "/metrics").bearer_auth(token);
     let answer = request.send().await.unwrap();
     let kind = answer.headers()["content-type"].clone();
-    assert!(kind.to_str().unwrap().starts_with("text/plain; version=0.0.4"));
+    assert!(
+        kind.to_str()
+            .unwrap()
+            .starts_with("text/plain; version=0.0.4")
+    );
     let text = answer.text().await.unwrap();
     for line in [
         "nestwarden_up 1",

@@ -130,7 +130,9 @@ pub fn pass(fleet: &mut Fleet, size: Size) -> Result<()> {
         happens(fleet, &children, number, size.opening_days)?;
         at(fleet, day, 16)?;
         heard(fleet)?;
-        house.runtime.block_on(come_back(&house, lent, now(fleet)?))?;
+        house
+            .runtime
+            .block_on(come_back(&house, lent, now(fleet)?))?;
         count(&house, now(fleet)?, day)?;
     }
     acknowledge(&house, &staff, now(fleet)?, day)?;
@@ -213,7 +215,9 @@ fn people(house: &House, now: Timestamp, today: Date) -> Result<Vec<EntryId>> {
         };
         let nothing = Words::default();
         let act = publish("1", today);
-        let version = registers.begin::<AupVersion>(&act, &nothing, None, hand).await?;
+        let version = registers
+            .begin::<AupVersion>(&act, &nothing, None, hand)
+            .await?;
         let mut staff = Vec::new();
         for (number, (name, job)) in (0_i64..).zip(STAFF) {
             let post = Post {

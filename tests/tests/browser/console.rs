@@ -15,7 +15,7 @@ use system_tests::register::Register;
 const ROOM: &str = "Hedgehogs";
 const BEN: &str = "B-02";
 pub(super) const PASSWORD: &str = "kettle-moss-harbour";
-const MENU: [&str; 13] = [
+const MENU: [&str; 15] = [
     "/",
     "/tablets",
     "/consents",
@@ -29,6 +29,8 @@ const MENU: [&str; 13] = [
     "/staff",
     "/aup",
     "/custody",
+    "/apps",
+    "/videos",
 ];
 
 /// A tablet with a photo of each of two children.

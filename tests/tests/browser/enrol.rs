@@ -40,7 +40,9 @@ fn a_manager_enrols_a_tablet_and_watches_until_it_is_ready() {
         .until_says(&format!("Waiting for {TABLET}"))
         .unwrap();
     seen(&browser, "enrol-sheet-820");
-    let link = sheet.split('\'').find(|part| part.starts_with("nestwarden://"));
+    let link = sheet
+        .split('\'')
+        .find(|part| part.starts_with("nestwarden://"));
     let link = link.unwrap().to_owned();
 
     let mut tablet = fleet.new_tablet(TABLET).unwrap();

@@ -30,7 +30,10 @@ fn a_program_that_knows_only_the_description_finds_no_answer_that_is_not_in_it()
     let fleet = Fleet::open(&programs, &profile::photos_only(), &register).unwrap();
     let created = ["operator", "token", "create", DSL, "--for", "a trial"];
     let scopes = ["--scope", "import", "--scope", "read-tablets"];
-    let token = fleet.server.tell(created.into_iter().chain(scopes)).unwrap();
+    let token = fleet
+        .server
+        .tell(created.into_iter().chain(scopes))
+        .unwrap();
     let token = token["token"].as_str().unwrap();
 
     let dir = tempfile::tempdir().unwrap();

@@ -70,7 +70,10 @@ fn every_page_of_the_console_has_something_to_show_after_the_demos_month() {
     }
     assert!(bare.is_empty(), "{bare:?}");
     let verified = fleet.server.tell(["verify"]).unwrap();
-    assert!(verified["receipts_verified"].as_u64() > Some(0), "{verified}");
+    assert!(
+        verified["receipts_verified"].as_u64() > Some(0),
+        "{verified}"
+    );
     let photos = fleet.server.tell(["photo", "list"]).unwrap();
     assert!(photos != Value::Null);
     fleet.check_logs().unwrap();

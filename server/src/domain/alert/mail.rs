@@ -166,6 +166,15 @@ const fn what(kind: TaskKind) -> (&'static str, &'static str) {
             "a tablet has to be asked for a new passcode",
             "tablets have to be asked for a new passcode",
         ),
+        TaskKind::AppsUnapproved => (
+            "a profile allows apps that nobody approved",
+            "profiles allow apps that nobody approved",
+        ),
+        TaskKind::AppDecision => ("an app waits for a decision", "apps wait for a decision"),
+        TaskKind::AppReview => (
+            "the decision on an app has to be reviewed",
+            "decisions on apps have to be reviewed",
+        ),
         TaskKind::CourseEnds => (
             "a course of one of the staff runs out",
             "courses of staff run out",

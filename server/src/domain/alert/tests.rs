@@ -375,7 +375,7 @@ fn what_is_no_address_is_told_apart() {
 proptest! {
     #[test]
     fn no_mail_says_whom_or_which_photo_a_task_is_about(
-        child in any::<u128>(), kind in 0usize..19, overdue in -5i8..5,
+        child in any::<u128>(), kind in 0..KINDS.len(), overdue in -5i8..5,
     ) {
         let kind = KINDS[kind];
         let child = ChildId::from_uuid(Uuid::from_u128(child));
@@ -413,7 +413,10 @@ proptest! {
     }
 }
 
-const KINDS: [TaskKind; 19] = [
+const KINDS: [TaskKind; 22] = [
+    TaskKind::AppsUnapproved,
+    TaskKind::AppDecision,
+    TaskKind::AppReview,
     TaskKind::TakeDown,
     TaskKind::Withdrawal,
     TaskKind::ConsentConflicted,

@@ -4,12 +4,15 @@
 //!
 //! A register is one type that implements [`Entry`]: which act may follow which is decided there and nowhere else.
 
+pub mod app;
+pub mod asking;
 pub mod aup;
 pub mod circle;
 pub mod concern;
 pub mod custody;
 pub mod incident;
 pub mod staff;
+pub mod video;
 pub mod words;
 
 use super::fresh;

@@ -78,11 +78,13 @@ impl World {
         storage.task_list(WithClosed::No).await.unwrap()
     }
 
+    /// But for the apps of the starting profile, on which nobody decided.
     async fn kinds(&self, at: Timestamp) -> Vec<TaskKind> {
         self.open(at)
             .await
             .into_iter()
             .map(|task| task.kind)
+            .filter(|kind| *kind != TaskKind::AppsUnapproved)
             .collect()
     }
 }

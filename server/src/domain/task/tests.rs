@@ -391,7 +391,9 @@ async fn a_child_who_died_is_the_subject_of_no_reminder() {
     world.withdraws(1, Purpose::Website, 5).await;
     world.open(TaskKind::ChildDied, 1).await;
     let open = world.test.storage.task_list(WithClosed::No).await.unwrap();
-    let kinds: Vec<TaskKind> = open.iter().map(|task| task.kind).collect();
+    let mut kinds: Vec<TaskKind> = open.iter().map(|task| task.kind).collect();
+    // Beside the apps of the starting profile, on which nobody decided, and which are due on the same day.
+    kinds.retain(|kind| *kind != TaskKind::AppsUnapproved);
     assert_eq!(kinds, vec![TaskKind::ChildDied]);
 }
 

@@ -2,11 +2,14 @@
 
 use super::form::{Form, no_such_page, parsed, refused};
 use super::gate::Visitor;
-use super::layout::{Tone, badge, field, page, table, token};
+use super::layout::{Tone, alert, badge, field, page, sentence, table, token};
 use super::page::{Page, see};
+use super::registers::apps::everything;
 use super::when::When;
 use super::words;
+use crate::domain::profile::allowlist::{self, AllowlistError};
 use crate::domain::profile::{self, Difference, ProfileChange, ProfileChangeError};
+use crate::domain::registers::app::allowed::newly_unapproved;
 use crate::domain::role::Area;
 use crate::http::app::App;
 use crate::http::error::ApiError;
@@ -16,9 +19,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use nestwarden_policy_schema::control::ControlName;
-use nestwarden_policy_schema::policy::Mode;
+use nestwarden_policy_schema::policy::{AppId, Mode};
 use nestwarden_policy_schema::profile::PolicyProfile;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 
 /// Versions shown; every one is kept.
 const VERSIONS_SHOWN: usize = 20;
@@ -48,6 +52,7 @@ pub(in crate::http) async fn list(
     let heads = ["Profile", "Tablets", "Version", "Made live"];
     let content = html! {
         p { "A profile says what tablets are held to. Every tablet has one; overrides hold one tablet tighter." }
+        p { "Which of the apps it allows were approved, by whom and until when stands under " a href="/apps" { "Apps" } "." }
         (table("The live version of each profile", &heads, &rows))
     };
     Ok(page(&visitor, "/profiles", "Profiles", &content))
@@ -152,21 +157,22 @@ pub(in crate::http) async fn preview(
     Path(name): Path<String>,
     Extension(sent): Extension<Form>,
 ) -> Result<Response, ApiError> {
-    history(&app, &name).await?;
-    let source = source(&sent);
+    let (live, _) = history(&app, &name).await?;
+    let source = match wanted(&sent, &live.source)? {
+        Ok(source) => source,
+        Err(not) => return Ok(not_changed(&visitor, &live, not)),
+    };
     let change = match profile::diff(&app.storage, &source).await {
         Ok(change) => change,
         Err(error) => {
             let content = html! { (reasons(error)?) (form(&visitor, &name, &source, None)) };
-            let page = Page {
-                status: StatusCode::UNPROCESSABLE_ENTITY,
-                ..page(&visitor, "/profiles", &name, &content)
-            };
-            return Ok(page.into_response());
+            return Ok(unprocessable(page(&visitor, "/profiles", &name, &content)));
         }
     };
+    let apps = everything(&app).await?;
     let content = html! {
         (what_changes(&change))
+        (nobody_approved(&newly_unapproved(&live, &source, &apps)))
         @if !change.differences.is_empty() || change.live.is_none() {
             form method="post" action={ "/profiles/" (name) "/apply" } {
                 (token(&visitor))
@@ -181,6 +187,42 @@ pub(in crate::http) async fn preview(
     };
     let title = format!("Change to {}", change.name);
     Ok(page(&visitor, "/profiles", &title, &content).into_response())
+}
+
+/// The text somebody wrote; or the live one with an app added or taken out, as its page asks for.
+fn wanted(form: &Form, live: &str) -> Result<Result<String, AllowlistError>, ApiError> {
+    if form.has("allow") {
+        return Ok(allowlist::with(live, &parsed(form.text("allow"))?));
+    }
+    if form.has("take_out") {
+        return Ok(allowlist::without(live, &parsed(form.text("take_out"))?));
+    }
+    Ok(Ok(source(form)))
+}
+
+fn not_changed(visitor: &Visitor, live: &ProfileVersion, not: AllowlistError) -> Response {
+    let content = html! {
+        (alert(&sentence(&not.to_string())))
+        (form(visitor, &live.name, &live.source, None))
+    };
+    unprocessable(page(visitor, "/profiles", &live.name, &content))
+}
+
+fn unprocessable(page: Page) -> Response {
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    Page { status, ..page }.into_response()
+}
+
+fn nobody_approved(apps: &BTreeSet<AppId>) -> Markup {
+    html! {
+        @if !apps.is_empty() {
+            div.notice.bad {
+                p { "Nobody approved these apps, which it would allow:" }
+                ul { @for app in apps { li { code { (app) } } } }
+                p { "Have them decided first, on the page " a href="/apps" { "Apps" } "." }
+            }
+        }
+    }
 }
 
 fn what_changes(change: &ProfileChange) -> Markup {

@@ -81,6 +81,9 @@ const fn way(kind: TaskKind) -> &'static str {
         | TaskKind::AupOutstanding
         | TaskKind::CustodyOverdue
         | TaskKind::TabletMissing
+        | TaskKind::AppsUnapproved
+        | TaskKind::AppDecision
+        | TaskKind::AppReview
         | TaskKind::TakeDown
         | TaskKind::ConsentConflicted
         | TaskKind::ConsentExpiring
@@ -113,6 +116,8 @@ fn register_of(task: &Task) -> Markup {
         @match (task.kind, task.subject.entry) {
             (TaskKind::CourseEnds | TaskKind::EndAccess, Some(entry)) => { " (" a href={ "/staff/" (entry) } { "their page" } ")" }
             (TaskKind::AupOutstanding, _) => { " (" a href="/staff" { "staff" } ")" }
+            (TaskKind::AppsUnapproved, _) => { " (" a href="/apps" { "apps" } ")" }
+            (TaskKind::AppDecision | TaskKind::AppReview, Some(entry)) => { " (" a href={ "/apps/" (entry) } { "the app's page" } ")" }
             (TaskKind::CustodyOverdue | TaskKind::TabletMissing, _) => { " (" a href="/custody" { "custody" } ")" }
             _ => {}
         }

@@ -1,6 +1,7 @@
 //! The console, as a browser meets it.
 
 mod alerts;
+mod apps;
 #[path = "../../../src/domain/account/authenticator.rs"]
 mod authenticator;
 mod concerns;
@@ -19,13 +20,14 @@ mod sign_in;
 mod staff;
 mod tablets;
 mod twice;
+mod videos;
 
 use crate::nursery::Nursery;
 use nestwarden_server::storage::Role;
 use person::Person;
 
 /// Every page without a parameter.
-const PAGES: [&str; 19] = [
+const PAGES: [&str; 21] = [
     "/",
     "/account",
     "/tablets",
@@ -45,6 +47,8 @@ const PAGES: [&str; 19] = [
     "/staff",
     "/aup",
     "/custody",
+    "/apps",
+    "/videos",
 ];
 
 #[tokio::test]

@@ -110,6 +110,14 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     POST /custody                         manager dsl deputy
     GET  /custody/{custody}               manager dsl deputy
     POST /custody/{custody}               manager dsl deputy
+    GET  /apps                            it manager dsl deputy auditor
+    POST /apps                            it manager dsl deputy auditor
+    GET  /apps/{app}                      it manager dsl deputy auditor
+    POST /apps/{app}                      manager dsl deputy
+    GET  /videos                          it manager dsl deputy auditor
+    POST /videos                          it manager dsl deputy auditor
+    GET  /videos/{video}                  it manager dsl deputy auditor
+    POST /videos/{video}                  manager dsl deputy
     GET  /concerns                        it manager dsl deputy auditor
     POST /concerns                        it manager dsl deputy auditor
     GET  /concerns/{concern}              manager dsl deputy

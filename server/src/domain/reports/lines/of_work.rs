@@ -76,6 +76,9 @@ const fn decision(kind: TaskKind) -> &'static str {
         TaskKind::CustodyOverdue => "Get a tablet back that is overdue",
         TaskKind::EndAccess => "End the access of somebody suspended or gone",
         TaskKind::TabletMissing => "Look for a tablet that was missing at closing",
+        TaskKind::AppsUnapproved => "Decide on apps that a profile allows without an approval",
+        TaskKind::AppDecision => "Decide on an app",
+        TaskKind::AppReview => "Review the approval of an app",
     }
 }
 

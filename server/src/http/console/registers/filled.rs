@@ -9,6 +9,7 @@ use jiff::civil::{Date, DateTime};
 use maud::{Markup, html};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
@@ -123,6 +124,32 @@ impl<'a> Filled<'a> {
         })
     }
 
+    /// Any of several; `before`: those that stand.
+    pub(super) fn ticks(
+        &self,
+        name: &str,
+        legend: &str,
+        hint: &str,
+        options: &[(String, String)],
+        before: &BTreeSet<String>,
+    ) -> Markup {
+        let sent = self.sent.map(|(form, _)| form);
+        let is_ticked = |value: &str| match sent {
+            Some(form) => form.fields().any(|field| field == (name, value)),
+            None => before.contains(value),
+        };
+        html! {
+            fieldset {
+                legend { (legend) }
+                @if !hint.is_empty() { p.hint { (hint) } }
+                @if let Some(says) = self.wrong(name) { p.wrong { (says) } }
+                @for (value, says) in options {
+                    label.choice { input type="checkbox" name=(name) value=(value) checked[is_ticked(value)]; (says) }
+                }
+            }
+        }
+    }
+
     /// A time on the wall clock of the setting.
     pub(super) fn moment(
         &self,
@@ -167,6 +194,16 @@ pub(super) fn options<T: serde::Serialize + Copy>(
     all.iter()
         .map(|one| (code(one), says(*one).to_owned()))
         .collect()
+}
+
+/// Likewise, with nothing chosen at first: what is not known is not to be guessed.
+pub(super) fn to_choose<T: serde::Serialize + Copy>(
+    all: &[T],
+    says: impl Fn(T) -> &'static str,
+) -> Vec<(String, String)> {
+    let mut found = vec![(String::new(), "Choose".to_owned())];
+    found.extend(options(all, says));
+    found
 }
 
 /// By which a choice is sent.

@@ -1,6 +1,8 @@
 //! The setting's registers. Each has a list with a filter, a form that begins an entry, and a page for one entry with its
 //! history and the forms for what may be written next; all are made of the few parts in [`filled`] and [`parts`].
 
+pub(in crate::http) mod app;
+pub(in crate::http) mod apps;
 pub(in crate::http) mod aup;
 pub(in crate::http) mod concern;
 pub(in crate::http) mod concerns;
@@ -11,7 +13,10 @@ pub(in crate::http) mod incident;
 pub(in crate::http) mod incidents;
 pub(in crate::http::console) mod matters;
 mod parts;
+mod search;
 pub(in crate::http) mod staff;
+pub(in crate::http) mod video;
+pub(in crate::http) mod videos;
 
 use super::form::{no_such_page, parsed};
 use super::gate::Visitor;
@@ -98,6 +103,14 @@ pub(in crate::http) async fn index(
         section.card {
             h2 { a href="/custody" { "Custody" } }
             p { "Who has which tablet until when, and the count at closing." }
+        }
+        section.card {
+            h2 { a href="/apps" { "Apps" } }
+            p { "Which apps were asked for, what was decided on each and until when, and which a profile allows although nobody decided." }
+        }
+        section.card {
+            h2 { a href="/videos" { "Approved videos" } }
+            p { "Which videos somebody watched in full, for whom each was approved, and until when." }
         }
     };
     Ok(page(&visitor, PLACE, "Registers", &content))

@@ -4,6 +4,7 @@ use super::filled::{Filled, Need};
 use super::registers;
 use crate::domain::registers::words::Read;
 use crate::domain::registers::{Entry, Kept, Line, Refused, RegisterError};
+use crate::domain::role::Area;
 use crate::http::app::App;
 use crate::http::console::form::{Form, no_such_page, refused};
 use crate::http::console::gate::Visitor;
@@ -100,7 +101,7 @@ pub(super) fn history<E: Entry>(
                             p.soft { "Why is not shown to you." }
                         } @else {
                             (worded(&read, when, telling.labels))
-                            @if matches!(&read, Read::Words(words) if !words.is_empty()) {
+                            @if visitor.may(Area::Register) && matches!(&read, Read::Words(words) if !words.is_empty()) {
                                 (erasing(visitor, path, line, sent))
                             }
                         }
