@@ -12,6 +12,7 @@ mod export;
 mod hold;
 mod import;
 mod init;
+mod loss;
 mod mapping;
 mod operator;
 mod passcode;

@@ -269,6 +269,9 @@ pub fn says(
         TaskKind::TabletMissing => format!(
             "{tablet} was neither here nor signed out at the last closing count; look for it, then count again"
         ),
+        TaskKind::TabletLost => format!(
+            "{tablet} is marked as lost: find it and say so, or report its loss; where photos of children or names may be read by others it is a personal-data breach"
+        ),
         TaskKind::PhotosUntagged => format!(
             "photos on {tablet} still wait for somebody to say who is in them; what is not sorted before {} is sealed",
             task.due

@@ -41,7 +41,7 @@ pub use account::{Account, AccountStore, Invitation, LockAfter, Made, NewAccount
 pub use api_token::{ApiToken, ApiTokenStore, NewApiToken, Scope};
 pub use audit::{AuditEntry, AuditStore};
 pub use bundle::{BundleStore, IssuedBundle};
-pub use command::{CommandOutcome, CommandRow, CommandStore};
+pub use command::{Cancelled, CommandAdded, CommandOutcome, CommandRow, CommandStore, HourlyLimit};
 pub use consent::{Child, ConsentStore, FileSaid, RegisterChange, RegisterPut, SetHere};
 pub use decision::{DecisionStore, UnsealDecision, Unsealing, UnsealingKept};
 pub use device::{Device, DeviceKey, DeviceStore, Revocation};

@@ -42,6 +42,8 @@ pub enum TaskKind {
     EndAccess,
     /// Neither here nor signed out at the last count.
     TabletMissing,
+    /// Somebody marked it as lost.
+    TabletLost,
 }
 
 impl TaskKind {
@@ -62,7 +64,8 @@ impl TaskKind {
             | Self::AupOutstanding
             | Self::CustodyOverdue
             | Self::EndAccess
-            | Self::TabletMissing => true,
+            | Self::TabletMissing
+            | Self::TabletLost => true,
             Self::TakeDown | Self::Withdrawal | Self::ChildDied | Self::LeaversPack => false,
         }
     }

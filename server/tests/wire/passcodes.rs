@@ -32,7 +32,15 @@ impl Nursery {
         let recipient = keys.unwrap().release_recipient;
         let chosen = Chosen::By(Zeroizing::new(CODE.to_owned()));
         let what = (chosen, CodeReason::Due);
-        let set = passcode::set(&self.storage, &recipient, &device, what, "Kim", self.now());
+        let set = passcode::set(
+            &self.storage,
+            &recipient,
+            &device,
+            what,
+            HourlyLimit::default(),
+            "Kim",
+            self.now(),
+        );
         set.await.unwrap().command
     }
 }
