@@ -22,9 +22,11 @@ impl Tablet {
     fn moves(&self) -> Vec<(Stage, Option<Cause>)> {
         let events = self.events().into_iter();
         events
-            .filter_map(|event| match event {
-                EventBody::PhotoStage { to, cause, .. } => Some((to, cause)),
-                _ => None,
+            .filter_map(|event| {
+                let EventBody::PhotoStage { to, cause, .. } = event else {
+                    return None;
+                };
+                Some((to, cause))
             })
             .collect()
     }

@@ -102,12 +102,12 @@ pub async fn all(
     let rows = storage.fleet_list().await?;
     let mut inventories = cache.read(storage, &rows).await?;
     let policies = Policies::load(storage).await?;
-    let mut lost = loss::all(storage, now).await?;
+    let mut marked = loss::all(storage, now).await?;
     let mut tablets = Vec::with_capacity(rows.len());
     for row in rows {
         let inventory = inventories.get(&row.device.id);
         let inventory = inventory.map(|(_, told)| Arc::clone(told));
-        let loss = lost.remove(&row.device.id);
+        let loss = marked.remove(&row.device.id);
         tablets.push(policies.judge(row, inventory, loss, now));
     }
     let mut kept = cache.0.lock().unwrap_or_else(PoisonError::into_inner);

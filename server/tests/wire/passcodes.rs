@@ -8,6 +8,7 @@ use nestwarden_policy_schema::device_api::{PasscodeAnswer, passcode_path};
 use nestwarden_policy_schema::id::CommandId;
 use nestwarden_policy_schema::profile::EARLY_YEARS;
 use nestwarden_server::domain::passcode::{self, Chosen, SET_WITHIN};
+use nestwarden_server::storage::HourlyLimit;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
