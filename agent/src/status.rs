@@ -32,6 +32,9 @@ pub struct Status {
     /// The server's data was put back from an earlier copy: the stricter of what it says and what this tablet had is enforced.
     #[serde(default)]
     pub held_to_earlier: bool,
+    /// Since when it has been marked as lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_since: Option<Timestamp>,
     /// The newest time the server signed for.
     pub last_contact: Option<Timestamp>,
     pub server_problem: Option<String>,

@@ -130,6 +130,7 @@ pub(crate) async fn run(paths: Paths, settings: Settings, doors: Doors) -> anyho
     let page = Page::bind(
         &paths,
         &settings,
+        (ledger.clone(), clock.clone()),
         photos.clone(),
         names,
         Arc::clone(&unsealer),
@@ -552,6 +553,7 @@ fn status_source(shared: Shared, sync: watch::Receiver<SyncState>) -> StatusSour
                     .as_ref()
                     .is_some_and(|b| b.bundle().put_back.is_some()),
                 bundle_expired: bundle.is_some_and(|b| b.bundle().expires_at <= now.at),
+                lost_since: now.lost_since,
                 last_contact: now.last_contact,
                 server_problem: sync.problem,
                 revoked: sync.revoked,

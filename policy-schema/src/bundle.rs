@@ -48,6 +48,9 @@ pub struct Bundle {
     pub issued_at: Timestamp,
     /// After this the bundle stays enforced and the tablet alarms.
     pub expires_at: Timestamp,
+    /// What the setting is called, for whoever finds the tablet; absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setting_name: Option<String>,
     /// The tablet's name as staff know it.
     pub device_name: String,
     /// The rooms the tablet is used in; empty: the whole setting.

@@ -1,9 +1,11 @@
-//! Commands to one tablet. Destructive ones carry approvals that the server cannot make by itself.
+//! Commands to one tablet. Destructive ones carry approvals that the server cannot make by itself; those that keep people
+//! from their work are limited in number, on the server and again on the tablet.
 
 use crate::bytes::Digest;
 use crate::code::CodeReason;
 use crate::envelope::{Signable, Signed, SignedError, verify_ed25519};
 use crate::id::{ApproverId, CommandId, DeviceId};
+use crate::text::is_unseen;
 use crate::trust::Anchors;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,10 +16,10 @@ use std::collections::BTreeSet;
 pub enum CommandKind {
     /// Measure and report everything now.
     Refresh,
+    /// Whoever sits at the tablet has to unlock it anew.
     Lock,
-    Message {
-        text: String,
-    },
+    /// Shown on the tablet until somebody there says that they read it; see [`check_message`].
+    Message { text: String },
     /// The passcode must change at the next sign-in.
     RotatePasscode,
     /// The staff's passcode becomes the one that was set in the console. The tablet fetches it by itself and holds it to
@@ -26,8 +28,10 @@ pub enum CommandKind {
         reason: CodeReason,
         commitment: Digest,
     },
-    /// Locks and seals; one person, reversible.
+    /// Locked, camera off, every photo out of sight and a new passcode due, until a [`Found`](Self::Found) that was issued
+    /// later. One person, reversible.
     Lost,
+    /// Ends every loss that was issued before.
     Found,
     /// Hands the tablet back: our files go, previous values return.
     Unenrol,
@@ -51,6 +55,36 @@ impl CommandKind {
         }
     }
 
+    /// As it is written in a command.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Refresh => "refresh",
+            Self::Lock => "lock",
+            Self::Message { .. } => "message",
+            Self::RotatePasscode => "rotate_passcode",
+            Self::SetPasscode { .. } => "set_passcode",
+            Self::Lost => "lost",
+            Self::Found => "found",
+            Self::Unenrol => "unenrol",
+            Self::Wipe => "wipe",
+        }
+    }
+
+    /// Whether it keeps people from their work, so that only so many are carried out within an hour. `Found` does not: it
+    /// only undoes, and must never wait.
+    pub const fn is_disruptive(&self) -> bool {
+        match self {
+            Self::Lock
+            | Self::RotatePasscode
+            | Self::SetPasscode { .. }
+            | Self::Lost
+            | Self::Unenrol
+            | Self::Wipe => true,
+            Self::Refresh | Self::Message { .. } | Self::Found => false,
+        }
+    }
+
+    /// Whether it needs the word of two people whom the server cannot speak for.
     pub const fn is_destructive(&self) -> bool {
         match self {
             Self::Wipe => true,
@@ -64,6 +98,61 @@ impl CommandKind {
             | Self::Unenrol => false,
         }
     }
+}
+
+/// How many commands of one kind that [disrupt](CommandKind::is_disruptive) a tablet carries out within an hour, whatever
+/// its server asks.
+pub const DISRUPTIVE_PER_HOUR_ON_TABLET: usize = 4;
+
+/// Of a message, in characters.
+pub const MESSAGE_CHARS: usize = 500;
+
+/// How what a tablet says of a command begins. It says `TAKEN` and `SHOWN` of messages only, and something after it; every
+/// other word is its last.
+pub mod said {
+    /// Carried out, and seen to be.
+    pub const DONE: &str = "done";
+    /// Will never be carried out.
+    pub const DECLINED: &str = "declined";
+    /// Tried, and seen not to be so.
+    pub const FAILED: &str = "failed";
+    /// Kept on the tablet; nobody saw it yet.
+    pub const TAKEN: &str = "taken";
+    /// On the screen of the tablet; nobody said that they read it.
+    pub const SHOWN: &str = "shown";
+
+    /// Whether the tablet says more of the same command later.
+    pub fn is_interim(said: &str) -> bool {
+        said.starts_with(TAKEN) || said.starts_with(SHOWN)
+    }
+}
+
+/// Why a text cannot be shown on a tablet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageRefused {
+    #[error("the message says nothing")]
+    Empty,
+    #[error("the message has {0} characters; {MESSAGE_CHARS} are the most")]
+    TooLong(usize),
+    #[error(
+        "the message holds a character that cannot be seen, or a line break; write it in one line"
+    )]
+    Unseen,
+}
+
+/// Whether `text` can be shown on a tablet as it is: one line, nothing hidden in it.
+pub fn check_message(text: &str) -> Result<(), MessageRefused> {
+    let length = text.chars().count();
+    if text.trim().is_empty() {
+        return Err(MessageRefused::Empty);
+    }
+    if length > MESSAGE_CHARS {
+        return Err(MessageRefused::TooLong(length));
+    }
+    if text.chars().any(is_unseen) {
+        return Err(MessageRefused::Unseen);
+    }
+    Ok(())
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +187,8 @@ pub enum CommandError {
     OtherDevice { ours: DeviceId, theirs: DeviceId },
     #[error("the command expired at {0}")]
     Expired(Timestamp),
+    #[error(transparent)]
+    Message(#[from] MessageRefused),
     #[error("an approval does not verify: {0}")]
     Approval(SignedError),
     #[error("an approval is for another command")]
@@ -164,6 +255,9 @@ impl ApprovedCommand {
         }
         if self.command.expires_at <= now {
             return Err(CommandError::Expired(self.command.expires_at));
+        }
+        if let CommandKind::Message { text } = &self.command.kind {
+            check_message(text)?;
         }
         if !self.command.kind.is_destructive() {
             return Ok(&self.command);

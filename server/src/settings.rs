@@ -1,6 +1,7 @@
 //! The data directory and the settings file in it, read and validated once.
 
 use crate::domain::alert::is_address;
+use crate::storage::HourlyLimit;
 use crate::tls::TlsFiles;
 use jiff::civil::Time;
 use nestwarden_policy_schema::id::SettingId;
@@ -78,6 +79,8 @@ pub struct Settings {
     /// Absent: nobody is told anything by e-mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<MailServer>,
+    #[serde(default, skip_serializing_if = "Commands::is_default")]
+    pub commands: Commands,
 }
 
 /// Who takes e-mail from this server.
@@ -162,6 +165,33 @@ impl MailServer {
 
 const fn eight() -> Time {
     Time::constant(8, 0, 0, 0)
+}
+
+/// What tablets may be told to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Commands {
+    /// How many commands that keep tablets from use (lock, lost, passcodes, hand back) are given within an hour, in the whole
+    /// setting; 1 to 1,000. Each tablet has a lower limit of its own that no server changes.
+    pub disruptive_per_hour: u32,
+}
+
+impl Default for Commands {
+    fn default() -> Self {
+        Self {
+            disruptive_per_hour: HourlyLimit::default().0,
+        }
+    }
+}
+
+impl Commands {
+    pub const fn limit(&self) -> HourlyLimit {
+        HourlyLimit(self.disruptive_per_hour)
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Whom people call who do not want to, or cannot, tell anybody of the setting. Names and numbers as they are to be shown.
@@ -344,6 +374,12 @@ impl Settings {
                 return Err(format!("`import.{key}` is {days}; write 1 to 366 days"));
             }
         }
+        let most = self.commands.disruptive_per_hour;
+        if !(1..=1_000).contains(&most) {
+            return Err(format!(
+                "`commands.disruptive_per_hour` is {most}; write 1 to 1000, or leave it out for 20"
+            ));
+        }
         for (key, text) in self.outside_help.iter().flat_map(OutsideHelp::entries) {
             if text.is_some_and(|text| text.trim().is_empty() || text.chars().count() > HELP_CHARS)
             {
@@ -452,6 +488,11 @@ mod tests {
                 "[console]",
                 "[import]\nfolder = \"/exports\"\nkeep_done_days = 0\n[console]",
                 "`import.keep_done_days` is 0",
+            ),
+            (
+                "[console]",
+                "[commands]\ndisruptive_per_hour = 0\n[console]",
+                "`commands.disruptive_per_hour` is 0",
             ),
         ] {
             let refused = Settings::from_toml(&GOOD.replace(from, to)).unwrap_err();

@@ -97,6 +97,7 @@ pub(crate) async fn serve(
         storage: storage.clone(),
         signer: Arc::new(signer.clone()),
         secrets: SettingSecrets {
+            setting_name: settings.name.clone(),
             photo_hash: keys.photo_hash,
             release_recipient: keys.public.release_recipient,
             recovery_recipient: keys.public.recovery_recipient,
@@ -164,6 +165,7 @@ pub(crate) async fn serve(
             tablets_address: settings.tablets.address.clone(),
             hosts: known_hosts(settings),
             help: settings.outside_help.clone().unwrap_or_default(),
+            commands: settings.commands.limit(),
             proxy: settings.console.proxy,
             has_mail: settings.mail.is_some(),
         },

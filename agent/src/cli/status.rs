@@ -79,6 +79,13 @@ fn words(status: &Status) -> String {
             "        THE SERVER'S DATA WAS PUT BACK from an earlier copy: the stricter of both is enforced and nothing is destroyed until somebody settles it there (`nestwarden-server put-back settle --reason …`)"
         );
     }
+    if let Some(since) = status.lost_since {
+        let _ = writeln!(
+            text,
+            "        MARKED AS LOST since {}: locked, camera off, photos out of sight, until the server says that it was found",
+            local(since)
+        );
+    }
     let contact = status
         .last_contact
         .map_or_else(|| "never".to_owned(), local);

@@ -117,6 +117,7 @@ impl TrustedClock {
             at: state.at_reading(self.shared.door.since_boot()),
             doubtful: state.doubt.is_some(),
             last_contact: state.last_contact,
+            lost_since: self.shared.ledger.loss().and_then(|word| word.lost_since),
             holds_confirmed_at: state.holds_confirmed_at,
         }
     }

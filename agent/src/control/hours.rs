@@ -1,4 +1,4 @@
-//! Out of contact hours the tablet is locked, with a margin for setting up and clearing away.
+//! Out of contact hours the tablet is locked, with a margin for setting up and clearing away; while it is lost, always.
 
 use super::{Control, Reading, Situation, Unread};
 use nestwarden_policy_schema::control::ControlName;
@@ -11,7 +11,17 @@ pub struct Hours;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HoursWish {
     Open,
-    Locked,
+    Locked(Because),
+}
+
+/// Why the tablet has to be locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    OutOfHours,
+    /// It is marked as lost, whatever the hours.
+    Lost,
+    /// Somebody asked for it, this once.
+    Asked,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,16 +32,18 @@ pub struct HoursObserved {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HoursChange {
-    Lock { sessions: usize },
+    Lock { sessions: usize, because: Because },
     Unread(Unread),
 }
 
 impl fmt::Display for HoursChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lock { .. } => {
-                f.write_str("lock the tablet, which is in use out of contact hours")
-            }
+            Self::Lock { because, .. } => f.write_str(match because {
+                Because::OutOfHours => "lock the tablet, which is in use out of contact hours",
+                Because::Lost => "lock the tablet, which is marked as lost and was unlocked",
+                Because::Asked => "lock the tablet",
+            }),
             Self::Unread(unread) => {
                 write!(f, "check that the tablet is locked: {}", unread.reason())
             }
@@ -47,6 +59,9 @@ impl Control for Hours {
 
     fn desired(situation: &Situation) -> Option<HoursWish> {
         let policy = situation.policy.hours.as_ref()?;
+        if let Some(because) = situation.locked {
+            return Some(HoursWish::Locked(because));
+        }
         let margin = u32::from(policy.margin_minutes);
         let open = situation.in_contact_hours
             || !policy.lock_outside_contact_hours
@@ -56,17 +71,18 @@ impl Control for Hours {
         Some(if open {
             HoursWish::Open
         } else {
-            HoursWish::Locked
+            HoursWish::Locked(Because::OutOfHours)
         })
     }
 
     fn diff(desired: &HoursWish, observed: &HoursObserved) -> Vec<HoursChange> {
         match (desired, &observed.unlocked) {
-            (HoursWish::Open, _) | (HoursWish::Locked, Reading::Seen(0)) => Vec::new(),
-            (HoursWish::Locked, Reading::Seen(sessions)) => vec![HoursChange::Lock {
+            (HoursWish::Open, _) | (HoursWish::Locked(_), Reading::Seen(0)) => Vec::new(),
+            (HoursWish::Locked(because), Reading::Seen(sessions)) => vec![HoursChange::Lock {
                 sessions: *sessions,
+                because: *because,
             }],
-            (HoursWish::Locked, Reading::Unread(unread)) => {
+            (HoursWish::Locked(_), Reading::Unread(unread)) => {
                 vec![HoursChange::Unread(unread.clone())]
             }
         }
@@ -89,6 +105,8 @@ mod tests {
     use nestwarden_policy_schema::policy::HoursPolicy;
     use proptest::prelude::*;
 
+    const LOCKED: HoursWish = HoursWish::Locked(Because::OutOfHours);
+
     fn wish(lock: bool, margin_minutes: u8, contact: bool, minutes: Option<u32>) -> HoursWish {
         let mut now = situation();
         now.policy.hours = Some(HoursPolicy {
@@ -105,13 +123,22 @@ mod tests {
     fn the_tablet_is_open_in_contact_hours_and_within_the_margin() {
         assert_eq!(wish(true, 30, true, Some(0)), HoursWish::Open);
         assert_eq!(wish(true, 30, false, Some(29)), HoursWish::Open);
-        assert_eq!(wish(true, 30, false, Some(30)), HoursWish::Locked);
-        assert_eq!(wish(true, 0, false, Some(0)), HoursWish::Locked);
+        assert_eq!(wish(true, 30, false, Some(30)), LOCKED);
+        assert_eq!(wish(true, 0, false, Some(0)), LOCKED);
     }
 
     #[test]
     fn with_no_contact_hours_planned_the_tablet_is_locked() {
-        assert_eq!(wish(true, 120, false, None), HoursWish::Locked);
+        assert_eq!(wish(true, 120, false, None), LOCKED);
+    }
+
+    #[test]
+    fn a_lost_tablet_is_locked_in_contact_hours_and_no_extension_opens_it() {
+        let mut now = situation();
+        now.policy.hours = Some(HoursPolicy::default());
+        assert_eq!(Hours::desired(&now), Some(HoursWish::Open));
+        now.locked = Some(Because::Lost);
+        assert_eq!(Hours::desired(&now), Some(HoursWish::Locked(Because::Lost)));
     }
 
     #[test]
@@ -125,7 +152,7 @@ mod tests {
             locked in any::<bool>(),
             unlocked in prop_oneof![(0..4_usize).prop_map(Reading::Seen), unread().prop_map(Reading::Unread)],
         ) {
-            let desired = if locked { HoursWish::Locked } else { HoursWish::Open };
+            let desired = if locked { LOCKED } else { HoursWish::Open };
             let mut observed = HoursObserved { unlocked };
             for change in Hours::diff(&desired, &observed.clone()) {
                 match change {

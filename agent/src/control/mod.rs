@@ -22,7 +22,9 @@ pub struct Situation {
     /// Minutes to the nearest contact hours in either direction; 0 within them, `None` when none is planned.
     pub minutes_from_contact: Option<u32>,
     pub session_open: bool,
-    /// The lease is over, the clock is in doubt, or there is no space for photos: the camera is off.
+    /// Why the tablet is locked whatever the hours say; `None`: they decide.
+    pub locked: Option<hours::Because>,
+    /// The lease is over, the clock is in doubt, there is no space for photos, or the tablet is lost: the camera is off.
     pub capture_suspended: bool,
     /// Exceptions active now.
     pub exceptions: Vec<DatedException>,

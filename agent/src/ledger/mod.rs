@@ -7,6 +7,7 @@
 mod bundles;
 mod continuation;
 mod enrolment;
+mod loss;
 mod lost;
 mod migrations;
 mod put_back;
@@ -16,6 +17,7 @@ mod spool;
 
 pub use bundles::BundleRefused;
 pub use enrolment::Enrolment;
+pub use loss::LossWord;
 pub(crate) use lost::was_lost;
 pub use lost::{TakenUp, take_up};
 pub use repeats::REPEAT_WINDOW;
@@ -57,6 +59,7 @@ struct Shared {
     acknowledged: watch::Sender<u64>,
     problems: Mutex<Vec<String>>,
     obstacle: watch::Sender<Option<String>>,
+    loss: watch::Sender<Option<Arc<LossWord>>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +110,8 @@ pub struct LedgerTx<'a> {
     /// Where the chain has got to, and what of it the server has, likewise: thousands of events may be recorded at once.
     head: Cell<Option<ChainPosition>>,
     acked: Cell<Option<u64>>,
+    /// What is newly said of the tablet's being lost.
+    loss: Cell<Option<LossWord>>,
 }
 
 impl Ledger {
@@ -129,6 +134,7 @@ impl Ledger {
                 acknowledged: watch::Sender::new(0),
                 problems: Mutex::default(),
                 obstacle: watch::Sender::new(None),
+                loss: watch::Sender::new(None),
             }),
         };
         ledger.take_up()?;
@@ -154,12 +160,16 @@ impl Ledger {
             device: Cell::new(None),
             head: Cell::new(None),
             acked: Cell::new(None),
+            loss: Cell::new(None),
         };
         let done = work(&tx)?;
-        let recorded = tx.recorded.get();
+        let (recorded, loss) = (tx.recorded.get(), tx.loss.take());
         sql.commit().map_err(LedgerError::from)?;
         if let Some(seq) = recorded {
             self.shared.recorded.send_replace(seq);
+        }
+        if let Some(word) = loss {
+            self.shared.loss.send_replace(Some(Arc::new(word)));
         }
         Ok(done)
     }
@@ -223,7 +233,7 @@ impl Ledger {
         let (bundle, problems) = self.read(bundles::last_good)?;
         self.shared.bundle.send_replace(bundle.map(Arc::new));
         *lock(&self.shared.problems) = problems;
-        Ok(())
+        self.take_up_loss()
     }
 }
 

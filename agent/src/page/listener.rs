@@ -137,6 +137,9 @@ async fn respond(request: Request<Incoming>, visit: Visit) -> Answer {
     } else {
         Form::default()
     };
+    if desk.notices.is_lost() && !router::is_open_while_lost(route.path) {
+        return answer::see("/");
+    }
     let ask = Ask { query, form, range };
     let answered = (route.answer)(desk, ask).await;
     answered.unwrap_or_else(|trouble| answer::trouble(&trouble))

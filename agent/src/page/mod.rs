@@ -9,11 +9,14 @@ mod gate;
 mod layout;
 mod listener;
 mod names;
+mod notices;
 mod router;
 mod screens;
 mod texts;
 
+use crate::clock::TrustedClock;
 use crate::door::NamesDoor;
+use crate::ledger::Ledger;
 use crate::paths::Paths;
 use crate::photos::listing::Tags;
 use crate::photos::{PhotosHandle, Unsealer};
@@ -22,6 +25,7 @@ use crate::staff::Staff;
 use gate::Gate;
 use names::Names;
 use nestwarden_policy_schema::id::SessionId;
+use notices::Notices;
 use screens::review::Unlocked;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -41,6 +45,7 @@ pub struct Page {
 /// What every screen has at hand.
 struct Desk {
     photos: PhotosHandle,
+    notices: Notices,
     names: Names,
     /// What was last said of a photo in the session, for the next one that shows the same.
     said: Mutex<Option<(SessionId, Tags)>>,
@@ -56,6 +61,7 @@ impl Page {
     pub async fn bind(
         paths: &Paths,
         settings: &Settings,
+        (ledger, clock): (Ledger, TrustedClock),
         photos: PhotosHandle,
         names: Arc<dyn NamesDoor>,
         unsealer: Unsealer,
@@ -80,6 +86,7 @@ impl Page {
             gate,
             desk: Arc::new(Desk {
                 names: Names::new(names),
+                notices: Notices::new(ledger, clock),
                 photos,
                 said: Mutex::default(),
                 unsealer,
@@ -102,7 +109,17 @@ impl Page {
             }
             std::future::pending::<()>().await;
         };
-        tokio::join!(serve, forget);
+        let hide = async {
+            let mut loss = self.desk.notices.watch_loss();
+            while loss.changed().await.is_ok() {
+                if self.desk.notices.is_lost() {
+                    // No name stays on a tablet that somebody else may hold.
+                    self.desk.keep_only(None);
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::join!(serve, forget, hide);
         drop(self.link);
     }
 }

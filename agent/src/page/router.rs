@@ -3,7 +3,7 @@
 use super::Desk;
 use super::answer::{Answer, Refusal, Trouble};
 use super::form::Form;
-use super::screens::{assets, end, here, home, names, photos, picture, review, sort};
+use super::screens::{assets, end, here, home, names, notices, photos, picture, review, sort};
 use hyper::Method;
 use std::future::ready;
 use std::pin::Pin;
@@ -32,7 +32,7 @@ pub(super) struct Ask {
     pub(super) range: Option<String>,
 }
 
-pub(super) fn routes() -> [Route; 20] {
+pub(super) fn routes() -> [Route; 21] {
     use Requires::{Cookie, Token};
     let get = |path, requires, answer| Route {
         method: Method::GET,
@@ -75,6 +75,7 @@ pub(super) fn routes() -> [Route; 20] {
         post("/here", |desk, ask| Box::pin(here::save(desk, ask))),
         post("/sort", |desk, ask| Box::pin(sort::save(desk, ask))),
         post("/names", |desk, ask| Box::pin(names::ask_again(desk, ask))),
+        post("/read", |desk, ask| Box::pin(notices::read(desk, ask))),
         post("/end", |desk, _| Box::pin(end::save(desk))),
         post("/review", |desk, ask| Box::pin(review::say(desk, ask))),
         post("/review/begin", |desk, ask| {
@@ -84,6 +85,11 @@ pub(super) fn routes() -> [Route; 20] {
             Box::pin(review::finish(desk, ask))
         }),
     ]
+}
+
+/// What there is on a tablet that is marked as lost: neither photos nor names, nor anything else that is the children's.
+pub(super) fn is_open_while_lost(path: &str) -> bool {
+    ["/", "/open", "/read", "/style.css", "/page.js", "/icon.svg"].contains(&path)
 }
 
 pub(super) fn find(method: &Method, path: &str) -> Result<Route, Refusal> {

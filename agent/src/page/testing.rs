@@ -74,7 +74,7 @@ pub(super) struct Nursery {
     /// Whether the server gives keys for reviews.
     pub(super) authorises: Arc<AtomicBool>,
     signer: Signer,
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
     _parts: tokio::task::JoinSet<()>,
 }
 
@@ -157,7 +157,7 @@ impl Nursery {
         });
         let (photos, task) = PhotosTask::open(PhotosContext {
             ledger: ledger.clone(),
-            clock,
+            clock: clock.clone(),
             paths: paths.clone(),
             board,
             device_id: signer.device,
@@ -181,7 +181,8 @@ impl Nursery {
             ..Settings::read(&paths).unwrap()
         };
         let names = Arc::new(register.clone());
-        let page = Page::bind(&paths, &settings, photos.clone(), names, unsealer)
+        let said = (ledger.clone(), clock);
+        let page = Page::bind(&paths, &settings, said, photos.clone(), names, unsealer)
             .await
             .unwrap();
         let link = std::fs::read_to_string(paths.page_link_path()).unwrap();

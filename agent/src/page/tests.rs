@@ -2,10 +2,12 @@
 
 use super::router::{self, Requires};
 use super::testing::{Came, Headers, Nursery, entry};
+use crate::ledger::LossWord;
 use crate::photos::testing::child;
+use nestwarden_policy_schema::command::{Command, CommandKind};
 use nestwarden_policy_schema::consent::{ConsentState, Stage, Tagging};
 use nestwarden_policy_schema::hold::{Hold, HoldCategory, HoldList, HoldScope};
-use nestwarden_policy_schema::id::HoldId;
+use nestwarden_policy_schema::id::{CommandId, HoldId};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -478,4 +480,92 @@ async fn the_end_says_how_many_are_left_and_what_becomes_of_them() {
     for path in ["/here", "/sort", "/end"] {
         assert_eq!(nursery.get(path, &browser).await.status, 409, "{path}");
     }
+}
+
+/// As the reconciler does when the server's word arrives.
+fn mark(nursery: &Nursery, since: Option<&str>) {
+    let command = Command {
+        id: CommandId::from_uuid(uuid::Uuid::now_v7()),
+        device: nursery.device(),
+        kind: if since.is_some() {
+            CommandKind::Lost
+        } else {
+            CommandKind::Found
+        },
+        issued_at: "2026-03-02T10:00:00Z".parse().unwrap(),
+        expires_at: "2026-03-03T10:00:00Z".parse().unwrap(),
+    };
+    let word = LossWord {
+        command,
+        lost_since: since.map(|at| at.parse().unwrap()),
+        told: true,
+        withheld_before: None,
+    };
+    let marked = nursery.ledger.transaction(|tx| tx.set_loss(word));
+    marked.unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_tablet_says_where_it_belongs_and_shows_neither_names_nor_photos() {
+    let (mut nursery, browser) = with_session().await;
+    nursery.take(1).await;
+    nursery.bundle.setting_name = Some("Little Acorns".to_owned());
+    nursery.store();
+    mark(&nursery, Some("2026-03-02T10:00:00Z"));
+    for route in router::routes() {
+        if route.requires == Requires::Token || route.path.contains('.') {
+            continue;
+        }
+        let method = route.method.as_str();
+        let came = match method {
+            "GET" => nursery.get(route.path, &browser).await,
+            _ => nursery.post(route.path, "", &browser).await,
+        };
+        let what = format!("{method} {}: {came:?}", route.path);
+        assert!(!came.body.contains("Ava"), "{what}");
+        let says = came.body.contains("This tablet is marked as lost");
+        let leads_there = came.header("location") == Some("/");
+        assert!(says || leads_there || route.path == "/read", "{what}");
+    }
+    let home = nursery.get("/", &browser).await.body;
+    assert!(home.contains("Please hand it to Little Acorns."), "{home}");
+    mark(&nursery, None);
+    let home = nursery.get("/", &browser).await.body;
+    assert!(!home.contains("marked as lost"), "{home}");
+}
+
+#[tokio::test]
+async fn a_message_stands_on_the_page_until_somebody_taps_that_they_read_it() {
+    let nursery = Nursery::open().await;
+    let browser = nursery.browser().await;
+    let id = CommandId::from_uuid(uuid::Uuid::now_v7());
+    let waiting = serde_json::json!([{
+        "command": id,
+        "text": "Bring <b>me</b> back.",
+        "sent_at": "2026-03-02T09:00:00Z",
+        "shown_at": null,
+    }]);
+    let kept = nursery
+        .ledger
+        .transaction(|tx| tx.set_meta("messages", &waiting.to_string()));
+    kept.unwrap();
+    for _ in 0..2 {
+        let home = nursery.get("/", &browser).await.body;
+        assert!(home.contains("Bring &lt;b&gt;me&lt;/b&gt; back."), "{home}");
+    }
+    let read = nursery
+        .post("/read", &format!("message={id}"), &browser)
+        .await;
+    assert_eq!(read.status, 200);
+    assert!(!read.body.contains("Bring"), "{read:?}");
+    let unknown = nursery.post("/read", "message=nothing", &browser).await;
+    assert_eq!(unknown.status, 400);
+    let told = nursery.ledger.events_after(0, 100, usize::MAX).unwrap();
+    let outcomes: Vec<_> = told
+        .iter()
+        .filter_map(|event| event.body.as_deref())
+        .filter(|body| body.contains("command_outcome"))
+        .collect();
+    assert_eq!(outcomes.len(), 2, "{outcomes:?}");
+    assert!(outcomes[0].contains("shown on") && outcomes[1].contains("done: "));
 }

@@ -96,11 +96,23 @@ pub(super) const REVIEW_FINISH_LEAD: &str = "Nothing has been sent so far. What 
 pub(super) const REVIEW_SENT_LEAD: &str =
     "The rest goes when the server can be reached. You can close this page.";
 
+pub(super) const MESSAGE: &str = "Message from your setting";
+pub(super) const MESSAGE_READ: &str = "Read";
+pub(super) const LOST: &str = "This tablet is marked as lost";
+
 pub(super) const PROBLEM: &str = "That did not work";
 pub(super) const REFUSED_COOKIE: &str = "This page has to be opened from the tablet's own Photos icon. Close it and open it from there.";
 pub(super) const REFUSED_ELSEWHERE: &str = "Only this tablet's own Photos page may ask for that.";
 pub(super) const REFUSED_PAGE: &str = "There is no such page.";
 pub(super) const REFUSED_REQUEST: &str = "What was sent could not be read. Go back and try again.";
+
+/// Names nobody but the setting.
+pub(super) fn lost(setting: Option<&str>) -> String {
+    format!(
+        "Please hand it to {}.",
+        setting.unwrap_or("the nursery it belongs to")
+    )
+}
 
 pub(super) fn nameless(short: &str) -> String {
     format!("Child {short}")
@@ -264,6 +276,7 @@ fn cause(cause: Cause) -> &'static str {
         Cause::Uploaded => "it was uploaded",
         Cause::MaximumAge => "it is old enough to go",
         Cause::Lease => "the tablet has been without the server for too long",
+        Cause::Lost => "the tablet is marked as lost",
     }
 }
 

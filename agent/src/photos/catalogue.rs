@@ -7,6 +7,7 @@ use super::record::{Reader, file_of};
 pub(super) use super::record::{json, name_bytes, read, rel, unjson, unword, word};
 use super::seal::SealedFile;
 use super::tree::{Identity, RelPath, Stat};
+use crate::ledger::LedgerError;
 use jiff::Timestamp;
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::consent::{PhotoFacts, Stage, Subjects};
@@ -466,6 +467,19 @@ pub fn counts(sql: &Connection) -> Result<BTreeMap<Stage, u64>, PhotosError> {
     rows.map(|row| {
         let (stage, count) = row?;
         Ok((unword(&stage)?, count.cast_unsigned()))
+    })
+    .collect()
+}
+
+/// Photos that are out of sight and not sealed.
+pub fn withheld(sql: &Connection) -> Result<BTreeSet<PhotoId>, LedgerError> {
+    let mut statement = sql.prepare_cached("SELECT id FROM photo WHERE stage = 'withheld'")?;
+    let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+    rows.map(|id| {
+        id?.parse().map_err(|_| LedgerError::Damaged {
+            what: "catalogue of photos".to_owned(),
+            problem: "it holds a photo without an id".to_owned(),
+        })
     })
     .collect()
 }

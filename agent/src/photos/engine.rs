@@ -35,6 +35,9 @@ pub struct Moment<'a> {
     pub now: TrustedNow,
     /// Of the boot clock, for retries.
     pub since_boot: Duration,
+    /// The profile only observes photos, and all that moves any is that the tablet is lost, or was found since. Those named
+    /// here were out of sight before. `None`: the profile decides.
+    pub only_loss: Option<&'a BTreeSet<PhotoId>>,
 }
 
 impl<'a> Moment<'a> {

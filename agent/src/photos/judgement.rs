@@ -7,7 +7,9 @@ use nestwarden_policy_schema::consent::{
     Due, PhotoFacts, Schedule, Stage, Standing, Verdict, verdict,
 };
 use nestwarden_policy_schema::hold::HoldScope;
+use nestwarden_policy_schema::id::PhotoId;
 use nestwarden_policy_schema::policy::PhotosPolicy;
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
@@ -93,6 +95,10 @@ impl Engine {
         let calendar = &moment.bundle.calendar;
         let holds = &moment.bundle.holds;
         let mut facts = row.facts(self.device);
+        if moment.only_loss.is_some() {
+            // Such photos no other cause moves.
+            facts.found_at_enrolment = true;
+        }
         let held_with = self
             .ledger
             .read(|sql| companion::is_held_with_another(holds, sql, row));
@@ -122,9 +128,14 @@ impl Engine {
             (facts, verdict)
         });
         // A frozen photo stays where it is.
-        let (due, why) = verdict
+        let (mut due, why) = verdict
             .due(calendar, &moment.now)
             .unwrap_or((row.stage, None));
+        let stays =
+            |before: &BTreeSet<PhotoId>| row.stage == Stage::Sealed || before.contains(&row.id);
+        if moment.only_loss.is_some_and(stays) {
+            due = row.stage;
+        }
         let (frozen, schedule) = match &verdict.standing {
             Standing::Frozen => (true, Schedule::default()),
             Standing::Scheduled(schedule) => (false, *schedule),

@@ -206,7 +206,12 @@ impl Engine {
         let decision = moment.bundle.found_photos.as_ref();
         let waiting = self.ledger.read(|sql| found::undecided(sql, decision))?;
         let waiting = (waiting > 0).then(|| found::waits(waiting));
-        Ok(outcome(policy.mode, lines, waiting, watched))
+        let held_as = match moment.only_loss {
+            // By the profile's own rules nothing was held.
+            Some(_) => Mode::Observe,
+            None => policy.mode,
+        };
+        Ok(outcome(held_as, lines, waiting, watched))
     }
 
     /// Takes over who is in a photo, and in what belongs with it: the photos the caller has to pass over again.

@@ -33,6 +33,7 @@ pub(crate) mod mark;
 mod mark_tests;
 pub mod media;
 mod mover;
+mod only_loss;
 pub mod outbox;
 mod outlet;
 mod pages;
@@ -103,6 +104,9 @@ mod judgement_tests;
 mod long_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod loss_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod model_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
@@ -145,6 +149,9 @@ mod task_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 pub(crate) mod testing;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod testing_files;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod unseal_tests;

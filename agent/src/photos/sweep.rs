@@ -183,8 +183,8 @@ impl Engine {
     }
 
     fn page(&self, moment: &Moment<'_>, after: i64, most: usize) -> Result<Page, PhotosError> {
-        // Photos found at enrolment are only counted, and only a hold says anything of them.
-        let which = if moment.bundle.holds.holds.is_empty() {
+        // Photos found at enrolment are only counted: nothing but a hold and the tablet's loss says anything of them.
+        let which = if moment.bundle.holds.holds.is_empty() && moment.now.lost_since.is_none() {
             pages::Which::ButCounted
         } else {
             pages::Which::All

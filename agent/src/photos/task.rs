@@ -8,6 +8,7 @@ use super::hash::Stop;
 use super::jobs::{Done, Job};
 use super::listing::Watchfulness;
 use super::looking::Scanned;
+use super::only_loss::{holding_photos, only_loss};
 use super::roots::Roots;
 use super::scan::{Batch, Scanner, Unread};
 use super::session::{self, Session};
@@ -169,6 +170,7 @@ impl PhotosTask {
     pub async fn run(mut self) {
         let mut bundles = self.context.ledger.watch_bundle();
         let mut doubt = self.context.clock.watch_doubt();
+        let mut loss = self.context.ledger.watch_loss();
         let door = self.context.clock.door();
         let _stop = StopAtEnd(Arc::clone(&self.engine), Arc::clone(&self.scan_stop));
         loop {
@@ -187,6 +189,10 @@ impl PhotosTask {
                     self.judge_all = true;
                 }
                 changed = doubt.changed() => {
+                    if changed.is_err() { return }
+                    self.judge_all = true;
+                }
+                changed = loss.changed() => {
                     if changed.is_err() { return }
                     self.judge_all = true;
                 }
@@ -456,10 +462,13 @@ impl PhotosTask {
         let bundle = Arc::clone(bundle);
         let clock = self.context.clock.clone();
         self.blocking(move |engine| {
+            let only_loss = only_loss(&engine.ledger, bundle.bundle())?;
+            let held = only_loss.as_ref().map(|_| holding_photos(bundle.bundle()));
             let moment = Moment {
-                bundle: bundle.bundle(),
+                bundle: held.as_ref().unwrap_or(bundle.bundle()),
                 now: clock.now(),
                 since_boot: clock.door().since_boot(),
+                only_loss: only_loss.as_ref(),
             };
             work(engine, &moment)
         })

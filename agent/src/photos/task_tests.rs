@@ -6,17 +6,20 @@ use super::task::{FullLook, LOOK_AT_MOST, PhotosContext, PhotosTask};
 use super::testing::{PICTURES, child, jpeg, policy};
 use super::{PhotosError, PhotosHandle};
 use crate::clock::TrustedClock;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LossWord};
 use crate::paths::Paths;
 use crate::reconcile::board::OutcomeBoard;
 use crate::testing::{HandClock, Signer, enrolled};
 use nestwarden_policy_schema::bundle::Bundle;
+use nestwarden_policy_schema::command::{Command, CommandKind};
 use nestwarden_policy_schema::consent::{
     ChildEntry, ConsentStanding, ConsentState, Purpose, Stage, Tagging,
 };
 use nestwarden_policy_schema::control::{ControlName, Outcome};
 use nestwarden_policy_schema::envelope::verify_bundle;
 use nestwarden_policy_schema::generation::Generation;
+use nestwarden_policy_schema::id::CommandId;
+use nestwarden_policy_schema::policy::Mode;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -133,6 +136,25 @@ impl Running {
         self.store();
     }
 
+    /// As the reconciler does when the server's word arrives.
+    fn mark(&self, mode: Mode, lost_since: Option<jiff::Timestamp>) {
+        let command = Command {
+            id: CommandId::from_uuid(uuid::Uuid::now_v7()),
+            device: self.signer.device,
+            kind: CommandKind::Lost,
+            issued_at: self.bundle.issued_at,
+            expires_at: self.bundle.expires_at,
+        };
+        let word = LossWord {
+            command,
+            lost_since,
+            told: true,
+            withheld_before: (mode == Mode::Observe).then(BTreeSet::new),
+        };
+        let marked = self.ledger.transaction(|tx| tx.set_loss(word));
+        marked.unwrap();
+    }
+
     /// Waits for what is written down, as long as it takes.
     async fn until(&self, mut holds: impl FnMut(&[Listing]) -> bool) -> Vec<Listing> {
         let mut recorded = self.ledger.event_recorded();
@@ -204,6 +226,33 @@ async fn a_consent_given_again_brings_a_sealed_photo_back_by_the_servers_key() {
     tablet.set_consent(ConsentState::Given);
     tablet.until(|photos| photos[0].stage == Stage::Live).await;
     assert_eq!(std::fs::read(tablet.path("a.jpg")).unwrap(), jpeg(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_is_heard_at_once_also_where_the_profile_only_observes_photos() {
+    for mode in [Mode::Enforce, Mode::Observe] {
+        let mut tablet = running();
+        tablet.bundle.policy.photos.as_mut().unwrap().mode = mode;
+        tablet.store();
+        let is_as_usual = move |outcome: &Outcome| match mode {
+            Mode::Enforce => outcome.is_compliant(),
+            Mode::Observe => matches!(outcome, Outcome::Observed { .. }),
+        };
+        tablet.outcome(is_as_usual).await;
+        std::fs::write(tablet.path("a.jpg"), jpeg(1)).unwrap();
+        let listed = tablet.until(|photos| photos.len() == 1).await;
+        let tags = only_the_child();
+        tablet.handle.tag(listed[0].id, tags).await.unwrap();
+        tablet.mark(mode, Some(tablet.clock.now().at));
+        let is = |stage| move |photos: &[Listing]| photos[0].stage == stage;
+        tablet.until(is(Stage::Withheld)).await;
+        assert!(!tablet.path("a.jpg").exists());
+        tablet.outcome(is_as_usual).await;
+        tablet.mark(mode, None);
+        tablet.until(is(Stage::Live)).await;
+        assert_eq!(std::fs::read(tablet.path("a.jpg")).unwrap(), jpeg(1));
+        tablet.outcome(is_as_usual).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

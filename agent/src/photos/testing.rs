@@ -9,6 +9,7 @@ use super::jobs::Job;
 use super::listing::{Listing, Tags};
 use super::roots::Roots;
 use super::scan::Scanner;
+pub(super) use super::testing_files::{files_in, walk};
 use super::unseal::UnsealRefusal;
 use crate::ledger::Ledger;
 use crate::paths::Paths;
@@ -63,6 +64,7 @@ pub(super) struct Tablet {
     pub(super) device: DeviceId,
     pub(super) bundle: Bundle,
     pub(super) now: TrustedNow,
+    pub(super) only_loss: Option<BTreeSet<PhotoId>>,
     pub(super) release: age::x25519::Identity,
     pub(super) server: Server,
     /// Whether the server has yet to hear of what was recorded.
@@ -169,8 +171,10 @@ impl Tablet {
                 at,
                 doubtful: false,
                 last_contact: Some(at),
+                lost_since: None,
                 holds_confirmed_at: Some(at),
             },
+            only_loss: None,
             release,
             server: Server::Refuses(UnsealRefusal::NotNow("it is not there".to_owned())),
             behind: false,
@@ -228,6 +232,7 @@ impl Tablet {
             bundle: &self.bundle,
             now: self.now,
             since_boot: Duration::from_secs(since),
+            only_loss: self.only_loss.as_ref(),
         };
         work(self.engine.as_mut().unwrap(), &moment)
     }
@@ -237,6 +242,7 @@ impl Tablet {
             bundle: &self.bundle,
             now: self.now,
             since_boot: Duration::ZERO,
+            only_loss: self.only_loss.as_ref(),
         }
     }
 
@@ -568,31 +574,4 @@ pub(super) fn cut_everywhere(
 /// File systems stamp by the tick; what came within one of the first look counts as new, which is the stricter.
 pub(super) fn a_tick_passes() {
     std::thread::sleep(Duration::from_millis(20));
-}
-
-pub(super) fn files_in(dir: &std::path::Path) -> BTreeMap<String, Vec<u8>> {
-    let found = walk(dir).into_iter();
-    let name = |path: PathBuf| {
-        path.strip_prefix(dir)
-            .unwrap()
-            .to_string_lossy()
-            .into_owned()
-    };
-    found.map(|(path, bytes)| (name(path), bytes)).collect()
-}
-
-pub(super) fn walk(dir: &std::path::Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return found;
-    };
-    for entry in entries {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(walk(&path));
-        } else {
-            found.insert(path.clone(), std::fs::read(&path).unwrap());
-        }
-    }
-    found
 }

@@ -1,10 +1,11 @@
 //! Commands in a bundle: each carried out or declined once, whatever happens in between.
 
-use super::{handback, new_code};
+use super::{handback, limit, loss, messages, new_code};
 use crate::ledger::{Ledger, LedgerError, LedgerTx};
 use jiff::Timestamp;
 use nestwarden_policy_schema::bundle::Bundle;
-use nestwarden_policy_schema::command::{ApprovedCommand, CommandKind};
+use nestwarden_policy_schema::command::said::{DECLINED, DONE};
+use nestwarden_policy_schema::command::{ApprovedCommand, Command, CommandKind};
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::hold::HoldScope;
 use nestwarden_policy_schema::id::CommandId;
@@ -13,17 +14,29 @@ use nestwarden_policy_schema::trust::Anchors;
 
 const ROTATE_KEY: &str = "passcode_change_asked_at";
 
-/// Carries out what is new in `bundle`. Blocks.
+/// Carries out what is new in `bundle`; the commands to lock the tablet, which the caller does. Blocks.
 pub(super) fn carry_out(
     ledger: &Ledger,
     bundle: &Bundle,
     now: Timestamp,
-) -> Result<(), LedgerError> {
+) -> Result<Vec<CommandId>, LedgerError> {
     let anchors = ledger.anchors()?;
-    bundle.commands.iter().try_for_each(|approved| {
-        ledger.transaction(|tx| once(tx, approved, bundle, &anchors, now))
-    })?;
-    new_code::note_overdue(ledger, bundle, &anchors, now)
+    let mut to_lock = Vec::new();
+    for approved in &bundle.commands {
+        let done = ledger.transaction(|tx| once(tx, approved, bundle, &anchors, now))?;
+        if done == Act::Lock {
+            to_lock.push(approved.command.id);
+        }
+    }
+    new_code::note_overdue(ledger, bundle, &anchors, now)?;
+    Ok(to_lock)
+}
+
+/// What is left to do for a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Nothing,
+    Lock,
 }
 
 /// From `since` on the passcode in use is a bad one.
@@ -50,43 +63,121 @@ fn once(
     bundle: &Bundle,
     anchors: &Anchors,
     now: Timestamp,
-) -> Result<(), LedgerError> {
+) -> Result<Act, LedgerError> {
     let id = approved.command.id;
     if is_done(tx, id)? {
-        return Ok(());
+        return Ok(Act::Nothing);
     }
-    let outcome = match approved.verified(anchors, bundle.device, now) {
-        Ok(command) => match &command.kind {
-            // Taking the bundle over has every control measured.
-            CommandKind::Refresh => "done".to_owned(),
-            CommandKind::RotatePasscode => {
-                ask_for_new_passcode(tx, command.issued_at)?;
-                match bundle.policy.passcode.as_ref().map(|policy| policy.set_by) {
-                    Some(SetBy::Manager) => {
-                        "the passcode is overdue until somebody sets a new one in the console"
-                    }
-                    Some(SetBy::User) | None => "a new passcode is asked for at the next sign-in",
-                }
-                .to_owned()
-            }
-            CommandKind::Unenrol if is_frozen(bundle) => {
-                "declined: a hold freezes this tablet, and nothing on it may change".to_owned()
-            }
-            // Does not come in this list.
-            CommandKind::SetPasscode { .. } => return Ok(()),
-            // Done, and told, once every control was given back.
-            CommandKind::Unenrol => return handback::ask(tx, id, now),
-            CommandKind::Lock
-            | CommandKind::Message { .. }
-            | CommandKind::Lost
-            | CommandKind::Found
-            | CommandKind::Wipe => {
-                "declined: this version of the agent cannot carry it out".to_owned()
-            }
+    let refused = match approved.verified(anchors, bundle.device, now) {
+        Ok(command) => match refusal(tx, command, bundle, now)? {
+            Some(why) => why,
+            None => return carry_out_one(tx, command, bundle, now),
         },
-        Err(error) => format!("declined: {error}"),
+        Err(error) => error.to_string(),
     };
-    note_outcome(tx, id, outcome, now)
+    note_outcome(tx, id, format!("{DECLINED}: {refused}"), now)?;
+    Ok(Act::Nothing)
+}
+
+/// Why a command that is the server's is not carried out; `None`: it is.
+fn refusal(
+    tx: &LedgerTx<'_>,
+    command: &Command,
+    bundle: &Bundle,
+    now: Timestamp,
+) -> Result<Option<String>, LedgerError> {
+    let changes_something = match &command.kind {
+        CommandKind::Unenrol | CommandKind::Lock | CommandKind::Lost | CommandKind::Found => true,
+        // A new passcode is only due by it, and nothing is done about that while the tablet is frozen.
+        CommandKind::RotatePasscode
+        | CommandKind::Refresh
+        | CommandKind::Message { .. }
+        | CommandKind::SetPasscode { .. }
+        | CommandKind::Wipe => false,
+    };
+    if changes_something && is_frozen(bundle) {
+        let why = "a hold freezes this tablet, and nothing on it may change";
+        return Ok(Some(why.to_owned()));
+    }
+    if is_under_way(tx, command)? {
+        return Ok(None);
+    }
+    limit::refusal(tx, &command.kind, now)
+}
+
+/// Whether it was begun, and only its end is missing: it is not another one.
+fn is_under_way(tx: &LedgerTx<'_>, command: &Command) -> Result<bool, LedgerError> {
+    Ok(match &command.kind {
+        CommandKind::Unenrol => handback::is_asked(tx)?,
+        CommandKind::Lost => tx.loss()?.is_some_and(|word| word.command == *command),
+        CommandKind::Refresh
+        | CommandKind::Lock
+        | CommandKind::Message { .. }
+        | CommandKind::RotatePasscode
+        | CommandKind::SetPasscode { .. }
+        | CommandKind::Found
+        | CommandKind::Wipe => false,
+    })
+}
+
+fn carry_out_one(
+    tx: &LedgerTx<'_>,
+    command: &Command,
+    bundle: &Bundle,
+    now: Timestamp,
+) -> Result<Act, LedgerError> {
+    let (id, kind) = (command.id, &command.kind);
+    let outcome = match kind {
+        // Taking the bundle over has every control measured.
+        CommandKind::Refresh => DONE.to_owned(),
+        CommandKind::RotatePasscode => {
+            ask_for_new_passcode(tx, command.issued_at)?;
+            limit::count(tx, kind, now)?;
+            match bundle.policy.passcode.as_ref().map(|policy| policy.set_by) {
+                Some(SetBy::Manager) => {
+                    "the passcode is overdue until somebody sets a new one in the console"
+                }
+                Some(SetBy::User) | None => "a new passcode is asked for at the next sign-in",
+            }
+            .to_owned()
+        }
+        // Does not come in this list.
+        CommandKind::SetPasscode { .. } => return Ok(Act::Nothing),
+        // Done, and told, once every control was given back.
+        CommandKind::Unenrol => {
+            if !is_under_way(tx, command)? {
+                limit::count(tx, kind, now)?;
+            }
+            handback::ask(tx, id, now)?;
+            return Ok(Act::Nothing);
+        }
+        CommandKind::Lock => return Ok(Act::Lock),
+        CommandKind::Message { text } => {
+            messages::keep(tx, id, (text, command.issued_at), now)?;
+            return Ok(Act::Nothing);
+        }
+        CommandKind::Lost => {
+            let is_new = !is_under_way(tx, command)?;
+            match loss::lost(tx, command, bundle, now)? {
+                loss::Heard::Said(said) => said,
+                loss::Heard::Holds => {
+                    if is_new {
+                        limit::count(tx, kind, now)?;
+                    }
+                    return Ok(Act::Nothing);
+                }
+            }
+        }
+        CommandKind::Found => match loss::found(tx, command, now)? {
+            loss::Heard::Said(said) => said,
+            loss::Heard::Holds => return Ok(Act::Nothing),
+        },
+        CommandKind::Wipe => {
+            format!("{DECLINED}: this version of the agent cannot carry it out")
+        }
+    };
+    note_outcome(tx, id, outcome, now)?;
+    Ok(Act::Nothing)
 }
 
 /// Nothing more is done for `command`, and what came of it is told.
@@ -132,101 +223,6 @@ pub(super) fn is_frozen(bundle: &Bundle) -> bool {
 }
 
 #[cfg(test)]
+#[path = "commands_tests.rs"]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
-mod tests {
-    use super::*;
-    use crate::paths::Paths;
-    use crate::testing::{Signer, enrolled};
-    use nestwarden_policy_schema::command::Command;
-    use nestwarden_policy_schema::hold::{Hold, HoldCategory, HoldList};
-    use nestwarden_policy_schema::id::HoldId;
-
-    fn now() -> Timestamp {
-        "2026-03-02T12:00:00Z".parse().unwrap()
-    }
-
-    fn with_command(signer: &Signer, kind: CommandKind) -> Bundle {
-        let mut bundle = signer.content(1);
-        bundle.commands.push(ApprovedCommand {
-            command: Command {
-                id: CommandId::from_uuid(uuid::Uuid::now_v7()),
-                device: signer.device,
-                kind,
-                issued_at: bundle.issued_at,
-                expires_at: bundle.expires_at,
-            },
-            approvals: Vec::new(),
-        });
-        bundle
-    }
-
-    #[test]
-    fn a_command_is_carried_out_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let signer = Signer::new();
-        let ledger = enrolled(&Paths::new(dir.path()), &signer);
-        let bundle = with_command(&signer, CommandKind::RotatePasscode);
-        carry_out(&ledger, &bundle, now()).unwrap();
-        carry_out(&ledger, &bundle, now()).unwrap();
-        assert_eq!(ledger.head().unwrap().seq, 1);
-        assert_eq!(
-            passcode_change_asked_at(&ledger).unwrap(),
-            Some(bundle.issued_at)
-        );
-    }
-
-    #[test]
-    fn a_wipe_nobody_approved_is_declined_and_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let signer = Signer::new();
-        let ledger = enrolled(&Paths::new(dir.path()), &signer);
-        carry_out(&ledger, &with_command(&signer, CommandKind::Wipe), now()).unwrap();
-        let events = ledger.events_after(0, 10, usize::MAX).unwrap();
-        let body = events[0].body.as_deref().unwrap();
-        assert!(body.contains("needs two people"), "{body}");
-    }
-
-    #[test]
-    fn a_tablet_is_to_be_handed_back_once_and_nothing_is_told_before_it_is_done() {
-        let dir = tempfile::tempdir().unwrap();
-        let signer = Signer::new();
-        let ledger = enrolled(&Paths::new(dir.path()), &signer);
-        let bundle = with_command(&signer, CommandKind::Unenrol);
-        carry_out(&ledger, &bundle, now()).unwrap();
-        let asked = handback::asked(&ledger).unwrap().unwrap();
-        assert_eq!(
-            (asked.command, asked.done),
-            (bundle.commands[0].command.id, None)
-        );
-        assert_eq!(ledger.head().unwrap().seq, 0);
-        handback::finish(&ledger, now()).unwrap();
-        handback::finish(&ledger, now()).unwrap();
-        carry_out(&ledger, &bundle, now()).unwrap();
-        assert_eq!(ledger.head().unwrap().seq, 1);
-        let done = handback::asked(&ledger).unwrap().unwrap().done.unwrap();
-        assert_eq!(done.told_by, 1);
-    }
-
-    #[test]
-    fn a_tablet_that_a_hold_freezes_is_not_handed_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let signer = Signer::new();
-        let ledger = enrolled(&Paths::new(dir.path()), &signer);
-        let mut bundle = with_command(&signer, CommandKind::Unenrol);
-        let hold = Hold {
-            id: HoldId::from_uuid(uuid::Uuid::now_v7()),
-            scope: HoldScope::Device {
-                device: signer.device,
-            },
-            category: HoldCategory::IllegalContent,
-            opened_at: bundle.issued_at,
-            review_by: bundle.expires_at,
-        };
-        bundle.holds = HoldList::new(bundle.issued_at, vec![hold]);
-        carry_out(&ledger, &bundle, now()).unwrap();
-        assert_eq!(handback::asked(&ledger).unwrap(), None);
-        let events = ledger.events_after(0, 10, usize::MAX).unwrap();
-        let body = events[0].body.as_deref().unwrap();
-        assert!(body.contains("declined: a hold freezes"), "{body}");
-    }
-}
+mod tests;

@@ -37,6 +37,11 @@ pub fn asked(ledger: &Ledger) -> Result<Option<HandBack>, LedgerError> {
     ledger.read(read)
 }
 
+/// As in [`asked`], within a transaction.
+pub(super) fn is_asked(tx: &LedgerTx<'_>) -> Result<bool, LedgerError> {
+    Ok(read(tx.sql())?.is_some())
+}
+
 /// How many photos stay behind where nobody but the agent goes, by stage. Unlike the photos task, also when it has ended.
 pub fn photos_left(ledger: &Ledger) -> Result<BTreeMap<Stage, u64>, PhotosError> {
     ledger.read(catalogue::counts)

@@ -2,7 +2,7 @@
 //! it set; then, and only after it was seen to open the accounts, it says that it is done. Until then the passcode in use
 //! stays as overdue as it is.
 
-use super::{commands, handback};
+use super::{commands, handback, limit};
 use crate::clock::TrustedClock;
 use crate::control::code::{CodeError, CodeOrder, CodeRefusal, CodeSetter};
 use crate::ledger::{Ledger, LedgerError};
@@ -61,6 +61,15 @@ struct Order {
     expires_at: Timestamp,
     reason: CodeReason,
     commitment: Digest,
+}
+
+impl Order {
+    fn kind(&self) -> CommandKind {
+        CommandKind::SetPasscode {
+            reason: self.reason,
+            commitment: self.commitment,
+        }
+    }
 }
 
 /// What came of looking.
@@ -174,7 +183,7 @@ impl NewCodeTask {
             }
         };
         tracing::info!(command.id = %order.command, outcome, "a command to set a passcode was carried out");
-        self.record(order.command, outcome, None).await
+        self.record(order, outcome, None).await
     }
 
     /// Whoever gave it is not who had it signed.
@@ -185,15 +194,19 @@ impl NewCodeTask {
         let alarm = EventBody::Alarm {
             what: what.to_owned(),
         };
-        self.record(order.command, outcome, Some(alarm)).await
+        self.record(order, outcome, Some(alarm)).await
     }
 
-    async fn record(&self, command: CommandId, outcome: String, alarm: Option<EventBody>) -> Look {
+    async fn record(&self, order: &Order, outcome: String, alarm: Option<EventBody>) -> Look {
+        let (command, kind) = (order.command, order.kind());
         let (ledger, at) = (self.ledger.clone(), self.clock.now().at);
         let done = tokio::task::spawn_blocking(move || {
             ledger.transaction(|tx| {
                 if let Some(alarm) = &alarm {
                     tx.record(at, alarm)?;
+                }
+                if outcome == DONE {
+                    limit::count(tx, &kind, at)?;
                 }
                 commands::note_outcome(tx, command, outcome, at)
             })
@@ -258,9 +271,10 @@ fn prepare(ledger: &Ledger, bundle: &Bundle, now: Timestamp) -> Result<Option<Or
                 Ok(_) if commands::is_frozen(bundle) => {
                     decline("a hold freezes this tablet, and nothing on it may change")?;
                 }
-                Ok(command) => match order(command) {
-                    None => decline("it is no command to set a passcode")?,
-                    Some(this) => match newest.replace(this.clone()) {
+                Ok(command) => match (order(command), limit::refusal(tx, &command.kind, now)?) {
+                    (None, _) => decline("it is no command to set a passcode")?,
+                    (Some(_), Some(why)) => decline(&why)?,
+                    (Some(this), None) => match newest.replace(this.clone()) {
                         Some(other) if other.issued_at > this.issued_at => {
                             newest = Some(other);
                             decline("a newer one took its place")?;

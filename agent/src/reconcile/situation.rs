@@ -2,11 +2,13 @@
 
 use super::space::Space;
 use crate::control::Situation;
+use crate::control::hours::Because;
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bundle::Bundle;
 use nestwarden_policy_schema::calendar::Calendar;
 use nestwarden_policy_schema::consent::TrustedNow;
 use nestwarden_policy_schema::policy::exception::with_exceptions;
+use nestwarden_policy_schema::policy::{CameraUse, Mode, Policy};
 
 /// Where the photos policy names no lease, because it manages no photos.
 const DEFAULT_LEASE_OPENING_DAYS: u32 = 7;
@@ -27,16 +29,20 @@ pub fn situation(
         .filter(|exception| exception.is_active(calendar, now.at))
         .cloned()
         .collect();
+    let policy = with_exceptions(&bundle.policy, &bundle.exceptions, calendar, now.at);
+    let is_lost = now.lost_since.is_some();
     Situation {
         now: now.at,
         in_contact_hours: calendar.in_contact_hours(now.at),
         minutes_from_contact: minutes_from_contact(calendar, now.at),
         session_open,
-        capture_suspended: now.doubtful
+        locked: is_lost.then_some(Because::Lost),
+        capture_suspended: is_lost
+            || now.doubtful
             || now.at >= lease_end(bundle, now)
             || space == Space::Short,
         exceptions,
-        policy: with_exceptions(&bundle.policy, &bundle.exceptions, calendar, now.at),
+        policy: if is_lost { while_lost(policy) } else { policy },
         passcode_change_asked_at,
     }
 }
@@ -69,6 +75,16 @@ pub fn next_change(bundle: &Bundle, now: &TrustedNow) -> Option<Timestamp> {
         .chain([lease_end(bundle, now), bundle.expires_at])
         .filter(|at| *at > now.at)
         .min()
+}
+
+/// Somebody said that the tablet is lost: it is locked and its camera off also where the profile only observes these, or says
+/// nothing of them.
+fn while_lost(mut policy: Policy) -> Policy {
+    policy.hours.get_or_insert_default().mode = Mode::Enforce;
+    let camera = policy.camera.get_or_insert_default();
+    camera.mode = Mode::Enforce;
+    camera.camera = CameraUse::Off;
+    policy
 }
 
 /// When the tablet will have been without the server for too long.
@@ -113,7 +129,8 @@ fn last_contact_change(calendar: &Calendar, now: Timestamp) -> Option<Timestamp>
 mod tests {
     use super::*;
     use crate::testing::Signer;
-    use nestwarden_policy_schema::policy::{DatedException, HoursPolicy, Loosening};
+    use nestwarden_policy_schema::control::ControlName;
+    use nestwarden_policy_schema::policy::{CameraPolicy, DatedException, HoursPolicy, Loosening};
 
     fn at(text: &str) -> TrustedNow {
         let at = text.parse().unwrap();
@@ -121,6 +138,7 @@ mod tests {
             at,
             doubtful: false,
             last_contact: Some(at),
+            lost_since: None,
             holds_confirmed_at: None,
         }
     }
@@ -150,6 +168,40 @@ mod tests {
         assert!(situation(&bundle, &now, (false, Space::Short), None).capture_suspended);
         now.at = "2026-03-12T00:00:00Z".parse().unwrap();
         assert!(situation(&bundle, &now, (false, Space::Enough), None).capture_suspended);
+    }
+
+    #[test]
+    fn a_lost_tablet_is_locked_and_its_camera_off_whatever_the_profile_and_its_exceptions_say() {
+        use crate::control::camera::{Camera, CameraWish};
+        use crate::control::hours::{Because, Hours, HoursWish};
+        use crate::control::{Control as _, Situation};
+        let mut bundle = bundle();
+        let mut now = at("2026-03-02T12:00:00Z");
+        let wishes = |s: &Situation| (Hours::desired(s), Camera::desired(s));
+        let look =
+            |bundle: &Bundle, now: &TrustedNow| situation(bundle, now, (true, Space::Enough), None);
+        assert_eq!(wishes(&look(&bundle, &now)), (None, None));
+        now.lost_since = Some(now.at);
+        let locked = HoursWish::Locked(Because::Lost);
+        let lost = look(&bundle, &now);
+        assert_eq!(wishes(&lost), (Some(locked), Some(CameraWish::Off)));
+        for control in [ControlName::Hours, ControlName::Camera] {
+            assert_eq!(lost.policy.mode(control), Some(Mode::Enforce));
+        }
+        for allow in [Loosening::Camera, Loosening::OpenOutsideContactHours] {
+            bundle.exceptions.push(DatedException {
+                allow,
+                reason: "outing".to_owned(),
+                approved_by: "manager".to_owned(),
+                from: "2026-03-02".parse().unwrap(),
+                until: "2026-03-02".parse().unwrap(),
+                medical: false,
+            });
+        }
+        bundle.policy.camera = Some(CameraPolicy::default());
+        bundle.policy.hours = Some(HoursPolicy::default());
+        let lost = look(&bundle, &now);
+        assert_eq!(wishes(&lost), (Some(locked), Some(CameraWish::Off)));
     }
 
     #[test]

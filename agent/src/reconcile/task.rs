@@ -5,15 +5,16 @@ use super::handback::HandBack;
 use super::pass::{HeldControl, missing_features, too_old};
 use super::pulse::Pulse;
 use super::space::Space;
-use super::{commands, handback, situation};
+use super::{commands, handback, lock, loss, situation};
 use crate::clock::TrustedClock;
+use crate::control::hours::Because;
 use crate::control::{EnforceError, Situation};
 use crate::ledger::{Ledger, LedgerError};
 use jiff::Timestamp;
 use nestwarden_policy_schema::control::{ControlName, Outcome};
 use nestwarden_policy_schema::envelope::VerifiedBundle;
 use nestwarden_policy_schema::event::EventBody;
-use nestwarden_policy_schema::id::SessionId;
+use nestwarden_policy_schema::id::{CommandId, SessionId};
 use nestwarden_policy_schema::policy::Mode;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -124,28 +125,33 @@ impl Looker {
         capture: (bool, Space),
         only: &BTreeSet<ControlName>,
     ) {
-        let now = self.clock.now();
         let prepared = {
             let (ledger, bundle) = (self.ledger.clone(), Arc::clone(bundle));
+            let at = self.clock.now().at;
             tokio::task::spawn_blocking(move || {
-                commands::carry_out(&ledger, bundle.bundle(), now.at)?;
+                let to_lock = commands::carry_out(&ledger, bundle.bundle(), at)?;
                 let asked_at = commands::passcode_change_asked_at(&ledger)?;
-                Ok::<_, LedgerError>((asked_at, handback::asked(&ledger)?))
+                Ok::<_, LedgerError>(((asked_at, to_lock), handback::asked(&ledger)?))
             })
         };
-        let asked_at = match prepared.await {
+        let (asked_at, to_lock) = match prepared.await {
             Ok(Ok((_, Some(hand_back)))) => return self.hand_back(&hand_back).await,
-            Ok(Ok((asked_at, None))) => asked_at,
+            Ok(Ok((prepared, None))) => prepared,
             Ok(Err(error)) => {
                 tracing::error!(error = %crate::whole_text(&error), "the commands of the bundle could not be read");
-                None
+                (None, Vec::new())
             }
             Err(error) => {
                 tracing::error!(%error, "reading the commands of the bundle failed");
-                None
+                (None, Vec::new())
             }
         };
+        // A command may just have changed it.
+        let now = self.clock.now();
         let situation = situation::situation(bundle.bundle(), &now, capture, asked_at);
+        if !to_lock.is_empty() {
+            self.lock(bundle, &situation, to_lock).await;
+        }
         let released = self.hold_all(bundle, &situation, only).await;
         for control in &released {
             self.give_back(control).await;
@@ -155,8 +161,33 @@ impl Looker {
             self.hold_all(bundle, &situation, &given_back).await;
         }
         if only.is_empty() {
+            self.tell_loss().await;
             self.note_bundle(bundle).await;
         }
+    }
+
+    /// Locks the tablet because these asked for it.
+    async fn lock(
+        &self,
+        bundle: &Arc<VerifiedBundle>,
+        situation: &Situation,
+        commands: Vec<CommandId>,
+    ) {
+        let door = self.clock.door();
+        let said = lock::lock(&self.controls, bundle.bundle(), situation, door.as_ref()).await;
+        let (ledger, at) = (self.ledger.clone(), self.clock.now().at);
+        let done = tokio::task::spawn_blocking(move || lock::note(&ledger, &commands, &said, at));
+        log_failure(
+            done.await,
+            "that the tablet was locked could not be recorded",
+        );
+    }
+
+    async fn tell_loss(&self) {
+        let (ledger, reports) = (self.ledger.clone(), self.board.reports());
+        let at = self.clock.now().at;
+        let done = tokio::task::spawn_blocking(move || loss::tell(&ledger, &reports, at));
+        log_failure(done.await, "that the tablet is lost could not be told");
     }
 
     /// Holds the controls side by side, so that one that hangs delays no other; those that the policy let go of.
@@ -403,6 +434,7 @@ struct Fingerprint {
     in_contact_hours: bool,
     within_margin: bool,
     session_open: bool,
+    locked: Option<Because>,
     capture_suspended: bool,
     passcode_change_asked_at: Option<Timestamp>,
     policy: nestwarden_policy_schema::policy::Policy,
@@ -418,6 +450,7 @@ impl Fingerprint {
                 .zip(situation.minutes_from_contact)
                 .is_some_and(|(margin, minutes)| minutes <= u32::from(margin)),
             session_open: situation.session_open,
+            locked: situation.locked,
             capture_suspended: situation.capture_suspended,
             passcode_change_asked_at: situation.passcode_change_asked_at,
             policy: situation.policy.clone(),

@@ -51,10 +51,11 @@ impl Ground {
 
 /// Everything that speaks, now or later, against keeping the photo.
 pub(super) fn all(inquiry: &Inquiry<'_>) -> Vec<Ground> {
+    let mut grounds: Vec<Ground> = lost(inquiry).into_iter().collect();
     if inquiry.photo.found_at_enrolment {
-        return Vec::new();
+        return grounds;
     }
-    let mut grounds: Vec<Ground> = leavers(inquiry).collect();
+    grounds.extend(leavers(inquiry));
     if !inquiry.photo.care_record {
         grounds.extend(consent(inquiry));
         grounds.extend(unregistered_person(inquiry));
@@ -388,5 +389,18 @@ fn lease(inquiry: &Inquiry<'_>) -> Option<Ground> {
         seal_at: None,
         destroy: None,
         by_time: true,
+    })
+}
+
+/// Whoever found the tablet is to find no photo in use, whatever sort it is; once it is back, so are they.
+fn lost(inquiry: &Inquiry<'_>) -> Option<Ground> {
+    inquiry.now.lost_since.map(|since| Ground {
+        cause: Cause::Lost,
+        child: None,
+        consent: None,
+        withhold_at: Some(since.min(inquiry.now.at)),
+        seal_at: None,
+        destroy: None,
+        by_time: false,
     })
 }

@@ -40,7 +40,7 @@ pub struct PhotoFacts {
     pub tagged_at: Option<Timestamp>,
 }
 
-/// The time as the tablet can vouch for it.
+/// The time as the tablet can vouch for it, and how the tablet stands with its setting at that time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustedNow {
     pub at: Timestamp,
@@ -48,6 +48,9 @@ pub struct TrustedNow {
     pub doubtful: bool,
     /// The newest time the server signed for; `None` before the first.
     pub last_contact: Option<Timestamp>,
+    /// Since when the tablet has been marked as lost; `None`: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_since: Option<Timestamp>,
     /// When the hold list was last known to be current; `None` before the first.
     pub holds_confirmed_at: Option<Timestamp>,
 }
@@ -78,6 +81,8 @@ pub enum Cause {
     MaximumAge,
     /// The tablet has been without the server for too long, or its clock is in doubt.
     Lease,
+    /// Somebody marked the tablet as lost: withheld until it is found, and never more for that.
+    Lost,
 }
 
 impl Cause {
@@ -96,7 +101,8 @@ impl Cause {
             | Self::Untagged
             | Self::Uploaded
             | Self::MaximumAge
-            | Self::Lease => false,
+            | Self::Lease
+            | Self::Lost => false,
         }
     }
 }

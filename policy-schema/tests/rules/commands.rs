@@ -6,7 +6,10 @@ use crate::papers::{
 };
 use nestwarden_policy_schema::bytes::Digest;
 use nestwarden_policy_schema::code::CodeReason;
-use nestwarden_policy_schema::command::{ApprovedCommand, Command, CommandError, CommandKind};
+use nestwarden_policy_schema::command::{
+    ApprovedCommand, Command, CommandError, CommandKind, MESSAGE_CHARS, MessageRefused,
+    check_message,
+};
 use nestwarden_policy_schema::envelope::{SignedError, sign};
 use nestwarden_policy_schema::id::{CommandId, DeviceId};
 use nestwarden_policy_schema::trust::Anchors;
@@ -128,4 +131,76 @@ fn a_command_is_for_one_tablet_and_for_a_time() {
             Err(CommandError::Expired(end))
         );
     }
+}
+
+#[test]
+fn a_message_is_one_line_of_500_characters_with_nothing_hidden_in_it() {
+    let long = "ä".repeat(MESSAGE_CHARS);
+    for (text, said) in [
+        ("Please bring Ladybird-1 to the office.", Ok(())),
+        (&long, Ok(())),
+        (" \u{a0}", Err(MessageRefused::Empty)),
+        (&format!("{long}."), Err(MessageRefused::TooLong(501))),
+        ("Call\nme", Err(MessageRefused::Unseen)),
+        ("\u{1b}[2JHello", Err(MessageRefused::Unseen)),
+        ("Hello\u{202e}olleh", Err(MessageRefused::Unseen)),
+    ] {
+        assert_eq!(check_message(text), said, "{text:?}");
+        let message = ApprovedCommand {
+            command: command(CommandKind::Message {
+                text: text.to_owned(),
+            }),
+            approvals: Vec::new(),
+        };
+        let carried_out = carried_out(&message).map(drop);
+        assert_eq!(carried_out, said.map_err(CommandError::Message));
+    }
+}
+
+/// One of each kind.
+pub(crate) fn kinds() -> [CommandKind; 9] {
+    [
+        CommandKind::Refresh,
+        CommandKind::Lock,
+        CommandKind::Message {
+            text: "Please bring me to the office.".to_owned(),
+        },
+        CommandKind::RotatePasscode,
+        CommandKind::SetPasscode {
+            reason: CodeReason::Loss,
+            commitment: Digest([7; 32]),
+        },
+        CommandKind::Lost,
+        CommandKind::Found,
+        CommandKind::Unenrol,
+        CommandKind::Wipe,
+    ]
+}
+
+#[test]
+fn a_kind_is_named_as_it_is_written() {
+    for kind in kinds() {
+        let written = serde_json::to_value(&kind).unwrap();
+        assert_eq!(written["do"], kind.name());
+    }
+}
+
+#[test]
+fn what_keeps_people_from_their_work_is_limited_and_what_undoes_it_is_not() {
+    let limited: Vec<&str> = kinds()
+        .iter()
+        .filter(|kind| kind.is_disruptive())
+        .map(CommandKind::name)
+        .collect();
+    assert_eq!(
+        limited,
+        [
+            "lock",
+            "rotate_passcode",
+            "set_passcode",
+            "lost",
+            "unenrol",
+            "wipe"
+        ]
+    );
 }

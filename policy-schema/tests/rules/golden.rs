@@ -8,7 +8,8 @@ use crate::papers::{
 use nestwarden_policy_schema::access::ApprovedAccess;
 use nestwarden_policy_schema::bundle::TimeStatement;
 use nestwarden_policy_schema::bytes::{Base64, Digest};
-use nestwarden_policy_schema::command::{ApprovedCommand, CommandKind};
+use nestwarden_policy_schema::command::{ApprovedCommand, Command, CommandKind};
+use nestwarden_policy_schema::consent::{Cause, Stage};
 use nestwarden_policy_schema::enrol_link::EnrolLink;
 use nestwarden_policy_schema::envelope::{
     Signable, Signed, message_of, sign, verify_bundle, verify_ed25519,
@@ -17,6 +18,7 @@ use nestwarden_policy_schema::event::{
     ChainHead, ChainPosition, Event, EventBody, verify_chain, verify_head,
 };
 use nestwarden_policy_schema::export::apple;
+use nestwarden_policy_schema::id::PhotoId;
 use nestwarden_policy_schema::profile::PolicyProfile;
 use nestwarden_policy_schema::receipt::Receipt;
 use nestwarden_policy_schema::trust::{Anchors, KeyId};
@@ -26,6 +28,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::PathBuf;
+use uuid::Uuid;
 
 fn path_of(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -114,6 +117,29 @@ fn frozen_anchors_take_over_from_frozen_anchors() {
     let by_recovery: Signed = frozen("anchors_by_recovery.json");
     let recovered = rotated.updated(&by_recovery).unwrap();
     assert_eq!((recovered.version, recovered.approvers.len()), (3, 1));
+}
+
+#[test]
+fn frozen_commands_of_every_kind_are_read_as_they_were_meant() {
+    let frozen: Vec<Command> = frozen("commands.json");
+    let meant = crate::commands::kinds().map(command);
+    assert_eq!(frozen, meant);
+}
+
+#[test]
+fn a_photo_withheld_because_its_tablet_is_lost_is_told_as_it_was() {
+    let told: EventBody = frozen("lost_photo_event.json");
+    assert_eq!(told, lost_photo());
+}
+
+fn lost_photo() -> EventBody {
+    EventBody::PhotoStage {
+        photo: PhotoId::from_uuid(Uuid::from_u128(0xa000)),
+        from: Stage::Live,
+        to: Stage::Withheld,
+        cause: Some(Cause::Lost),
+        observed_only: false,
+    }
 }
 
 #[test]
@@ -215,6 +241,11 @@ fn every_golden_file_is_there() {
                 approvals,
             }),
         ),
+        (
+            "commands.json",
+            json(&crate::commands::kinds().map(command)),
+        ),
+        ("lost_photo_event.json", json(&lost_photo())),
         (
             "access_request.json",
             json(&ApprovedAccess {

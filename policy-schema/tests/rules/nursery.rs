@@ -180,6 +180,7 @@ pub(crate) fn example(child_1: ChildEntry) -> Example {
             at: at("2026-03-02T12:00:00Z"),
             doubtful: false,
             last_contact: Some(at("2026-03-02T12:00:00Z")),
+            lost_since: None,
             holds_confirmed_at: Some(at("2026-03-02T12:00:00Z")),
         },
     }

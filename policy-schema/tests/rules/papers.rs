@@ -70,6 +70,7 @@ pub(crate) fn bundle(generation: u64) -> Bundle {
         generation: Generation::new(generation),
         issued_at: at("2026-03-02T09:00:00Z"),
         expires_at: at("2026-03-09T09:00:00Z"),
+        setting_name: None,
         device_name: "Ladybirds 1".to_owned(),
         rooms: BTreeSet::from(["Ladybirds".parse().unwrap()]),
         profile: profile.name,

@@ -118,6 +118,7 @@ prop_compose! {
             at: now,
             doubtful,
             last_contact: contact.map(before),
+            lost_since: None,
             holds_confirmed_at: holds_age.map(before),
         };
         example
@@ -254,11 +255,33 @@ proptest! {
                 question.calendar.after_opening_days(sealed_at, u32::from(policy.destroy_after_opening_days))
             }
             Cause::PossibleChild | Cause::Untagged | Cause::Left => days(policy.destroy_unconfirmed_after_days),
-            Cause::Restricted | Cause::NotOnRegister | Cause::UnregisteredPerson | Cause::Lease => {
+            Cause::Restricted
+            | Cause::NotOnRegister
+            | Cause::UnregisteredPerson
+            | Cause::Lease
+            | Cause::Lost => {
                 panic!("{:?} destroys nothing", due.cause)
             }
         };
         prop_assert!(now.at >= least);
+    }
+
+    #[test]
+    fn on_a_lost_tablet_no_photo_is_in_use_none_is_destroyed_and_found_undoes_just_that(
+        mut question in question(),
+        minutes in -30i64..60 * 24 * 15,
+    ) {
+        let before = question.stage();
+        question.now.lost_since = Some(question.now.at - SignedDuration::from_mins(minutes));
+        // Out of sight at least, sealed for what else there is, and never further.
+        let lost = before.map(|stage| stage.clamp(Stage::Withheld, Stage::Sealed));
+        prop_assert_eq!(question.stage(), lost);
+        if let Standing::Scheduled(schedule) = question.verdict().standing {
+            prop_assert_eq!(schedule.destroy, None);
+            prop_assert_ne!(schedule.seal.map(|due| due.cause), Some(Cause::Lost));
+        }
+        question.now.lost_since = None;
+        prop_assert_eq!(question.stage(), before);
     }
 
     #[test]

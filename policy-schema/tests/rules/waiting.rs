@@ -57,6 +57,54 @@ fn without_the_server_for_seven_opening_days_photos_are_withheld_and_the_first_c
 }
 
 #[test]
+fn on_a_lost_tablet_every_photo_is_withheld_and_none_is_sealed_or_destroyed_for_it() {
+    let since = Some(at("2026-03-02T11:00:00Z"));
+    let mut photo = example(answers(&given()));
+    let mut care = photo.clone();
+    care.photo.care_record = true;
+    let mut counted = photo.clone();
+    counted.photo.found_at_enrolment = true;
+    for photo in [&mut photo, &mut care, &mut counted] {
+        assert_eq!(photo.due(), LIVE);
+        let mut lost = photo.clone();
+        lost.now.lost_since = since;
+        assert_eq!(lost.due(), withheld(Cause::Lost));
+        // Without the server it stays so, for as long as it takes.
+        let later = lost.offline_at_instant(at("2026-03-09T11:00:00Z"));
+        assert_eq!(later.due(), withheld(Cause::Lost));
+        assert_eq!(later.sealed("2026-03-09T11:00:00Z").times()[2], None);
+    }
+}
+
+#[test]
+fn what_another_reason_seals_is_sealed_on_a_lost_tablet_too_and_destroyed_only_once_it_is_found() {
+    let photo = example(answers(&withdrawn("2026-03-02T11:00:00Z")));
+    let mut lost = photo.clone();
+    lost.now.lost_since = Some(at("2026-03-02T11:30:00Z"));
+    assert_eq!(lost.due(), sealed(Cause::Withdrawn));
+    let lost = lost
+        .sealed("2026-03-02T11:30:00Z")
+        .at("2026-03-06T12:00:00Z");
+    assert_eq!(lost.stage(), Some(Stage::Sealed));
+    let mut found = lost;
+    found.now.lost_since = None;
+    assert_eq!(found.stage(), Some(Stage::Destroyed));
+}
+
+#[test]
+fn a_frozen_photo_stays_where_it_is_on_a_lost_tablet() {
+    let mut photo = example(answers(&given()));
+    photo.now.lost_since = Some(photo.now.at);
+    photo.holds = vec![Hold {
+        category: HoldCategory::IllegalContent,
+        ..hold(HoldScope::Device {
+            device: photo.photo.device,
+        })
+    }];
+    assert_eq!(photo.stage(), None);
+}
+
+#[test]
 fn a_tablet_that_never_reached_the_server_counts_from_its_register() {
     let mut photo = example(answers(&given()));
     photo.now.last_contact = None;

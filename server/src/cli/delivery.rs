@@ -70,6 +70,7 @@ pub(super) async fn after_change(session: &Session) -> anyhow::Result<Delivery> 
 pub(super) async fn of_now(session: &Session) -> anyhow::Result<Delivery> {
     let keys = ServerKeys::load(&session.data.keys_dir()).context("failed to read the keys")?;
     let secrets = SettingSecrets {
+        setting_name: session.settings()?.name,
         photo_hash: keys.photo_hash,
         release_recipient: keys.public.release_recipient,
         recovery_recipient: keys.public.recovery_recipient,

@@ -1,5 +1,6 @@
 //! `device …`.
 
+use super::loss;
 use super::passcode::Source;
 use super::photo;
 use super::profile::read;
@@ -63,6 +64,21 @@ pub(super) enum Action {
     },
     /// Have every control measured now
     Refresh { device: String },
+    /// Lock the sessions of a tablet now, within the hour
+    Lock { device: String },
+    /// Show a message on a tablet until somebody there says that they read it
+    Message {
+        device: String,
+        /// One line, 500 characters at most; no names of children
+        text: String,
+    },
+    /// Mark a tablet as lost: locked, camera off, photos out of sight, a new passcode due, until `device found`
+    Lost {
+        device: String,
+        /// Why; no names of children
+        #[arg(long)]
+        reason: String,
+    },
     /// Take back what a tablet was asked for and has not answered
     Cancel {
         device: String,
@@ -75,11 +91,20 @@ pub(super) enum Action {
         /// None: the whole setting
         rooms: Vec<RoomName>,
     },
-    /// Decide on the photos that were on a tablet before it was enrolled (manager, DSL or deputy)
+    /// Say that a lost tablet was found (`--reason`); or decide on the photos that were on a tablet before it was enrolled
+    /// (manager, DSL or deputy)
     Found {
         device: String,
-        #[arg(value_enum)]
-        decision: photo::Found,
+        /// What becomes of photos that were there before the tablet was enrolled
+        #[arg(
+            value_enum,
+            required_unless_present = "reason",
+            conflicts_with = "reason"
+        )]
+        decision: Option<photo::Found>,
+        /// How the lost tablet was found; no names of children
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// Hold one tablet tighter than its profile
     Override {
@@ -97,7 +122,17 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
     match action {
         Action::List => list(session).await,
         Action::Show { device } => show(&device, session).await,
-        Action::Found { device, decision } => photo::found(&device, decision, session).await,
+        Action::Found {
+            device,
+            decision: Some(decision),
+            ..
+        } => photo::found(&device, decision, session).await,
+        Action::Found { device, reason, .. } => {
+            loss::found(&device, &reason.unwrap_or_default(), session).await
+        }
+        Action::Lost { device, reason } => loss::lost(&device, &reason, session).await,
+        Action::Lock { device } => loss::lock(&device, session).await,
+        Action::Message { device, text } => loss::message(&device, &text, session).await,
         Action::Revoke { device, reason } => {
             let device = session.device(&device).await?;
             if command::is_frozen(&session.storage, &device).await? {
@@ -167,7 +202,9 @@ async fn unenrol(named: &str, reason: &str, session: &Session) -> anyhow::Result
         device.id.to_string(),
         json!({ "reason": reason }),
     );
-    let command = command::unenrol(&session.storage, &device, &audit, session.now()).await?;
+    let limit = session.settings()?.commands.limit();
+    let asked = command::unenrol(&session.storage, &device, limit, &audit, session.now());
+    let command = asked.await?;
     session.nudge();
     let inventory = session.storage.inventory_find(device.id).await?;
     let photos = inventory.map(|stored| stored.inventory.photos);
@@ -200,7 +237,9 @@ async fn new_passcode(named: &str, reason: &str, session: &Session) -> anyhow::R
         device.id.to_string(),
         json!({ "reason": reason }),
     );
-    let command = command::new_passcode(&session.storage, &device, &audit, session.now()).await?;
+    let limit = session.settings()?.commands.limit();
+    let asked = command::new_passcode(&session.storage, &device, limit, &audit, session.now());
+    let command = asked.await?;
     session.nudge();
     let profile = passcode::profile_of(&session.storage, &device).await?;
     let is_managers = profile.is_some_and(|known| passcode::is_managers(&known, &device).is_some());

@@ -13,6 +13,7 @@ mod export;
 mod hold;
 mod import;
 mod init;
+mod loss;
 mod mail;
 mod mapping;
 mod operator;

@@ -37,7 +37,8 @@ pub(super) async fn set(
     let keys = public_keys(&session.data.keys_dir()).context("failed to read the keys")?;
     let (storage, recipient) = (&session.storage, &keys.release_recipient);
     let (who, now) = (session.who(), session.now());
-    let set = passcode::set(storage, recipient, &device, (chosen, reason), &who, now).await?;
+    let (limit, what) = (session.settings()?.commands.limit(), (chosen, reason));
+    let set = passcode::set(storage, recipient, &device, what, limit, &who, now).await?;
     session.nudge();
     let when = if reason.interrupts() {
         "at its next contact"

@@ -83,6 +83,9 @@ fn way(task: &Task, references: &BTreeMap<ChildId, String>) -> String {
         TaskKind::SetPasscode => ": `device set-passcode`".to_owned(),
         TaskKind::UnregisteredPerson => "; say who with `photo correct`".to_owned(),
         TaskKind::AskPasscode => ": `device new-passcode`".to_owned(),
+        TaskKind::TabletLost => {
+            ": `device found` ends it; the loss is written down in the console".to_owned()
+        }
         TaskKind::EndAccess => ": `operator roles`, or `operator remove`".to_owned(),
         TaskKind::CourseEnds
         | TaskKind::AupOutstanding

@@ -162,8 +162,8 @@ impl House {
 /// What cannot wait until the morning, as the key of its alert.
 fn interrupts(task: &Task, today: Date) -> Option<String> {
     match task.kind {
-        // A photo that consent does not cover can still be opened.
-        TaskKind::PhotoIncomplete => Some(format!("task/{}", task.id)),
+        // A photo that consent does not cover can still be opened; or whoever has the tablet tries.
+        TaskKind::PhotoIncomplete | TaskKind::TabletLost => Some(format!("task/{}", task.id)),
         TaskKind::HoldReview => (task.due < today).then(|| format!("overdue/{}", task.id)),
         TaskKind::TakeDown
         | TaskKind::Withdrawal

@@ -1,5 +1,6 @@
 //! What a tablet is to be told, put together from everything the setting decided.
 
+use super::loss;
 use super::photo::Setup;
 use super::register::Register;
 use crate::storage::{AccessRow, Device, Storage, StorageError};
@@ -29,6 +30,8 @@ const MAX_CORRECTIONS: usize = 2_000;
 /// What the server itself adds to every bundle.
 #[derive(Clone, Debug)]
 pub struct SettingSecrets {
+    /// No secret, but what whoever finds a tablet reads.
+    pub setting_name: String,
     pub photo_hash: Secret,
     pub release_recipient: String,
     pub recovery_recipient: String,
@@ -87,7 +90,7 @@ impl Inputs {
             setting: storage.setting(),
             register: Register::load(storage).await?,
             holds,
-            commands: storage.command_waiting().await?,
+            commands: commands(storage).await?,
             corrections: storage.correction_list().await?,
             found: storage.found_list().await?.into_iter().collect(),
             profiles,
@@ -168,6 +171,7 @@ impl Inputs {
             generation: Generation::NONE,
             issued_at: now,
             expires_at: now.checked_add(LIFE).unwrap_or(Timestamp::MAX),
+            setting_name: Some(secrets.setting_name.clone()),
             device_name: device.name.clone(),
             rooms: device.rooms.clone(),
             profile: profile.name.clone(),
@@ -205,6 +209,13 @@ impl Inputs {
         let open = asked.filter_map(|(row, _)| row.told(now));
         open.take(MAX_REQUESTS).collect()
     }
+}
+
+/// Those that wait, and by which tablets hold themselves as lost.
+async fn commands(storage: &Storage) -> Result<Vec<ApprovedCommand>, StorageError> {
+    let mut commands = loss::in_force(storage).await?;
+    commands.extend(storage.command_waiting().await?);
+    Ok(commands)
 }
 
 /// Of everything but generation and times: equal for bundles that say the same.

@@ -1,10 +1,15 @@
-//! Commands to tablets: asking for one back, for a new passcode, for everything to be measured; and taking that back.
+//! Commands to tablets: asking for one back, for a new passcode, for everything to be measured, to lock, to show a message, to
+//! hold itself as lost or not any more; and taking that back.
 
-use super::fresh;
 use super::local_time::LocalTime;
-use crate::storage::{AuditEntry, Changed, CommandRow, Device, Storage, StorageError};
+use super::{fresh, loss};
+use crate::storage::{
+    AuditEntry, Changed, CommandAdded, CommandRow, Device, HourlyLimit, Storage, StorageError,
+};
 use jiff::{SignedDuration, Timestamp};
-use nestwarden_policy_schema::command::{ApprovedCommand, Command, CommandKind};
+use nestwarden_policy_schema::command::{
+    ApprovedCommand, Command, CommandKind, MessageRefused, check_message,
+};
 use nestwarden_policy_schema::hold::HoldScope;
 use nestwarden_policy_schema::id::CommandId;
 use nestwarden_policy_schema::text::visible;
@@ -15,6 +20,11 @@ pub const UNENROL_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
 const NEW_PASSCODE_WITHIN: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// Whoever asks wants to know how things are now.
 const REFRESH_WITHIN: SignedDuration = SignedDuration::from_hours(1);
+/// A tablet that is locked later locks whoever works with it by then.
+const LOCK_WITHIN: SignedDuration = SignedDuration::from_hours(1);
+const MESSAGE_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Whoever has a lost tablet connects it when they like; and one that was found must not wait for a person again.
+const LOSS_WITHIN: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
@@ -35,6 +45,16 @@ pub enum CommandError {
     #[error("there is nothing to take back: it was taken back before, or \"{0}\" has answered")]
     Over(String),
     #[error(transparent)]
+    Message(#[from] MessageRefused),
+    #[error("\"{0}\" is marked as lost already; `device show` says how far that got")]
+    LostAlready(String),
+    #[error("\"{0}\" is not marked as lost")]
+    NotLost(String),
+    #[error(
+        "the setting's limit of commands that keep tablets from use is reached for this hour, and nothing was asked of \"{name}\"; one more is taken in {minutes} minutes (`commands.disruptive_per_hour` in server.toml)"
+    )]
+    TooMany { name: String, minutes: i64 },
+    #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
@@ -42,22 +62,87 @@ pub enum CommandError {
 pub async fn unenrol(
     storage: &Storage,
     device: &Device,
+    limit: HourlyLimit,
     audit: &AuditEntry,
     now: Timestamp,
 ) -> Result<Command, CommandError> {
-    let name = || device.name.clone();
-    if is_frozen(storage, device).await? {
-        return Err(CommandError::Frozen(name()));
-    }
-    order(
-        storage,
-        device,
-        (CommandKind::Unenrol, UNENROL_WITHIN),
-        audit,
-        now,
-    )
-    .await
+    not_frozen(storage, device).await?;
+    let what = (CommandKind::Unenrol, UNENROL_WITHIN);
+    order(storage, device, what, limit, (audit, now)).await
 }
+
+/// Locks the sessions of a tablet now, at its next contact within the hour.
+pub async fn lock(
+    storage: &Storage,
+    device: &Device,
+    limit: HourlyLimit,
+    audit: &AuditEntry,
+    now: Timestamp,
+) -> Result<Command, CommandError> {
+    not_frozen(storage, device).await?;
+    let what = (CommandKind::Lock, LOCK_WITHIN);
+    order(storage, device, what, limit, (audit, now)).await
+}
+
+/// Shows a text on a tablet until somebody there says that they read it.
+pub async fn message(
+    storage: &Storage,
+    device: &Device,
+    text: &str,
+    audit: &AuditEntry,
+    now: Timestamp,
+) -> Result<Command, CommandError> {
+    check_message(text)?;
+    not_frozen(storage, device).await?;
+    let text = text.to_owned();
+    let what = (CommandKind::Message { text }, MESSAGE_WITHIN);
+    order(storage, device, what, UNLIMITED, (audit, now)).await
+}
+
+/// Marks a tablet as lost: from when it hears of it until it hears that it was found it is locked, its camera off and every
+/// photo on it out of sight, with a network and without.
+pub async fn lost(
+    storage: &Storage,
+    device: &Device,
+    limit: HourlyLimit,
+    audit: &AuditEntry,
+    now: Timestamp,
+) -> Result<Command, CommandError> {
+    not_frozen(storage, device).await?;
+    let rows = storage.command_list(device.id).await?;
+    let is_marked = loss::of(&rows, now).is_some_and(|loss| loss.stands());
+    if is_marked {
+        return Err(CommandError::LostAlready(device.name.clone()));
+    }
+    let what = (CommandKind::Lost, LOSS_WITHIN);
+    order(storage, device, what, limit, (audit, now)).await
+}
+
+/// Says that a tablet was found. It never counts against a limit: it only undoes.
+pub async fn found(
+    storage: &Storage,
+    device: &Device,
+    audit: &AuditEntry,
+    now: Timestamp,
+) -> Result<Command, CommandError> {
+    not_frozen(storage, device).await?;
+    let rows = storage.command_list(device.id).await?;
+    if loss::of(&rows, now).is_none() {
+        return Err(CommandError::NotLost(device.name.clone()));
+    }
+    let what = (CommandKind::Found, LOSS_WITHIN);
+    order(storage, device, what, UNLIMITED, (audit, now)).await
+}
+
+async fn not_frozen(storage: &Storage, device: &Device) -> Result<(), CommandError> {
+    if is_frozen(storage, device).await? {
+        return Err(CommandError::Frozen(device.name.clone()));
+    }
+    Ok(())
+}
+
+/// For what disrupts no tablet.
+const UNLIMITED: HourlyLimit = HourlyLimit(u32::MAX);
 
 /// Whether a hold of a kind that freezes may concern what is on this tablet.
 pub async fn is_frozen(storage: &Storage, device: &Device) -> Result<bool, StorageError> {
@@ -78,14 +163,13 @@ pub async fn is_frozen(storage: &Storage, device: &Device) -> Result<bool, Stora
 pub async fn new_passcode(
     storage: &Storage,
     device: &Device,
+    limit: HourlyLimit,
     audit: &AuditEntry,
     now: Timestamp,
 ) -> Result<Command, CommandError> {
-    if is_frozen(storage, device).await? {
-        return Err(CommandError::Frozen(device.name.clone()));
-    }
+    not_frozen(storage, device).await?;
     let what = (CommandKind::RotatePasscode, NEW_PASSCODE_WITHIN);
-    order(storage, device, what, audit, now).await
+    order(storage, device, what, limit, (audit, now)).await
 }
 
 /// Has a tablet measure every control at its next contact, within an hour.
@@ -96,7 +180,7 @@ pub async fn refresh(
     now: Timestamp,
 ) -> Result<Command, CommandError> {
     let what = (CommandKind::Refresh, REFRESH_WITHIN);
-    order(storage, device, what, audit, now).await
+    order(storage, device, what, UNLIMITED, (audit, now)).await
 }
 
 /// Takes a command back. A tablet that has it already may still carry it out, and then says so.
@@ -122,8 +206,8 @@ pub const fn asked(kind: &CommandKind) -> &'static str {
         CommandKind::Message { .. } => "to show a message",
         CommandKind::RotatePasscode => "for a new passcode",
         CommandKind::SetPasscode { .. } => "to take the passcode that was set here",
-        CommandKind::Lost => "to go into loss mode",
-        CommandKind::Found => "to leave loss mode",
+        CommandKind::Lost => "to hold itself as lost",
+        CommandKind::Found => "to hold itself as found",
         CommandKind::Unenrol => "to hand itself back",
         CommandKind::Wipe => "to erase itself",
     }
@@ -167,8 +251,8 @@ async fn order(
     storage: &Storage,
     device: &Device,
     (kind, within): (CommandKind, SignedDuration),
-    audit: &AuditEntry,
-    now: Timestamp,
+    limit: HourlyLimit,
+    (audit, now): (&AuditEntry, Timestamp),
 ) -> Result<Command, CommandError> {
     let name = || device.name.clone();
     let command = Command {
@@ -182,11 +266,20 @@ async fn order(
         command,
         approvals: Vec::new(),
     };
-    match storage.command_add(&approved, audit).await? {
-        Changed::Yes => Ok(approved.command),
-        Changed::Already => Err(CommandError::AskedAlready(name())),
-        Changed::Missing => Err(CommandError::Revoked(name())),
+    match storage.command_add(&approved, limit, audit).await? {
+        CommandAdded::Yes => Ok(approved.command),
+        CommandAdded::Already => Err(CommandError::AskedAlready(name())),
+        CommandAdded::Missing => Err(CommandError::Revoked(name())),
+        CommandAdded::TooMany { until } => Err(CommandError::TooMany {
+            name: name(),
+            minutes: minutes_until(until, now),
+        }),
     }
+}
+
+/// Whole minutes, never too few.
+pub fn minutes_until(until: Timestamp, now: Timestamp) -> i64 {
+    (until.duration_since(now).as_secs().max(0) + 59) / 60
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! How a tablet stands, from what it last reported. What was not heard, or not heard lately, is never fine.
 
 use super::local_time::LocalTime;
+use super::loss::Loss;
 use crate::storage::{FleetRow, PutBackRow, RecordConflict, StoredInventory};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
@@ -61,6 +62,8 @@ pub struct Compliance {
     pub record_conflict: Option<RecordConflict>,
     /// Too many wrong passcodes were tried, and whoever holds it has to wait.
     pub locked_out: Option<LockOut>,
+    /// Somebody marked it as lost.
+    pub loss: Option<Loss>,
     pub clock_doubtful: Option<bool>,
     pub events_waiting: Option<u64>,
     pub controls: Vec<ControlStanding>,
@@ -73,6 +76,8 @@ pub struct Facts<'a> {
     pub policy: Option<&'a Policy>,
     /// `None`: it never reported.
     pub inventory: Option<&'a StoredInventory>,
+    /// `None`: nobody marked it as lost.
+    pub loss: Option<&'a Loss>,
 }
 
 impl Facts<'_> {
@@ -98,8 +103,9 @@ impl Facts<'_> {
         }
         let is_doubtful = self.inventory.is_some_and(|i| i.inventory.clock_doubtful);
         let is_tried = is_doubtful || self.locked_out(now).is_some();
-        if self.row.put_back.is_some() || self.row.conflict.is_some() || is_tried && worst.is_some()
-        {
+        let needs_somebody =
+            self.row.put_back.is_some() || self.row.conflict.is_some() || self.loss.is_some();
+        if needs_somebody || is_tried && worst.is_some() {
             standing = standing.max(Standing::Attention);
         }
         standing
@@ -122,6 +128,7 @@ impl Facts<'_> {
             put_back: self.row.put_back,
             record_conflict: self.row.conflict.clone(),
             locked_out: self.locked_out(now),
+            loss: self.loss.cloned(),
             clock_doubtful: told.map(|i| i.inventory.clock_doubtful),
             events_waiting: told.map(|i| i.inventory.events_waiting),
             controls: controls.collect(),
@@ -212,7 +219,8 @@ impl Compliance {
         let doubtful = (self.clock_doubtful == Some(true)).then(|| {
             "its clock is in doubt, so it destroys nothing; leave it on where it reaches this server".to_owned()
         });
-        let found = put_back.into_iter().chain(conflict);
+        let lost = self.loss.as_ref().map(|loss| loss.says(local));
+        let found = lost.into_iter().chain(put_back).chain(conflict);
         found
             .chain(behind)
             .chain(locked_out)
@@ -314,6 +322,7 @@ mod tests {
             row: &row,
             policy: Some(&policy),
             inventory: Some(&tried),
+            loss: None,
         };
         let found = facts.compliance(now());
         assert_eq!(found.standing, Standing::Attention);
@@ -335,6 +344,7 @@ mod tests {
                 row: &row,
                 policy: None,
                 inventory: Some(&reported(Outcome::Compliant, 0)),
+                loss: None,
             };
             facts.compliance(now()).bundle_behind
         };
@@ -350,6 +360,7 @@ mod tests {
                 row: &row,
                 policy: None,
                 inventory: Some(inventory),
+                loss: None,
             };
             facts
                 .compliance(now())
@@ -367,6 +378,7 @@ mod tests {
             row: &row(),
             policy: Some(policy),
             inventory,
+            loss: None,
         };
         facts.standing(now())
     }

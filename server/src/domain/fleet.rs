@@ -1,6 +1,7 @@
 //! How all tablets stand, at a cost that hardly grows with what they told.
 
 use super::compliance::{Compliance, Facts, Standing};
+use super::loss::{self, Loss};
 use crate::storage::{Device, FleetRow, Storage, StorageError, StoredInventory};
 use jiff::Timestamp;
 use nestwarden_policy_schema::consent::Stage;
@@ -52,6 +53,7 @@ pub struct Tablet {
     row: FleetRow,
     policy: Option<Arc<Policy>>,
     inventory: Option<Arc<StoredInventory>>,
+    loss: Option<Loss>,
 }
 
 impl Tablet {
@@ -69,6 +71,11 @@ impl Tablet {
         self.facts().compliance(now)
     }
 
+    /// `None`: nobody marked it as lost.
+    pub fn loss(&self) -> Option<&Loss> {
+        self.loss.as_ref()
+    }
+
     /// By its last report; 0 also where it never told.
     pub fn photos_in_use(&self) -> u64 {
         let told = self.inventory.as_ref();
@@ -81,6 +88,7 @@ impl Tablet {
             row: &self.row,
             policy: self.policy.as_deref(),
             inventory: self.inventory.as_deref(),
+            loss: self.loss.as_ref(),
         }
     }
 }
@@ -94,11 +102,13 @@ pub async fn all(
     let rows = storage.fleet_list().await?;
     let mut inventories = cache.read(storage, &rows).await?;
     let policies = Policies::load(storage).await?;
+    let mut marked = loss::all(storage, now).await?;
     let mut tablets = Vec::with_capacity(rows.len());
     for row in rows {
         let inventory = inventories.get(&row.device.id);
         let inventory = inventory.map(|(_, told)| Arc::clone(told));
-        tablets.push(policies.judge(row, inventory, now));
+        let loss = marked.remove(&row.device.id);
+        tablets.push(policies.judge(row, inventory, loss, now));
     }
     let mut kept = cache.0.lock().unwrap_or_else(PoisonError::into_inner);
     // Two looks at a time may end in either order.
@@ -124,7 +134,8 @@ pub async fn one(
     };
     let told = storage.inventory_find(device).await?;
     let policies = Policies::load(storage).await?;
-    Ok(Some(policies.judge(row, told.map(Arc::new), now)))
+    let loss = loss::of(&storage.command_list(device).await?, now);
+    Ok(Some(policies.judge(row, told.map(Arc::new), loss, now)))
 }
 
 /// What each profile holds its tablets to. One that cannot be read holds them to nothing that is known.
@@ -145,6 +156,7 @@ impl Policies {
         &self,
         row: FleetRow,
         inventory: Option<Arc<StoredInventory>>,
+        loss: Option<Loss>,
         now: Timestamp,
     ) -> Tablet {
         let overrides = &row.device.overrides;
@@ -160,6 +172,7 @@ impl Policies {
             row,
             policy,
             inventory,
+            loss,
         };
         tablet.standing = tablet.facts().standing(now);
         tablet

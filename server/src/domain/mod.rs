@@ -18,6 +18,7 @@ pub mod import;
 pub mod ingest;
 pub mod letter;
 pub mod local_time;
+pub mod loss;
 pub mod names;
 pub mod passcode;
 pub mod people;

@@ -8,7 +8,9 @@ use super::{command, fresh};
 use crate::signing::ReleaseKey;
 use crate::signing::release::seal;
 use crate::storage::command::DONE;
-use crate::storage::{AuditEntry, Changed, CommandRow, Device, Storage, StorageError};
+use crate::storage::{
+    AuditEntry, CommandAdded, CommandRow, Device, HourlyLimit, Storage, StorageError,
+};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bytes::Secret;
 use nestwarden_policy_schema::calendar::Calendar;
@@ -57,6 +59,10 @@ pub enum PasscodeError {
         "a hold for illegal content is open, and nothing on \"{0}\" may change; two people release the hold first"
     )]
     Frozen(String),
+    #[error(
+        "the setting's limit of commands that keep tablets from use is reached for this hour, and nothing was set for \"{name}\"; one more is taken in {minutes} minutes (`commands.disruptive_per_hour` in server.toml)"
+    )]
+    TooMany { name: String, minutes: i64 },
     #[error("the system gave no random bits")]
     Random,
     #[error("this setting's release key cannot be used; restore `keys` from a backup")]
@@ -84,6 +90,7 @@ pub async fn set(
     recipient: &str,
     device: &Device,
     (chosen, reason): (Chosen, CodeReason),
+    limit: HourlyLimit,
     who: &str,
     now: Timestamp,
 ) -> Result<PasscodeSet, PasscodeError> {
@@ -119,12 +126,17 @@ pub async fn set(
         subject: device.id.to_string(),
         detail: json!({ "reason": reason.as_str(), "command": approved.command.id }),
     };
-    match storage.passcode_add(&approved, &sealed, &audit).await? {
-        Changed::Yes | Changed::Already => Ok(PasscodeSet {
+    let added = storage.passcode_add(&approved, &sealed, limit, &audit);
+    match added.await? {
+        CommandAdded::Yes | CommandAdded::Already => Ok(PasscodeSet {
             command: approved.command,
             code,
         }),
-        Changed::Missing => Err(PasscodeError::Revoked(device.name.clone())),
+        CommandAdded::Missing => Err(PasscodeError::Revoked(device.name.clone())),
+        CommandAdded::TooMany { until } => Err(PasscodeError::TooMany {
+            name: device.name.clone(),
+            minutes: command::minutes_until(until, now),
+        }),
     }
 }
 

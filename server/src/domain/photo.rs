@@ -1,6 +1,7 @@
 //! What becomes of the photos tablets told of, judged by the tablets' own rule.
 
 use super::bundle::Inputs;
+use super::loss;
 use super::register::Register;
 use crate::storage::{PhotoRow, Storage, StorageError};
 use jiff::Timestamp;
@@ -55,6 +56,8 @@ pub struct Judge {
     revoked: BTreeSet<DeviceId>,
     corrections: BTreeMap<(DeviceId, PhotoId), TagCorrection>,
     now: TrustedNow,
+    /// Since when tablets hold themselves as lost, by their own word.
+    lost: BTreeMap<DeviceId, Timestamp>,
 }
 
 impl Judge {
@@ -66,6 +69,8 @@ impl Judge {
             .iter()
             .filter_map(|device| Some((device.id, inputs.photos_of(device)?)))
             .collect();
+        let lost = loss::all(storage, now).await?.into_iter();
+        let lost = lost.filter_map(|(device, loss)| Some((device, loss.held_since()?)));
         let revoked = devices.iter().filter(|device| device.revoked.is_some());
         Ok(Self {
             register: inputs.register(now),
@@ -73,10 +78,13 @@ impl Judge {
             setups,
             revoked: revoked.map(|device| device.id).collect(),
             corrections: inputs.corrections(),
+            lost: lost.collect(),
             now: TrustedNow {
                 at: now,
                 doubtful: false,
                 last_contact: Some(now),
+                // Each tablet's own is added where it is asked.
+                lost_since: None,
                 holds_confirmed_at: Some(now),
             },
         })
@@ -150,13 +158,17 @@ impl Judge {
     fn verdict_by(&self, facts: &PhotoFacts, register: &RegisterSnapshot) -> Option<Verdict> {
         let setup = self.setups.get(&facts.device)?;
         let (policy, calendar) = (&setup.policy, &setup.calendar);
+        let now = TrustedNow {
+            lost_since: self.lost.get(&facts.device).copied(),
+            ..self.now
+        };
         Some(verdict(
             facts,
             register,
             &self.holds,
             policy,
             calendar,
-            &self.now,
+            &now,
         ))
     }
 

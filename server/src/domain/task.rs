@@ -279,6 +279,9 @@ pub fn says(
             "the approval of an app ends on {}; look at it again, and decide",
             task.due
         ),
+        TaskKind::TabletLost => format!(
+            "{tablet} is marked as lost: find it and say so, or report its loss; where photos of children or names may be read by others it is a personal-data breach"
+        ),
         TaskKind::PhotosUntagged => format!(
             "photos on {tablet} still wait for somebody to say who is in them; what is not sorted before {} is sealed",
             task.due

@@ -41,5 +41,6 @@ pub const fn cause(cause: Cause) -> &'static str {
         Cause::Uploaded => "Uploaded",
         Cause::MaximumAge => "Kept as long as allowed",
         Cause::Lease => "Tablet too long without the server",
+        Cause::Lost => "Tablet marked as lost",
     }
 }

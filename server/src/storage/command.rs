@@ -1,13 +1,42 @@
 //! What tablets were told to do.
 
 use super::{Answer, AuditEntry, Changed};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::command::ApprovedCommand;
 use nestwarden_policy_schema::id::{CommandId, DeviceId};
 use serde::Serialize;
 
 /// The beginning of what a tablet says of a command that it carried out.
-pub const DONE: &str = "done";
+pub use nestwarden_policy_schema::command::said::DONE;
+
+/// How many commands that disrupt tablets a setting gives within an hour, those that were taken back too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HourlyLimit(pub u32);
+
+impl HourlyLimit {
+    pub const WITHIN: SignedDuration = SignedDuration::from_hours(1);
+}
+
+impl Default for HourlyLimit {
+    fn default() -> Self {
+        Self(20)
+    }
+}
+
+/// What became of a new command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandAdded {
+    Yes,
+    /// The same was asked of its tablet before, without an outcome yet, not taken back, and not expired when this one was
+    /// issued.
+    Already,
+    /// No such device, or it is revoked.
+    Missing,
+    /// The hour's limit is reached; from then on one more is taken.
+    TooMany {
+        until: Timestamp,
+    },
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CommandRow {
@@ -40,13 +69,16 @@ pub trait CommandStore: Send + Sync {
     /// Commands to any device whose outcome is not known and which were not taken back, expired ones too.
     fn command_waiting(&self) -> Answer<'_, Vec<ApprovedCommand>>;
 
-    /// `Missing`: no such device, or it is revoked. `Already`: the same was asked of it before, without an outcome yet, not
-    /// taken back, and not expired when this command was issued.
+    /// Commands to any device that say that it is lost or was found, the oldest first; all there are.
+    fn command_losses(&self) -> Answer<'_, Vec<CommandRow>>;
+
+    /// `limit` is of the setting, and counts only where the command disrupts its tablet.
     fn command_add<'a>(
         &'a self,
         command: &'a ApprovedCommand,
+        limit: HourlyLimit,
         audit: &'a AuditEntry,
-    ) -> Answer<'a, Changed>;
+    ) -> Answer<'a, CommandAdded>;
 
     /// Takes a command back, by and at what `audit` says. `Missing`: no such command. `Already`: it was, or its outcome is
     /// known.

@@ -9,7 +9,9 @@ mod reports;
 
 pub(super) use commands::{
     a_command_taken_back_waits_no_more_and_what_came_of_it_is_noted,
-    a_command_waits_until_its_tablet_says_what_came_of_it, a_tablet_that_declined_stays_enrolled,
+    a_command_waits_until_its_tablet_says_what_came_of_it,
+    a_message_s_first_words_give_way_to_its_last, a_tablet_that_declined_stays_enrolled,
+    no_more_commands_that_disrupt_are_taken_within_an_hour_than_the_limit,
 };
 
 pub(super) use entries::{

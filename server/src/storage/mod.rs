@@ -43,7 +43,7 @@ pub use alert::{Alert, AlertRound, AlertStore, Mail, MailState, NewMail};
 pub use api_token::{ApiToken, ApiTokenStore, NewApiToken, Scope};
 pub use audit::{AuditEntry, AuditStore};
 pub use bundle::{BundleStore, IssuedBundle};
-pub use command::{CommandOutcome, CommandRow, CommandStore};
+pub use command::{Cancelled, CommandAdded, CommandOutcome, CommandRow, CommandStore, HourlyLimit};
 pub use consent::{Child, ConsentStore, FileSaid, RegisterChange, RegisterPut, SetHere};
 pub use decision::{DecisionStore, UnsealDecision, Unsealing, UnsealingKept};
 pub use device::{Device, DeviceKey, DeviceStore, Revocation};

@@ -1,6 +1,6 @@
 //! Passcodes between the moment they are set and the tablet's word on them.
 
-use super::{Answer, AuditEntry, Changed, CommandRow};
+use super::{Answer, AuditEntry, CommandAdded, CommandRow, HourlyLimit};
 use jiff::Timestamp;
 use nestwarden_policy_schema::command::ApprovedCommand;
 use nestwarden_policy_schema::id::{CommandId, DeviceId};
@@ -24,13 +24,14 @@ pub enum Erased {
 
 pub trait PasscodeStore: Send + Sync {
     /// Keeps a command and what is sealed for it. One to this device that waits is taken back by whoever acts, in the same
-    /// moment. `Missing`: no such device, or it is revoked.
+    /// moment. Never `Already`.
     fn passcode_add<'a>(
         &'a self,
         command: &'a ApprovedCommand,
         sealed: &'a [u8],
+        limit: HourlyLimit,
         audit: &'a AuditEntry,
-    ) -> Answer<'a, Changed>;
+    ) -> Answer<'a, CommandAdded>;
 
     /// `None`: this device has no such command to set a passcode.
     fn passcode_find(

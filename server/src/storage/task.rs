@@ -48,6 +48,8 @@ pub enum TaskKind {
     AppDecision,
     /// The day on which an approval is to be looked at again is near, or over.
     AppReview,
+    /// Somebody marked it as lost.
+    TabletLost,
 }
 
 impl TaskKind {
@@ -71,7 +73,8 @@ impl TaskKind {
             | Self::TabletMissing
             | Self::AppsUnapproved
             | Self::AppDecision
-            | Self::AppReview => true,
+            | Self::AppReview
+            | Self::TabletLost => true,
             Self::TakeDown | Self::Withdrawal | Self::ChildDied | Self::LeaversPack => false,
         }
     }

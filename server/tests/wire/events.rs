@@ -49,6 +49,16 @@ fn batch(tablet: &Tablet, events: &[Event]) -> EventBatch {
     }
 }
 
+/// The tablet tells one more thing, which the server has when this returns.
+pub(crate) async fn tells(nursery: &Nursery, tablet: &Tablet, body: &EventBody) {
+    let position = nursery.storage.event_position(tablet.id).await.unwrap();
+    let at = nursery.now();
+    let event = Event::following(position, tablet.id, at, body, [7; 16]).unwrap();
+    let end = event.seq;
+    let said = send(tablet, &batch(tablet, &[event])).await;
+    assert_eq!(said, format!("200 {end}"));
+}
+
 /// What was answered; of an acknowledgement only the number, after a look that it has the hash of that event.
 async fn send(tablet: &Tablet, batch: &EventBatch) -> String {
     let answer = told(tablet.post(EVENTS_PATH, batch).await).await;

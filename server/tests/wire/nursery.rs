@@ -22,7 +22,8 @@ use nestwarden_server::storage::api_token::{NewApiToken, api_token_hash};
 use nestwarden_server::storage::received::ReceivedFiles;
 use nestwarden_server::storage::token::token_hash;
 use nestwarden_server::storage::{
-    AuditEntry, EnrolToken, IssuedBundle, Operator, Revocation, Role, Scope, Storage, sql,
+    AuditEntry, EnrolToken, HourlyLimit, IssuedBundle, Operator, Revocation, Role, Scope, Storage,
+    sql,
 };
 use rcgen::KeyPair;
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -116,6 +117,7 @@ impl Nursery {
                     lado: Some("01632 960 001".to_owned()),
                     ..OutsideHelp::default()
                 },
+                commands: HourlyLimit::default(),
                 proxy,
                 has_mail: false,
             },

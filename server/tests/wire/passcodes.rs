@@ -8,6 +8,7 @@ use nestwarden_policy_schema::device_api::{PasscodeAnswer, passcode_path};
 use nestwarden_policy_schema::id::CommandId;
 use nestwarden_policy_schema::profile::EARLY_YEARS;
 use nestwarden_server::domain::passcode::{self, Chosen, SET_WITHIN};
+use nestwarden_server::storage::HourlyLimit;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -32,7 +33,15 @@ impl Nursery {
         let recipient = keys.unwrap().release_recipient;
         let chosen = Chosen::By(Zeroizing::new(CODE.to_owned()));
         let what = (chosen, CodeReason::Due);
-        let set = passcode::set(&self.storage, &recipient, &device, what, "Kim", self.now());
+        let set = passcode::set(
+            &self.storage,
+            &recipient,
+            &device,
+            what,
+            HourlyLimit::default(),
+            "Kim",
+            self.now(),
+        );
         set.await.unwrap().command
     }
 }

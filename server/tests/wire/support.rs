@@ -62,6 +62,7 @@ pub(crate) fn bundle(device: DeviceId, generation: u64) -> Bundle {
         generation: Generation::new(generation),
         issued_at: start(),
         expires_at: start() + SignedDuration::from_hours(7 * 24),
+        setting_name: None,
         device_name: "Ladybirds 1".to_owned(),
         rooms: BTreeSet::new(),
         profile: "early-years".to_owned(),

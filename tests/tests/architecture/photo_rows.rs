@@ -9,7 +9,7 @@ use super::sources;
 
 type Row = (&'static str, &'static [&'static str]);
 
-const CAUSES: [Row; 14] = [
+const CAUSES: [Row; 15] = [
     (
         "a confirmed child's consent withdrawn: sealed at sync, destroyed 3 opening days later",
         &[
@@ -100,6 +100,20 @@ const CAUSES: [Row; 14] = [
             "what_no_date_would_bring_back_is_sealed_also_while_the_clock_is_in_doubt",
             "capture_is_suspended_in_doubt_without_space_and_when_the_lease_is_over",
             "a_doubtful_clock_or_a_lease_that_is_over_closes_the_camera",
+        ],
+    ),
+    (
+        "tablet lost: withheld at once, camera off, locked, never sealed or destroyed for it, destroyed for nothing meanwhile; found restores",
+        &[
+            "on_a_lost_tablet_every_photo_is_withheld_and_none_is_sealed_or_destroyed_for_it",
+            "what_another_reason_seals_is_sealed_on_a_lost_tablet_too_and_destroyed_only_once_it_is_found",
+            "on_a_lost_tablet_no_photo_is_in_use_none_is_destroyed_and_found_undoes_just_that",
+            "a_frozen_photo_stays_where_it_is_on_a_lost_tablet",
+            "photos_of_a_lost_tablet_are_withheld_and_come_back_when_it_is_found",
+            "where_the_profile_only_observes_the_loss_alone_moves_photos_and_only_those",
+            "a_lost_tablet_stays_lost_without_the_command_across_restarts_and_asks_for_a_passcode",
+            "only_a_later_found_ends_a_loss_and_a_loss_from_before_it_does_nothing_when_it_is_sent_again",
+            "a_lost_tablet_is_locked_and_its_camera_off_whatever_the_profile_and_its_exceptions_say",
         ],
     ),
     (

@@ -13,6 +13,7 @@ mod disk;
 mod enrolment;
 mod kill;
 mod kill_photos;
+mod lost;
 mod network;
 mod put_back;
 mod restart;

@@ -10,6 +10,7 @@ mod apps;
 mod camera;
 mod enrolment;
 mod guard;
+mod lost;
 mod network;
 mod passcode;
 mod passcode_console;

@@ -9,6 +9,10 @@ use maud::{Markup, html};
 use std::sync::Arc;
 
 pub(in super::super) async fn show(desk: Arc<Desk>, ask: Ask) -> Result<Answer, Trouble> {
+    if desk.notices.is_lost() {
+        return super::notices::lost(&desk).await;
+    }
+    let messages = super::notices::messages(&desk).await?;
     let (roll, sheet) = super::roll(&desk).await?;
     let left = desk.photos.to_sort(0).await?.count;
     let requests = desk.photos.offers().await?.len();
@@ -20,13 +24,19 @@ pub(in super::super) async fn show(desk: Arc<Desk>, ask: Ask) -> Result<Answer, 
         None
     };
     let Some(session) = &roll.session else {
-        return Ok(answer::page(closed(&roll, left, said, requests)));
+        return Ok(answer::page(closed(
+            &roll,
+            left,
+            (said, &messages),
+            requests,
+        )));
     };
     let children: Vec<_> = roll.children.iter().map(|entry| entry.child).collect();
     let ticked = roll.children.iter().filter(|c| c.present).count();
     let booked = roll.children.iter().filter(|c| c.booked_today).count();
     let content = html! {
         @if let Some(said) = said { (layout::notice(said)) }
+        (messages)
         (do_not_photograph(&roll, &sheet))
         (layout::missing_names(&sheet, &children, "/"))
         nav.tiles {
@@ -62,9 +72,15 @@ fn asked_for(requests: usize) -> Markup {
     }
 }
 
-fn closed(roll: &Roll, left: usize, said: Option<&str>, requests: usize) -> Markup {
+fn closed(
+    roll: &Roll,
+    left: usize,
+    (said, messages): (Option<&str>, &Markup),
+    requests: usize,
+) -> Markup {
     let content = html! {
         @if let Some(said) = said { (layout::notice(said)) }
+        (messages)
         p { (texts::HOME_CLOSED_LEAD) }
         form method="post" action="/start" {
             @if roll.rooms.len() > 1 {

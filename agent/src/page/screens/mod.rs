@@ -5,6 +5,7 @@ pub(super) mod end;
 pub(super) mod here;
 pub(super) mod home;
 pub(super) mod names;
+pub(super) mod notices;
 pub(super) mod photos;
 pub(super) mod picture;
 pub(super) mod review;

@@ -2,7 +2,7 @@
 
 use super::bus::{Bus, BusDoor, CallError, Object};
 use super::tablet::Tablet;
-use crate::control::hours::{Hours, HoursChange, HoursObserved, HoursWish};
+use crate::control::hours::{Because, Hours, HoursChange, HoursObserved, HoursWish};
 use crate::control::{EnforceError, Enforcer, Reading};
 use crate::paths::Paths;
 use zbus::OwnedObjectPath;
@@ -38,7 +38,7 @@ impl HoursEnforcer {
     pub fn new(paths: &Paths) -> Self {
         Self {
             door: BusDoor::new(&Tablet::new(paths)),
-            wish: HoursWish::Locked,
+            wish: HoursWish::Locked(Because::OutOfHours),
         }
     }
 
@@ -115,7 +115,7 @@ impl Enforcer<Hours> for HoursEnforcer {
     fn observe(&mut self) -> Result<HoursObserved, EnforceError> {
         let unlocked = match self.wish {
             HoursWish::Open => Reading::Seen(0),
-            HoursWish::Locked => Reading::from(self.unlocked().map(|found| found.len())),
+            HoursWish::Locked(_) => Reading::from(self.unlocked().map(|found| found.len())),
         };
         Ok(HoursObserved { unlocked })
     }

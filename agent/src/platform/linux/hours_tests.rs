@@ -19,6 +19,8 @@ struct Session {
     ended: bool,
 }
 
+const LOCKED: HoursWish = HoursWish::Locked(Because::OutOfHours);
+
 const DESKTOP: Session = Session {
     uid: 1000,
     seat: "seat0",
@@ -96,7 +98,7 @@ fn tablet_with(sessions: Vec<Session>) -> (HoursEnforcer, Sessions, FakeServices
     let tablet = Tablet::new(&Paths::new("/nonexistent"));
     let enforcer = HoursEnforcer {
         door: BusDoor::with(&tablet, bus),
-        wish: HoursWish::Locked,
+        wish: LOCKED,
     };
     (enforcer, sessions, services)
 }
@@ -121,13 +123,16 @@ fn desktops_are_locked_consoles_ended_and_others_left_alone() {
         },
     ]);
     let observed = enforcer.observe().unwrap();
-    let changes = Hours::diff(&HoursWish::Locked, &observed);
-    assert_eq!(changes, [HoursChange::Lock { sessions: 2 }]);
-    enforcer.apply(&changes[0]).unwrap();
+    let changes = Hours::diff(&LOCKED, &observed);
     assert_eq!(
-        Hours::diff(&HoursWish::Locked, &enforcer.observe().unwrap()),
-        []
+        changes,
+        [HoursChange::Lock {
+            sessions: 2,
+            because: Because::OutOfHours
+        }]
     );
+    enforcer.apply(&changes[0]).unwrap();
+    assert_eq!(Hours::diff(&LOCKED, &enforcer.observe().unwrap()), []);
     let after = sessions.lock().unwrap();
     let touched: Vec<_> = after.iter().map(|s| (s.locked, s.ended)).collect();
     let nothing = (false, false);
@@ -140,7 +145,12 @@ fn desktops_are_locked_consoles_ended_and_others_left_alone() {
 #[test]
 fn a_session_unlocked_again_is_found_again() {
     let (mut enforcer, sessions, _services) = tablet_with(vec![DESKTOP]);
-    enforcer.apply(&HoursChange::Lock { sessions: 1 }).unwrap();
+    enforcer
+        .apply(&HoursChange::Lock {
+            sessions: 1,
+            because: Because::Lost,
+        })
+        .unwrap();
     assert_eq!(enforcer.observe().unwrap().unlocked, Reading::Seen(0));
     sessions.lock().unwrap()[0].locked = false;
     assert_eq!(enforcer.observe().unwrap().unlocked, Reading::Seen(1));
@@ -170,7 +180,7 @@ fn a_bus_without_logind_reads_unsupported() {
     let tablet = Tablet::new(&Paths::new("/nonexistent"));
     let mut enforcer = HoursEnforcer {
         door: BusDoor::with(&tablet, bus),
-        wish: HoursWish::Locked,
+        wish: LOCKED,
     };
     assert!(matches!(
         enforcer.observe().unwrap().unlocked,

@@ -408,6 +408,7 @@ fn trusted(clock: Clock) -> TrustedNow {
         at: instant(clock.now),
         doubtful: clock.doubtful,
         last_contact: Some(instant(clock.contact)),
+        lost_since: None,
         holds_confirmed_at: Some(instant(clock.holds_confirmed)),
     }
 }

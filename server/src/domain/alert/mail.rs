@@ -166,6 +166,7 @@ const fn what(kind: TaskKind) -> (&'static str, &'static str) {
             "a tablet has to be asked for a new passcode",
             "tablets have to be asked for a new passcode",
         ),
+        TaskKind::TabletLost => ("a tablet is marked as lost", "tablets are marked as lost"),
         TaskKind::AppsUnapproved => (
             "a profile allows apps that nobody approved",
             "profiles allow apps that nobody approved",

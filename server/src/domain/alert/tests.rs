@@ -413,7 +413,8 @@ proptest! {
     }
 }
 
-const KINDS: [TaskKind; 22] = [
+const KINDS: [TaskKind; 23] = [
+    TaskKind::TabletLost,
     TaskKind::AppsUnapproved,
     TaskKind::AppDecision,
     TaskKind::AppReview,

@@ -51,7 +51,16 @@ impl World {
     async fn set(&self, chosen: Chosen, reason: CodeReason) -> Result<PasscodeSet, PasscodeError> {
         let device = self.device().await;
         let (storage, recipient) = (&self.test.storage, &self.recipient);
-        set(storage, recipient, &device, (chosen, reason), "Kim", now()).await
+        set(
+            storage,
+            recipient,
+            &device,
+            (chosen, reason),
+            HourlyLimit::default(),
+            "Kim",
+            now(),
+        )
+        .await
     }
 
     async fn give(&self, command: CommandId, at: Timestamp) -> Result<PasscodeAnswer, GiveError> {

@@ -1,9 +1,10 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use super::*;
+use crate::domain::command;
 use crate::domain::returning::returning;
 use crate::storage::testing::{TestStorage, TestTablet, audit, child, given, known, now, photo_id};
-use crate::storage::{RegisterChange, Storage};
+use crate::storage::{HourlyLimit, RegisterChange, Storage};
 use jiff::SignedDuration;
 use nestwarden_policy_schema::consent::{ConsentState, Purpose, Stage, Standing, Tagging};
 use nestwarden_policy_schema::event::EventBody;
@@ -398,4 +399,27 @@ mod by_child {
             .unwrap();
         assert_eq!(found, [photo_id(1), photo_id(3)]);
     }
+}
+
+#[tokio::test]
+async fn on_a_lost_tablet_no_photo_is_judged_to_be_in_use() {
+    let (test, mut tablet) = world(&[(1, &[1])]).await;
+    let storage = &test.storage;
+    let device = storage.device_find(tablet.id).await.unwrap().unwrap();
+    let due = async || {
+        let judge = Judge::load(storage, now()).await.unwrap();
+        let facts = storage.photo_find(device.id, photo_id(1)).await;
+        judge.due(&facts.unwrap().unwrap().facts.unwrap())
+    };
+    assert_eq!(due().await, Some(Stage::Live));
+    let limit = HourlyLimit::default();
+    let by = audit("device.lost");
+    let lost = command::lost(storage, &device, limit, &by, now());
+    let command = lost.await.unwrap().id;
+    // As long as the tablet has not said so, nothing is known.
+    assert_eq!(due().await, Some(Stage::Live));
+    let outcome = "done: held as lost until it is found".to_owned();
+    let batch = tablet.batch_of(&[EventBody::CommandOutcome { command, outcome }]);
+    storage.event_append(batch).await.unwrap();
+    assert_eq!(due().await, Some(Stage::Withheld));
 }

@@ -1,10 +1,13 @@
 //! What is to be done for tablets: passcodes that are the manager's to set, and those that somebody knows who left.
 
 use super::Today;
+use crate::domain::loss::{self, Loss};
 use crate::domain::passcode::{is_done, is_managers, last_set};
+use crate::storage::command::DONE;
 use crate::storage::task::{TaskDraft, TaskKind};
 use crate::storage::{CommandRow, Device, Role, Storage, StorageError};
 use jiff::{SignedDuration, Timestamp};
+use nestwarden_policy_schema::calendar::Calendar;
 use nestwarden_policy_schema::command::CommandKind;
 use nestwarden_policy_schema::control::{ControlName, Outcome, wording};
 use nestwarden_policy_schema::id::EntryId;
@@ -37,6 +40,13 @@ pub(super) async fn find(
         // Whoever went before the tablet came never knew its passcode.
         let gone = gone.filter(|(_, since)| device.enrolled_at < *since);
         let rows = storage.command_list(device.id).await?;
+        if let Some(loss) = loss::of(&rows, today.now).filter(Loss::is_missing) {
+            let key = format!("tablet_lost/{}/{}", device.id, loss.since);
+            let due = Calendar::plus_days(today.calendar.local_date(loss.since), 1);
+            let mut draft = today.draft(TaskKind::TabletLost, key, Role::Manager, due);
+            draft.subject.device = Some(device.id);
+            drafts.push(draft);
+        }
         let Some(policy) = is_managers(profile, &device) else {
             let policy = profile.policy_with(&device.overrides).passcode;
             if let Some((who, since)) = policy.and_then(|policy| to_ask(&policy, &rows, gone)) {
@@ -104,8 +114,7 @@ fn cause(
     let last = last_set(rows).map(|(_, at)| at);
     let asked = rows
         .iter()
-        .filter(|row| row.command.command.kind == CommandKind::RotatePasscode)
-        .filter(|row| row.cancelled.is_none() && policy.rotation.is_on_event())
+        .filter(|row| asks_for_passcode(row) && policy.rotation.is_on_event())
         .map(|row| &row.command.command)
         .filter(|command| last.is_none_or(|last| last < command.issued_at))
         .max_by_key(|command| command.issued_at);
@@ -134,15 +143,30 @@ fn cause(
     is_near.then_some(("age".to_owned(), due))
 }
 
+/// Whether the passcode in use is a bad one since this was issued: somebody asked for another, or the tablet was lost.
+fn asks_for_passcode(row: &CommandRow) -> bool {
+    match row.command.command.kind {
+        CommandKind::RotatePasscode => row.cancelled.is_none(),
+        CommandKind::Lost => row
+            .outcome
+            .as_ref()
+            .is_some_and(|outcome| outcome.said.starts_with(DONE)),
+        CommandKind::Refresh
+        | CommandKind::Lock
+        | CommandKind::Message { .. }
+        | CommandKind::SetPasscode { .. }
+        | CommandKind::Found
+        | CommandKind::Unenrol
+        | CommandKind::Wipe => false,
+    }
+}
+
 /// Whether staff, whose own the passcode is, have to be asked for another one.
 fn to_ask(policy: &PasscodePolicy, rows: &[CommandRow], gone: Option<Gone>) -> Option<Gone> {
     let gone = gone.filter(|_| policy.mode == Mode::Enforce && policy.rotation.is_on_event())?;
-    let was_asked = rows.iter().any(|row| {
-        let command = &row.command.command;
-        command.kind == CommandKind::RotatePasscode
-            && row.cancelled.is_none()
-            && command.issued_at >= gone.1
-    });
+    let was_asked = rows
+        .iter()
+        .any(|row| asks_for_passcode(row) && row.command.command.issued_at >= gone.1);
     (!was_asked).then_some(gone)
 }
 

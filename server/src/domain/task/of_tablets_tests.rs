@@ -153,3 +153,15 @@ fn where_staff_choose_it_themselves_the_tablet_is_asked_for_another_once_somebod
     };
     assert_eq!(to_ask(&watched, &[], gone), None);
 }
+
+#[test]
+fn a_tablet_that_was_held_as_lost_gets_another_passcode_and_one_that_declined_does_not() {
+    let held = Some("done: held as lost until it is found");
+    let of = |said| [set(1, DONE), row(CommandKind::Lost, 10, said)];
+    assert_eq!(due(&of(held), Lacks::No, 11), Some(day(10)));
+    assert_eq!(due(&of(None), Lacks::No, 11), None);
+    assert_eq!(due(&of(Some("declined: a hold")), Lacks::No, 11), None);
+    let mut again = of(held).to_vec();
+    again.push(set(12, DONE));
+    assert_eq!(due(&again, Lacks::No, 13), None);
+}

@@ -1,11 +1,11 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use super::*;
-use crate::domain::hold;
+use crate::domain::{command, hold};
 use crate::storage::testing::{
     TestStorage, TestTablet, audit, child, destroyed, given, known, now, photo_id,
 };
-use crate::storage::{Child, RegisterChange, RegisterPut};
+use crate::storage::{Child, HourlyLimit, RegisterChange, RegisterPut};
 use jiff::SignedDuration;
 use nestwarden_policy_schema::consent::{
     ConsentRecord, ConsentState, GivenBy, LeaveReason, Leaving, Purpose, Restriction, Stage,
@@ -520,4 +520,36 @@ async fn parents_who_disagree_are_a_task_until_they_do_not() {
     let yes = of(ConsentState::Given, GivenBy::OtherParent, 2);
     world.writes(vec![], vec![yes]).await;
     assert!(world.open(TaskKind::ConsentConflicted, 2).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_lost_tablet_is_put_before_a_manager_until_it_is_found() {
+    let mut world = World::new().await;
+    let storage = world.test.storage.clone();
+    let device = storage.device_find(world.tablet.id).await.unwrap().unwrap();
+    let lost_tasks = async || {
+        round(&storage, now()).await.unwrap();
+        let open = storage.task_list(WithClosed::No).await.unwrap();
+        let lost = open
+            .into_iter()
+            .filter(|task| task.kind == TaskKind::TabletLost);
+        lost.map(|task| (task.owner, task.subject.device))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(lost_tasks().await, []);
+    let limit = HourlyLimit::default();
+    let by = audit("device.lost");
+    let lost = command::lost(&storage, &device, limit, &by, now());
+    let command = lost.await.unwrap().id;
+    assert_eq!(lost_tasks().await, [(Role::Manager, Some(device.id))]);
+    let outcome = "done: held as lost until it is found".to_owned();
+    world
+        .tells(&[EventBody::CommandOutcome { command, outcome }])
+        .await;
+    assert_eq!(lost_tasks().await.len(), 1);
+    let later = now() + SignedDuration::from_mins(1);
+    let by = audit("device.found");
+    let found = command::found(&storage, &device, &by, later);
+    found.await.unwrap();
+    assert_eq!(lost_tasks().await, []);
 }

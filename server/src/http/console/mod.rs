@@ -17,6 +17,7 @@ pub(super) mod import;
 pub(super) mod layout;
 mod multipart;
 pub(super) mod once;
+mod order_forms;
 pub(super) mod orders;
 pub(super) mod page;
 mod pages;
@@ -37,6 +38,7 @@ mod words;
 
 use super::KnownHosts;
 use crate::settings::OutsideHelp;
+use crate::storage::HourlyLimit;
 use std::net::IpAddr;
 
 /// What pages need to know of this installation.
@@ -52,6 +54,8 @@ pub struct ConsoleSetup {
     pub hosts: KnownHosts,
     /// Whom people may call who are not of this setting.
     pub help: OutsideHelp,
+    /// Of commands that disrupt tablets.
+    pub commands: HourlyLimit,
     /// The one machine whose word is taken on where a request comes from.
     pub proxy: Option<IpAddr>,
     /// Whether this server sends e-mail.

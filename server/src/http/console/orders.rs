@@ -3,11 +3,12 @@
 use super::form::{Form, no_such_page, parsed, refused};
 use super::gate::Visitor;
 use super::layout::token;
+use super::order_forms::{PasscodeOf, REASON_CHARS, forms};
 use super::page::see;
 use super::when::When;
 use crate::domain::command::{self, CommandError};
-use crate::domain::passcode;
 use crate::domain::role::Area;
+use crate::domain::{loss, passcode};
 use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::storage::{AuditEntry, CommandRow, Device};
@@ -19,7 +20,6 @@ use nestwarden_policy_schema::id::{CommandId, DeviceId};
 
 /// Of those that are over.
 const SHOWN: usize = 5;
-const REASON_CHARS: usize = 400;
 
 /// Everything that waits, the newest of the rest, and the forms for whoever may ask.
 pub(super) async fn section(
@@ -43,7 +43,12 @@ pub(super) async fn section(
     let profile = passcode::profile_of(&app.storage, device).await;
     let profile = profile.map_err(ApiError::internal)?;
     let is_managers = profile.is_some_and(|known| passcode::is_managers(&known, device).is_some());
-    let means = if is_managers { BY_MANAGER } else { AT_SIGN_IN };
+    let passcode = if is_managers {
+        PasscodeOf::Manager
+    } else {
+        PasscodeOf::Staff
+    };
+    let loss = loss::of(&rows, when.now);
     Ok(html! {
         @if waiting.is_empty() && over.is_empty() { p.soft { "Nothing was asked of it yet." } }
         ul.todo {
@@ -58,39 +63,9 @@ pub(super) async fn section(
             }
             @for row in over.iter().take(SHOWN) { li.soft { (says(row)) } }
         }
-        @if may && device.revoked.is_none() { (forms(visitor, device, means)) }
+        @if may && device.revoked.is_none() { (forms(visitor, device, passcode, loss.as_ref())) }
         @else if device.revoked.is_none() { p.soft { "IT admins and managers ask for these." } }
     })
-}
-
-const AT_SIGN_IN: &str = "Somebody left who knows it, or it may be known to others. It has to be changed at the next sign-in, in contact hours too; until then it reads overdue.";
-const BY_MANAGER: &str = "Somebody left who knows it, or it may be known to others. It reads overdue until somebody sets a new one under Passcode; managers are asked to.";
-
-fn forms(visitor: &Visitor, device: &Device, means: &str) -> Markup {
-    let act = format!("/tablets/{}/commands", device.id);
-    let asking = |words: &str, ask: &str, means: &str| {
-        let why = format!("why-{ask}");
-        html! {
-            details {
-                summary { (words) }
-                form method="post" action=(act) {
-                    (token(visitor))
-                    p { (means) }
-                    label for=(why) { "Why; no names of children" }
-                    input id=(why) name="reason" maxlength=(REASON_CHARS) required autocomplete="off";
-                    button.stop[ask == "unenrol"] name="ask" value=(ask) { (words) }
-                }
-            }
-        }
-    };
-    html! {
-        form.actions method="post" action=(act) {
-            (token(visitor))
-            button name="ask" value="refresh" { "Measure everything now" }
-        }
-        (asking("Ask for a new passcode", "new_passcode", means))
-        (asking("Ask for this tablet back", "unenrol", "At its next contact it gives every control back and is shut out: nothing is held there any more. Photos that are withheld or sealed on it stay so, and nobody can open them: decide about them first. Until its next contact this can be taken back."))
-    }
 }
 
 pub(in crate::http) async fn order(
@@ -111,18 +86,32 @@ pub(in crate::http) async fn order(
     };
     let ask = form.text("ask");
     let length = reason.chars().count();
-    if ask != "refresh" && (length == 0 || length > REASON_CHARS) {
+    let needs_reason = !matches!(ask, "refresh" | "lock" | "message");
+    if needs_reason && (length == 0 || length > REASON_CHARS) {
         return Err(refused(
             StatusCode::UNPROCESSABLE_ENTITY,
             "Write why in a line, so that it can be understood later. Go back and add it.",
         ));
     }
+    let limit = app.console.commands;
     let asked = match ask {
         "refresh" => command::refresh(storage, &device, &audit("device.refresh"), now).await,
-        "new_passcode" => {
-            command::new_passcode(storage, &device, &audit("device.new_passcode"), now).await
+        "lock" => command::lock(storage, &device, limit, &audit("device.lock"), now).await,
+        "message" => {
+            let text = form.text("text").trim();
+            let by = AuditEntry {
+                detail: serde_json::json!({ "characters": text.chars().count() }),
+                ..audit("device.message")
+            };
+            command::message(storage, &device, text, &by, now).await
         }
-        "unenrol" => command::unenrol(storage, &device, &audit("device.unenrol"), now).await,
+        "lost" => command::lost(storage, &device, limit, &audit("device.lost"), now).await,
+        "found" => command::found(storage, &device, &audit("device.found"), now).await,
+        "new_passcode" => {
+            let by = audit("device.new_passcode");
+            command::new_passcode(storage, &device, limit, &by, now).await
+        }
+        "unenrol" => command::unenrol(storage, &device, limit, &audit("device.unenrol"), now).await,
         _ => return Err(no_such_page()),
     };
     asked.map_err(failed)?;
@@ -172,6 +161,24 @@ fn failed(error: CommandError) -> ApiError {
             StatusCode::CONFLICT,
             format!(
                 "A hold for illegal content is open, and nothing on \"{name}\" may change. Two people release the hold first, on the page Holds."
+            ),
+        ),
+        CommandError::Message(why) => refused(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("Nothing was sent: {why}. Go back and change it."),
+        ),
+        CommandError::LostAlready(name) => refused(
+            StatusCode::CONFLICT,
+            format!("\"{name}\" is marked as lost already. Its page says how far that got."),
+        ),
+        CommandError::NotLost(name) => refused(
+            StatusCode::CONFLICT,
+            format!("\"{name}\" is not marked as lost, so there is nothing to end."),
+        ),
+        CommandError::TooMany { name, minutes } => refused(
+            StatusCode::TOO_MANY_REQUESTS,
+            format!(
+                "Nothing was asked of \"{name}\": this setting asked tablets so often within the hour that its limit is reached. One more is taken in {minutes} minutes. If you did not ask for the others, tell your IT admin now."
             ),
         ),
         error @ (CommandError::Revoked(_) | CommandError::Over(_)) => {

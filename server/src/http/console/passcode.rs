@@ -178,6 +178,7 @@ pub(in crate::http) async fn set(
         recipient,
         &device,
         (chosen, reason),
+        app.console.commands,
         who,
         app.now(),
     )
@@ -218,6 +219,9 @@ fn failed(error: PasscodeError) -> ApiError {
         | PasscodeError::Profile(_)
         | PasscodeError::Revoked(_)
         | PasscodeError::Frozen(_)) => refused(StatusCode::CONFLICT, format!("{error}.")),
+        error @ PasscodeError::TooMany { .. } => {
+            refused(StatusCode::TOO_MANY_REQUESTS, format!("{error}."))
+        }
         error @ (PasscodeError::Random | PasscodeError::Seal | PasscodeError::Storage(_)) => {
             ApiError::internal(error)
         }

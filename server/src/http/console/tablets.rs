@@ -5,7 +5,7 @@ use super::gate::Visitor;
 use super::layout::{badge, page, table};
 use super::page::Page;
 use super::when::When;
-use super::{orders, passcode, words};
+use super::{order_forms, orders, passcode, words};
 use crate::domain::compliance::{Compliance, Standing};
 use crate::domain::fleet;
 use crate::domain::local_time::LocalTime;
@@ -85,6 +85,7 @@ pub(in crate::http) async fn show(
             p.notice.bad { "Shut out " (when.at(revoked.at)) ": " (revoked.reason) }
         }
         @for finding in &findings { p.notice.bad { (finding) } }
+        @if let Some(loss) = tablet.loss() { (order_forms::incident(&visitor, device, loss)) }
         h2 { "What it is held to" }
         (controls(&compliance, &when))
         div.two {

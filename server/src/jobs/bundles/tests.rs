@@ -137,6 +137,7 @@ impl World {
                 mark: Mutex::new(Generation::new(mark)),
             }),
             secrets: SettingSecrets {
+                setting_name: "Little Acorns".to_owned(),
                 photo_hash: Secret::new(vec![7; 32]),
                 release_recipient: "age1release".to_owned(),
                 recovery_recipient: "age1recovery".to_owned(),

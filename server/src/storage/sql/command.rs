@@ -2,10 +2,12 @@
 
 use super::value::{json, optional_text, optional_time, text, to_json};
 use super::{SqlStorage, StorageError, commit, device, failed};
-use crate::storage::command::{Cancelled, CommandOutcome, CommandRow, CommandStore, DONE};
+use crate::storage::command::{
+    Cancelled, CommandAdded, CommandOutcome, CommandRow, CommandStore, DONE, HourlyLimit,
+};
 use crate::storage::{Answer, AuditEntry, Changed};
 use jiff::Timestamp;
-use nestwarden_policy_schema::command::{ApprovedCommand, CommandKind};
+use nestwarden_policy_schema::command::{ApprovedCommand, Command, CommandKind, said};
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::id::{CommandId, DeviceId};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -54,18 +56,52 @@ pub(super) async fn insert(
 ) -> Result<(), StorageError> {
     let new = &approved.command;
     sqlx::query(
-        "INSERT INTO commands (setting_id, device_id, command_id, command, ordered_by) \
-         VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO commands (setting_id, device_id, command_id, command, ordered_by, kind) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(setting)
     .bind(new.device.to_string())
     .bind(new.id.to_string())
     .bind(to_json(approved, WHAT)?)
     .bind(ordered_by)
+    .bind(new.kind.name())
     .execute(tx)
     .await
     .map(drop)
     .map_err(failed("keep a command"))
+}
+
+/// From when on one more command that disrupts a tablet is taken; `None`: at `now`.
+pub(super) async fn limited_until(
+    tx: &mut SqliteConnection,
+    setting: &str,
+    new: &Command,
+    HourlyLimit(most): HourlyLimit,
+) -> Result<Option<Timestamp>, StorageError> {
+    if !new.kind.is_disruptive() {
+        return Ok(None);
+    }
+    // Ids grow with time, so the newest come from the index alone.
+    let last = sqlx::query(
+        "SELECT command FROM commands WHERE setting_id = $1 AND kind IN \
+         ('lock', 'rotate_passcode', 'set_passcode', 'lost', 'unenrol', 'wipe') \
+         ORDER BY command_id DESC LIMIT 1 OFFSET $2",
+    )
+    .bind(setting)
+    .bind(i64::from(most.saturating_sub(1)))
+    .fetch_optional(tx)
+    .await
+    .map_err(failed("count the commands of the last hour"))?;
+    let Some(last) = last else {
+        return Ok(None);
+    };
+    let last: ApprovedCommand = json(&last, "command", WHAT)?;
+    let until = last
+        .command
+        .issued_at
+        .checked_add(HourlyLimit::WITHIN)
+        .unwrap_or(Timestamp::MAX);
+    Ok(Some(until).filter(|until| new.issued_at < *until))
 }
 
 pub(super) async fn mark_cancelled(
@@ -104,16 +140,19 @@ pub(super) async fn read(
     let Ok(EventBody::CommandOutcome { command, outcome }) = serde_json::from_str(body) else {
         return Ok(false);
     };
-    // The first word stands.
+    // The first word stands, but for one that says that another follows.
     let noted = sqlx::query(
         "UPDATE commands SET outcome = $4, outcome_at = $5 WHERE setting_id = $1 \
-         AND device_id = $2 AND command_id = $3 AND outcome IS NULL",
+         AND device_id = $2 AND command_id = $3 AND (outcome IS NULL \
+         OR kind = 'message' AND (outcome LIKE $6 || '%' OR outcome LIKE $7 || '%'))",
     )
     .bind(setting)
     .bind(device.to_string())
     .bind(command.to_string())
     .bind(outcome.chars().take(MAX_TEXT_CHARS).collect::<String>())
     .bind(at.as_microsecond())
+    .bind(said::TAKEN)
+    .bind(said::SHOWN)
     .execute(&mut *tx)
     .await
     .map_err(failed("note what came of a command"))?;
@@ -161,17 +200,32 @@ impl CommandStore for SqlStorage {
         })
     }
 
+    fn command_losses(&self) -> Answer<'_, Vec<CommandRow>> {
+        Box::pin(async move {
+            let rows = sqlx::query(
+                "SELECT * FROM commands WHERE setting_id = $1 AND kind IN ('lost', 'found') \
+                 ORDER BY command_id",
+            )
+            .bind(&self.setting_text)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("list the tablets that are lost"))?;
+            rows.iter().map(command).collect()
+        })
+    }
+
     fn command_add<'a>(
         &'a self,
         approved: &'a ApprovedCommand,
+        limit: HourlyLimit,
         audit: &'a AuditEntry,
-    ) -> Answer<'a, Changed> {
+    ) -> Answer<'a, CommandAdded> {
         Box::pin(async move {
             let new = &approved.command;
             let mut tx = self.write().await?;
             let found = device::find(&mut *tx, &self.setting_text, new.device).await?;
             if found.is_none_or(|device| device.revoked.is_some()) {
-                return Ok(Changed::Missing);
+                return Ok(CommandAdded::Missing);
             }
             let before = list(&mut *tx, &self.setting_text, new.device).await?;
             if before.iter().any(|row| {
@@ -180,13 +234,16 @@ impl CommandStore for SqlStorage {
                     && row.command.command.kind == new.kind
                     && row.command.command.expires_at > new.issued_at
             }) {
-                return Ok(Changed::Already);
+                return Ok(CommandAdded::Already);
+            }
+            if let Some(until) = limited_until(&mut tx, &self.setting_text, new, limit).await? {
+                return Ok(CommandAdded::TooMany { until });
             }
             insert(&mut tx, &self.setting_text, approved, &audit.who).await?;
             self.touch_inputs(&mut tx).await?;
             self.add_audit(&mut tx, audit).await?;
             commit(tx).await?;
-            Ok(Changed::Yes)
+            Ok(CommandAdded::Yes)
         })
     }
 

@@ -3,8 +3,9 @@
 
 use super::value::{optional_text, parsed, to_base64};
 use super::{SqlStorage, StorageError, command, commit, device, failed};
+use crate::storage::command::{CommandAdded, HourlyLimit};
 use crate::storage::passcode::{Erased, PasscodeStore, WaitingPasscode};
-use crate::storage::{Answer, AuditEntry, Changed};
+use crate::storage::{Answer, AuditEntry};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -60,14 +61,20 @@ impl PasscodeStore for SqlStorage {
         &'a self,
         approved: &'a ApprovedCommand,
         sealed: &'a [u8],
+        limit: HourlyLimit,
         audit: &'a AuditEntry,
-    ) -> Answer<'a, Changed> {
+    ) -> Answer<'a, CommandAdded> {
         Box::pin(async move {
             let new = &approved.command;
             let mut tx = self.write().await?;
             let found = device::find(&mut *tx, &self.setting_text, new.device).await?;
             if found.is_none_or(|device| device.revoked.is_some()) {
-                return Ok(Changed::Missing);
+                return Ok(CommandAdded::Missing);
+            }
+            if let Some(until) =
+                command::limited_until(&mut tx, &self.setting_text, new, limit).await?
+            {
+                return Ok(CommandAdded::TooMany { until });
             }
             let before = command::list(&mut *tx, &self.setting_text, new.device).await?;
             for row in before {
@@ -93,7 +100,7 @@ impl PasscodeStore for SqlStorage {
             self.touch_inputs(&mut tx).await?;
             self.add_audit(&mut tx, audit).await?;
             commit(tx).await?;
-            Ok(Changed::Yes)
+            Ok(CommandAdded::Yes)
         })
     }
 

@@ -36,6 +36,8 @@ conforms! {
     a_command_taken_back_waits_no_more_and_what_came_of_it_is_noted,
     a_command_waits_until_its_tablet_says_what_came_of_it,
     a_tablet_that_declined_stays_enrolled,
+    a_message_s_first_words_give_way_to_its_last,
+    no_more_commands_that_disrupt_are_taken_within_an_hour_than_the_limit,
     a_tally_goes_when_a_body_it_had_read_is_erased,
     entries_of_one_act_are_listed_the_newest_first,
     the_hours_in_which_a_tablet_told_something_stay_known,

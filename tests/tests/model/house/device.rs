@@ -169,6 +169,7 @@ impl Device {
             bundle: self.bundle.as_ref().unwrap(),
             now: self.clock.now(),
             since_boot: self.door.since_boot(),
+            only_loss: None,
         };
         work(self.engine.as_mut().unwrap(), &moment)
     }

@@ -95,6 +95,7 @@ impl Office {
             dsl: operator(1, "Dana Lead", Role::Dsl, now),
             manager: operator(2, "Kim Manager", Role::Manager, now),
             secrets: SettingSecrets {
+                setting_name: "Little Acorns".to_owned(),
                 photo_hash: Secret::new(vec![3; 32]),
                 release_recipient: identity.to_public().to_string(),
                 recovery_recipient: age::x25519::Identity::generate().to_public().to_string(),

@@ -6,6 +6,7 @@ use crate::domain::command;
 use crate::domain::registers::testing::{House, hand};
 use crate::domain::registers::words::Words;
 use crate::domain::registers::{RegisterError, find};
+use crate::storage::HourlyLimit;
 use crate::storage::testing::{TestTablet, audit, now};
 use nestwarden_policy_schema::hold::HoldCategory;
 use proptest::prelude::*;
@@ -168,7 +169,7 @@ async fn beginning_freezes_the_tablet_takes_its_commands_back_and_refuses_others
     let tablet = TestTablet::enrol(storage).await;
     let device = storage.device_find(tablet.id).await.unwrap().unwrap();
     let log = audit("device.unenrol");
-    command::unenrol(storage, &device, &log, now())
+    command::unenrol(storage, &device, HourlyLimit::default(), &log, now())
         .await
         .unwrap();
     command::refresh(storage, &device, &audit("device.refresh"), now())
@@ -215,8 +216,12 @@ async fn beginning_freezes_the_tablet_takes_its_commands_back_and_refuses_others
         [&nestwarden_policy_schema::command::CommandKind::Refresh]
     );
     for refused in [
-        command::unenrol(storage, &device, &log, now()).await,
-        command::new_passcode(storage, &device, &log, now()).await,
+        command::unenrol(storage, &device, HourlyLimit::default(), &log, now()).await,
+        command::new_passcode(storage, &device, HourlyLimit::default(), &log, now()).await,
+        command::lock(storage, &device, HourlyLimit::default(), &log, now()).await,
+        command::lost(storage, &device, HourlyLimit::default(), &log, now()).await,
+        command::found(storage, &device, &log, now()).await,
+        command::message(storage, &device, "Hello", &log, now()).await,
     ] {
         assert!(matches!(refused, Err(command::CommandError::Frozen(_))));
     }

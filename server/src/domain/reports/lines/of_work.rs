@@ -75,6 +75,7 @@ const fn decision(kind: TaskKind) -> &'static str {
         TaskKind::AupOutstanding => "Have the acceptable use policy acknowledged",
         TaskKind::CustodyOverdue => "Get a tablet back that is overdue",
         TaskKind::EndAccess => "End the access of somebody suspended or gone",
+        TaskKind::TabletLost => "Find a tablet that is marked as lost, or report its loss",
         TaskKind::TabletMissing => "Look for a tablet that was missing at closing",
         TaskKind::AppsUnapproved => "Decide on apps that a profile allows without an approval",
         TaskKind::AppDecision => "Decide on an app",

@@ -146,7 +146,7 @@ fn forms(
         @if concern.decided_at.is_some() {
             (act(visitor, (path, &incident), ("incident", "Make it an incident", "Begin the incident"), &html! {
                 p { "What is written here does not go along. Whoever does not read this concern does not read the incident either." }
-                (facts(&incident, when, devices, None))
+                (facts(&incident, when, (devices, ""), None))
                 (incident.text("facts", "What happened", "", Need::Must))
                 @if !has_managers {
                     label.choice { input type="checkbox" name="managers" value="yes"; "Managers read the incident, too" }

@@ -152,7 +152,7 @@ async fn out_form(
                 (token(visitor))
                 input type="hidden" name="act" value="out";
                 (filled.problem())
-                (tablet(&filled, &in_use, None, "Choose"))
+                (tablet(&filled, &in_use, "", "Choose"))
                 (filled.choice("staff", "To", "Only who may have one is listed.", &may, ""))
                 (filled.moment("due", "Due back", "", (&when.local, due)))
                 (filled.line("purpose", "For what, and in which room", "May be left out.", Need::May))

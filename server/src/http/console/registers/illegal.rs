@@ -142,7 +142,7 @@ async fn asked(
         form method="post" action="/incidents/illegal-content" {
             (token(visitor))
             (filled.problem())
-            (facts(&filled, &when, &devices, None))
+            (facts(&filled, &when, (&devices, ""), None))
             (filled.text("facts", "How it came to be known", "Who saw it, where on the tablet and when. Do not describe the content more closely than is needed.", Need::Must))
             (part(&people, sent, "The other deputies and the DSL do. The hold itself stands on the page Holds, for managers, deputies and the DSL but for those you tick."))
             button.main.stop { "Freeze the tablet and begin" }

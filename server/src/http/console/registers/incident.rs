@@ -239,7 +239,7 @@ fn open_forms(
             &action.text("action", "What was done, and by whom", "", Need::Must)))
         (act(visitor, (path, &correct), ("correct", "Correct or add facts", "Write the correction"), &html! {
             p { "What was written before stays in the history." }
-            (facts(&correct, when, devices, Some(&incident.facts)))
+            (facts(&correct, when, (devices, ""), Some(&incident.facts)))
             (correct.text("facts", "What is so instead, or besides", "", Need::Must))
         }))
         @if incident.breach.is_none() {

@@ -20,6 +20,7 @@ use axum::extract::{Extension, Query, State};
 use axum::response::Response;
 use maud::{Markup, html};
 use nestwarden_policy_schema::id::{DeviceId, EntryId};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 
 pub(in crate::http) fn path_of(id: EntryId) -> String {
@@ -66,14 +67,25 @@ pub(in crate::http) async fn list(
     State(app): State<App>,
     Extension(visitor): Extension<Visitor>,
     Query(filter): Query<Filter>,
+    Query(begin): Query<Begin>,
 ) -> Result<Page, ApiError> {
-    listed(&app, &visitor, &filter, None).await
+    listed(&app, &visitor, &filter, &begin, None).await
+}
+
+/// What the form that begins an incident has in it when a tablet's page led there. A word that is not known counts as none.
+#[derive(Deserialize, Default)]
+pub(in crate::http) struct Begin {
+    #[serde(default, rename = "begin")]
+    kind: String,
+    #[serde(default)]
+    tablet: String,
 }
 
 async fn listed(
     app: &App,
     visitor: &Visitor,
     filter: &Filter,
+    begin: &Begin,
     sent: Option<(&Form, &Refused)>,
 ) -> Result<Page, ApiError> {
     let when = When::of(app).await?;
@@ -95,7 +107,7 @@ async fn listed(
         }
         section.card {
             h2 { "Begin an incident" }
-            (form(visitor, (&when, &devices, &people), sent))
+            (form(visitor, (&when, &devices, &people), begin, sent))
         }
     };
     Ok(page(visitor, PLACE, "Incidents", &content))
@@ -134,6 +146,7 @@ pub(super) fn state(incident: &Incident, when: &When) -> Markup {
 fn form(
     visitor: &Visitor,
     (when, devices, people): (&When, &[Device], &[Operator]),
+    begin: &Begin,
     sent: Option<(&Form, &Refused)>,
 ) -> Markup {
     let filled = Filled::new("open", sent);
@@ -141,8 +154,8 @@ fn form(
         form method="post" action="/incidents" {
             (token(visitor))
             (filled.problem())
-            (filled.choice("kind", "What it is", "A personal-data breach is any loss, disclosure or change of data about people that should not have happened.", &options(&Kind::OFFERED, kind), ""))
-            (facts(&filled, when, devices, None))
+            (filled.choice("kind", "What it is", "A personal-data breach is any loss, disclosure or change of data about people that should not have happened.", &options(&Kind::OFFERED, kind), &begin.kind))
+            (facts(&filled, when, (devices, &begin.tablet), None))
             (filled.line("clause", "Clause of the policy", "Such as B54. May be left out.", Need::May))
             (filled.text("facts", "What happened", "What was seen and heard, by whom; no guesses. It is kept sealed.", Need::Must))
             (part(people, sent, "The other managers, deputies and the DSL do."))
@@ -155,30 +168,25 @@ fn form(
 pub(super) fn facts(
     filled: &Filled<'_>,
     when: &When,
-    devices: &[Device],
+    (devices, asked): (&[Device], &str),
     before: Option<&Facts>,
 ) -> Markup {
     let all = [Severity::Minor, Severity::Serious, Severity::Critical];
     let severity_before = before.map(|facts| super::filled::code(&facts.severity));
     let device = before.and_then(|facts| facts.device);
+    let device = device.map_or_else(|| asked.to_owned(), |id| id.to_string());
     html! {
         (filled.choice("severity", "How bad", "", &options(&all, severity), severity_before.as_deref().unwrap_or("")))
         (filled.moment("happened_at", "When it happened", "As near as is known, in the setting's time.", (&when.local, before.map_or(when.now, |f| f.happened_at))))
         (filled.moment("noticed_at", "When you came to know", "", (&when.local, before.map_or(when.now, |f| f.noticed_at))))
-        (tablet(filled, devices, device, "None of the setting's"))
+        (tablet(filled, devices, &device, "None of the setting's"))
     }
 }
 
-pub(super) fn tablet(
-    filled: &Filled<'_>,
-    devices: &[Device],
-    before: Option<DeviceId>,
-    none: &str,
-) -> Markup {
+pub(super) fn tablet(filled: &Filled<'_>, devices: &[Device], before: &str, none: &str) -> Markup {
     let mut all = vec![(String::new(), none.to_owned())];
     all.extend(devices.iter().map(|d| (d.id.to_string(), d.name.clone())));
-    let before = before.map(|id| id.to_string()).unwrap_or_default();
-    filled.choice("device", "Tablet", "", &all, &before)
+    filled.choice("device", "Tablet", "", &all, before)
 }
 
 /// `None`: none was chosen.
@@ -211,8 +219,10 @@ pub(in crate::http) async fn begin(
     Extension(form): Extension<Form>,
 ) -> Result<Response, ApiError> {
     let done = begun(&app, &visitor, &form).await;
-    let again =
-        async |refused| listed(&app, &visitor, &Filter::default(), Some((&form, &refused))).await;
+    let again = async |refused| {
+        let (filter, begin) = (Filter::default(), Begin::default());
+        listed(&app, &visitor, &filter, &begin, Some((&form, &refused))).await
+    };
     answered(done.map(path_of), again).await
 }
 
