@@ -147,6 +147,8 @@ async fn a_tablet_is_marked_as_lost_by_one_person_seen_everywhere_and_found_agai
     .await;
     let shown = text(&page).await;
     assert!(shown.contains("photos out of sight since"), "{shown}");
+    // Of two words the later one holds.
+    nursery.clock.advance(SignedDuration::from_secs(1));
     assert_eq!(person.post(&commands, &found).await.status(), 303);
     let shown = text(&page).await;
     assert!(
@@ -215,6 +217,7 @@ async fn a_setting_that_asks_too_often_is_told_when_it_may_again() {
         let id = waiting.last().unwrap().command.command.id;
         let cancel = format!("{commands}/{id}/cancel");
         assert_eq!(person.post(&cancel, &[]).await.status(), 303);
+        nursery.clock.advance(SignedDuration::from_secs(1));
     }
     let refused = person.post(&commands, &[("ask", "lock")]).await;
     assert_eq!(refused.status(), 429);
