@@ -120,8 +120,12 @@ mod tests {
             rustix::mm::madvise(begins, own.ends - own.begins, Advice::LinuxPopulateRead).unwrap();
         }
         let before = resident_code();
-        give_back_code().unwrap();
-        let after = resident_code();
-        assert!(after < before / 2, "{before} kB before, {after} kB after");
+        // Other tests run meanwhile, and have what they need of it come again.
+        let after = (0..100).map(|_| {
+            give_back_code().unwrap();
+            resident_code()
+        });
+        let least = after.min().unwrap();
+        assert!(least < before / 2, "{before} kB before, {least} kB after");
     }
 }
