@@ -325,8 +325,12 @@ fn retention(inquiry: &Inquiry<'_>) -> Vec<Ground> {
         let its_end = inquiry.policy.purposes.get(&loss.purpose);
         end < loss.at && its_end.is_some_and(|days| loss.at < retained_until(*days))
     };
+    // That every other use is over by its age is the clock's word, whoever's the loss is.
     let by_loss = latest_loss(inquiry, kept_by_it)
-        .map(|loss| loss.ground(inquiry))
+        .map(|loss| Ground {
+            by_time: true,
+            ..loss.ground(inquiry)
+        })
         .or_else(|| {
             latest_possible_loss(inquiry, kept_by_it).map(|loss| may_be_lost(inquiry, loss))
         });

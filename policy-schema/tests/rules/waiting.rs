@@ -138,6 +138,16 @@ fn a_clock_in_doubt_withholds_and_neither_seals_by_time_nor_destroys() {
 }
 
 #[test]
+fn a_clock_in_doubt_does_not_seal_what_another_use_keeps_but_for_its_age() {
+    let mut entry = answers(&withdrawn("2026-03-27T07:42:00Z"));
+    entry.purposes.insert(Purpose::DisplayInSetting, given());
+    let mut photo = example(entry).at("2026-03-28T12:00:00Z");
+    assert_eq!(photo.due(), sealed(Cause::Withdrawn));
+    photo.now.doubtful = true;
+    assert_eq!(photo.stage(), Some(Stage::Withheld));
+}
+
+#[test]
 fn a_clock_in_doubt_does_not_blame_an_old_withdrawal_for_what_only_a_date_took() {
     let mut entry = answers(&until("2026-03-04"));
     entry
