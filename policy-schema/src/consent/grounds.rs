@@ -293,7 +293,8 @@ fn leavers<'a>(inquiry: &'a Inquiry<'_>) -> impl Iterator<Item = Ground> + 'a {
 pub(super) fn leaver(inquiry: &Inquiry<'_>, id: ChildId, child: &ChildEntry) -> Option<Ground> {
     let last = Calendar::plus_days(child.left_on()?, u32::from(inquiry.policy.leaver_days));
     let at = inquiry.calendar.end_of(last).max(inquiry.taken_at());
-    if child.has_died() && inquiry.asked_at(child) < at {
+    // One that is still to come before time stops is said before it comes.
+    if inquiry.last_asked_at(child).is_some_and(|last| last < at) {
         return None;
     }
     Some(Ground {

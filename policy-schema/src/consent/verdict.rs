@@ -273,10 +273,14 @@ impl Inquiry<'_> {
     /// The moment at which a child's answers are asked. For one who died time has stopped, so that no last day that comes
     /// after the death counts; one that came before the photo was sealed does.
     pub(super) fn asked_at(&self, child: &ChildEntry) -> Timestamp {
-        let stopped = child.time_stopped_at(self.calendar);
-        stopped.map_or(self.now.at, |at| {
-            self.now.at.min(at.max(self.photo.sealed_at.unwrap_or(at)))
-        })
+        self.last_asked_at(child)
+            .map_or(self.now.at, |last| self.now.at.min(last))
+    }
+
+    /// The last moment at which the answers of a child who died are asked. `None` for the living.
+    pub(super) fn last_asked_at(&self, child: &ChildEntry) -> Option<Timestamp> {
+        let stopped = child.time_stopped_at(self.calendar)?;
+        Some(stopped.max(self.photo.sealed_at.unwrap_or(stopped)))
     }
 
     fn usable(&self) -> BTreeSet<Purpose> {

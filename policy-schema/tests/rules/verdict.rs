@@ -6,7 +6,7 @@ use crate::nursery::{
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::consent::{
     BeforeDeath, Cause, ChildEntry, ConsentStanding, ConsentState, LeaveReason, Leaving, Purpose,
-    Restriction, Stage, Standing, Tagging, TrustedNow,
+    RegisterSnapshot, Restriction, Stage, Standing, Tagging, TrustedNow,
 };
 use nestwarden_policy_schema::hold::{Hold, HoldCategory, HoldScope};
 use nestwarden_policy_schema::id::ChildId;
@@ -146,6 +146,16 @@ fn agrees(entry: Option<&ChildEntry>, purpose: Purpose, question: &Example) -> b
 }
 
 /// Everyone who is in it for certain, and, unless somebody named everybody, those booked there.
+/// As the register of `question` has it, of a photo in which others may be.
+fn in_it_by_register(question: &Example) -> BTreeSet<ChildId> {
+    let register = RegisterSnapshot {
+        as_of: question.now.at,
+        children: question.children.clone(),
+    };
+    let day = question.calendar.local_date(question.photo.captured_at);
+    question.photo.subjects.possible(&register, day)
+}
+
 fn in_it(question: &Example) -> BTreeSet<ChildId> {
     let subjects = &question.photo.subjects;
     let mut all = subjects.confirmed.clone();
@@ -337,12 +347,34 @@ proptest! {
         if subjects.tagging == Tagging::NoChild || unnamed {
             return Ok(());
         }
-        let more = question.clone().and(number, entry);
+        let mut more = question.clone().and(number, entry);
+        // Who may have been there when it was taken stays so, whoever is found to have been there, too.
+        more.photo.subjects.possible_when_taken.extend(in_it_by_register(&question));
         prop_assert!(more.verdict().usable.is_subset(&question.verdict().usable));
         // A destruction may turn into a wait for a person; nothing comes back into use.
         let gone = |stage: Option<Stage>| stage.map(|stage| stage >= Stage::Withheld);
         prop_assert!(gone(more.stage()) >= gone(question.stage()));
     }
+}
+
+#[test]
+fn what_a_last_day_brings_before_time_stops_for_a_death_is_said_before_it_comes() {
+    let mut entry = answers(&given());
+    entry.leaves = Some(Leaving {
+        date: date("2026-03-06"),
+        reason: LeaveReason::Died,
+    });
+    entry.before_death = Some(BeforeDeath {
+        left: Some(date("2026-02-20")),
+        recorded_at: at("2026-03-01T09:00:00Z"),
+    });
+    // Fourteen days after the last day.
+    let photo = example(entry);
+    let comes = at("2026-03-07T00:00:00Z");
+    assert_eq!(photo.due(), (Stage::Live, None));
+    assert_eq!(photo.verdict().next_change, Some(comes));
+    let left = photo.at_instant(comes);
+    assert_eq!(left.due(), (Stage::Withheld, Some(Cause::Left)));
 }
 
 #[test]

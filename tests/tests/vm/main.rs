@@ -10,7 +10,6 @@ mod apps;
 mod camera;
 mod enrolment;
 mod guard;
-mod lost;
 mod network;
 mod passcode;
 mod passcode_console;
