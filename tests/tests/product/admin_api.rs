@@ -20,8 +20,10 @@ fn tool() -> PathBuf {
 
 #[test]
 fn a_program_that_knows_only_the_description_finds_no_answer_that_is_not_in_it() {
-    if !tool().is_file() {
-        skip(TEST, "Schemathesis is not here; `tests/run` fetches it");
+    // It may be there for root alone.
+    let version = Command::new(tool()).arg("--version").output();
+    if !version.is_ok_and(|said| said.status.success()) {
+        skip(TEST, "Schemathesis cannot be run; `tests/run` fetches it");
         return;
     }
     let monday = first_moment().unwrap().in_tz(ZONE).unwrap().date();
