@@ -270,7 +270,7 @@ async fn mail(settings: &Settings, storage: &Storage, now: Timestamp) -> Check {
         return found(Finding::Bad, format!("{:#}", anyhow::Error::from(error)));
     }
     let looked = async {
-        let trouble = alert::troubled(storage, now).await?;
+        let trouble = alert::troubled(storage, None, now).await?;
         let local = LocalTime::load(storage).await?;
         let sent_at = storage.mail_state().await?.sent_at;
         let has_addresses = !storage.address_list().await?.is_empty();

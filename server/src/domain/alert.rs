@@ -31,6 +31,10 @@ pub const REMEMBERED: SignedDuration = SignedDuration::from_hours(24 * 35);
 /// A person gets no more mails than that within one round; the rest comes in the next.
 const MOST_AT_ONCE: usize = 20;
 const ADDRESS_CHARS: usize = 254;
+/// Kinds of alerts about a concern: raised, not read in time, not decided on in time.
+const CONCERN: &str = "concern";
+const UNREAD: &str = "unread";
+const UNDECIDED: &str = "undecided";
 
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
@@ -159,12 +163,18 @@ impl House {
     }
 }
 
+/// Of the alerts there may be about a task: because it is there, and because it is overdue.
+fn keys_of(task: &Task) -> [String; 2] {
+    [format!("task/{}", task.id), format!("overdue/{}", task.id)]
+}
+
 /// What cannot wait until the morning, as the key of its alert.
 fn interrupts(task: &Task, today: Date) -> Option<String> {
+    let [plain, overdue] = keys_of(task);
     match task.kind {
         // A photo that consent does not cover can still be opened; or whoever has the tablet tries.
-        TaskKind::PhotoIncomplete | TaskKind::TabletLost => Some(format!("task/{}", task.id)),
-        TaskKind::HoldReview => (task.due < today).then(|| format!("overdue/{}", task.id)),
+        TaskKind::PhotoIncomplete | TaskKind::TabletLost => Some(plain),
+        TaskKind::HoldReview => (task.due < today).then_some(overdue),
         TaskKind::TakeDown
         | TaskKind::Withdrawal
         | TaskKind::ConsentConflicted
@@ -256,7 +266,8 @@ fn urgent(
 fn waits_too_long(alert: &Alert, now: Timestamp) -> bool {
     alert.opened.is_none()
         && alert.passed_on_at.is_none()
-        && now.duration_since(alert.made_at) >= PASS_ON_AFTER
+        // Also one from a clock that was ahead.
+        && now.duration_since(alert.made_at).abs() >= PASS_ON_AFTER
 }
 
 /// To everybody who may read one, and to nobody else. That somebody did is seen from the concern itself.
@@ -290,9 +301,9 @@ fn concern_key(kept: &Kept<Concern>, now: Timestamp) -> Option<String> {
     let due = kept.now.due()?;
     let is_read = kept.now.acknowledged_at.is_some();
     match (due <= now, is_read) {
-        (true, false) => Some(format!("unread/{}", kept.id)),
-        (true, true) if kept.now.decided_at.is_none() => Some(format!("undecided/{}", kept.id)),
-        (false, false) => Some(format!("concern/{}", kept.id)),
+        (true, false) => Some(format!("{UNREAD}/{}", kept.id)),
+        (true, true) if kept.now.decided_at.is_none() => Some(format!("{UNDECIDED}/{}", kept.id)),
+        (false, false) => Some(format!("{CONCERN}/{}", kept.id)),
         (_, true) => None,
     }
 }
@@ -343,11 +354,20 @@ pub struct Trouble {
     pub problem: String,
 }
 
-/// What was tried in vain for an hour, or is given up; `None`: nothing.
-pub async fn troubled(storage: &Storage, now: Timestamp) -> Result<Option<Trouble>, StorageError> {
+/// What was tried in vain for an hour, or is given up, as far as `person` may know of it; `None`: nothing. That somebody
+/// raised a concern is known to those who read it.
+pub async fn troubled(
+    storage: &Storage,
+    person: Option<&Operator>,
+    now: Timestamp,
+) -> Result<Option<Trouble>, StorageError> {
     let mails = storage.mail_list().await?;
-    let late = mails.iter().filter(|mail| {
-        let waited = now.duration_since(mail.made_at) >= LATE_AFTER;
+    let knows = |mail: &&Mail| {
+        let is_theirs = person.is_none_or(|person| mail.to == person.id);
+        is_theirs || !is_of_concern(mail)
+    };
+    let late = mails.iter().filter(knows).filter(|mail| {
+        let waited = now.duration_since(mail.made_at).abs() >= LATE_AFTER;
         mail.gave_up_at.is_some() || (mail.tries > 0 && waited)
     });
     let problem = |mail: &Mail| mail.problem.clone().unwrap_or_default();
@@ -360,27 +380,32 @@ pub async fn troubled(storage: &Storage, now: Timestamp) -> Result<Option<Troubl
     }))
 }
 
-/// Notes that somebody saw what waits for them. Gives how many alerts nobody had seen before.
+/// Whether it is there because somebody raised a concern, which is for its readers alone to know.
+pub fn is_of_concern(mail: &Mail) -> bool {
+    let of_concern = [CONCERN, UNREAD, UNDECIDED].map(|kind| format!("{kind}/"));
+    of_concern.iter().any(|kind| mail.key.starts_with(kind))
+}
+
+/// Notes that somebody saw these tasks, of those that wait for them or for whom they stand in. Gives how many alerts nobody
+/// had seen before.
 pub async fn opened(
     storage: &Storage,
     person: &Operator,
-    stands_in: bool,
+    seen: &[&Task],
     now: Timestamp,
 ) -> Result<u64, StorageError> {
-    let mut roles: Vec<Role> = person.roles.iter().copied().collect();
-    if (stands_in || person.roles.contains(&Role::Deputy)) && !roles.contains(&Role::Dsl) {
-        roles.push(Role::Dsl);
-    }
     let forget = now.checked_sub(REMEMBERED).unwrap_or(Timestamp::MIN);
     let known = storage.alert_list(forget).await?;
-    let waits = known.values().any(|alert| {
-        alert.opened.is_none() && alert.owner.is_some_and(|owner| roles.contains(&owner))
+    let keys = seen.iter().flat_map(|task| keys_of(task)).filter(|key| {
+        let alert = known.get(key);
+        alert.is_some_and(|alert| alert.opened.is_none())
     });
+    let keys: Vec<String> = keys.collect();
     // Looking at a page writes nothing where nothing is new.
-    if !waits {
+    if keys.is_empty() {
         return Ok(0);
     }
-    storage.alert_opened(&roles, &person.name, now).await
+    storage.alert_opened(&keys, &person.name, now).await
 }
 
 #[cfg(test)]

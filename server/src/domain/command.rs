@@ -255,11 +255,24 @@ async fn order(
     (audit, now): (&AuditEntry, Timestamp),
 ) -> Result<Command, CommandError> {
     let name = || device.name.clone();
+    let issued_at = match kind {
+        CommandKind::Lost | CommandKind::Found => {
+            let rows = storage.command_list(device.id).await?;
+            loss::after_every_word(&rows, now)
+        }
+        CommandKind::Refresh
+        | CommandKind::Lock
+        | CommandKind::Message { .. }
+        | CommandKind::RotatePasscode
+        | CommandKind::SetPasscode { .. }
+        | CommandKind::Unenrol
+        | CommandKind::Wipe => now,
+    };
     let command = Command {
         id: CommandId::from_uuid(fresh::ordered(now)),
         device: device.id,
         kind,
-        issued_at: now,
+        issued_at,
         expires_at: now.checked_add(within).unwrap_or(Timestamp::MAX),
     };
     let approved = ApprovedCommand {

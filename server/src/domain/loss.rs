@@ -4,7 +4,7 @@
 use super::local_time::LocalTime;
 use crate::storage::command::DONE;
 use crate::storage::{CommandRow, Storage, StorageError};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::command::{ApprovedCommand, CommandKind};
 use nestwarden_policy_schema::id::{CommandId, DeviceId};
 use nestwarden_policy_schema::text::visible;
@@ -177,13 +177,22 @@ pub fn of(rows: &[CommandRow], now: Timestamp) -> Option<Loss> {
     loss
 }
 
+/// The date of a new word: of all the later one holds, also over one from a clock that was ahead.
+pub fn after_every_word(rows: &[CommandRow], now: Timestamp) -> Timestamp {
+    let words = rows.iter().filter(|row| is_word(row));
+    let last = words.map(|row| row.command.command.issued_at).max();
+    let next = last.and_then(|last| last.checked_add(SignedDuration::from_micros(1)).ok());
+    next.map_or(now, |next| next.max(now))
+}
+
 /// What was taken back counts only where the tablet had it already.
 fn counts(row: &CommandRow) -> bool {
-    let is_word = matches!(
-        row.command.command.kind,
-        CommandKind::Lost | CommandKind::Found
-    );
-    is_word && (row.cancelled.is_none() || is_done(row))
+    is_word(row) && (row.cancelled.is_none() || is_done(row))
+}
+
+fn is_word(row: &CommandRow) -> bool {
+    let kind = &row.command.command.kind;
+    matches!(kind, CommandKind::Lost | CommandKind::Found)
 }
 
 fn is_done(row: &CommandRow) -> bool {

@@ -49,6 +49,26 @@ fn state(rows: &[CommandRow], now: i64) -> Option<LossState> {
     of(rows, at(now)).map(|loss| loss.state)
 }
 
+#[tokio::test]
+async fn a_tablet_that_was_marked_by_a_clock_that_was_ahead_is_found_all_the_same() {
+    let test = TestStorage::create().await;
+    let tablet = TestTablet::enrol(&test.storage).await;
+    let device = test.storage.device_find(tablet.id).await.unwrap().unwrap();
+    let ahead = now() + SignedDuration::from_hours(24 * 400);
+    let (storage, log) = (&test.storage, audit("device"));
+    let limit = HourlyLimit::default();
+    let lost = command::lost(storage, &device, limit, &log, ahead);
+    let lost = lost.await.unwrap();
+    let found = command::found(storage, &device, &log, now()).await.unwrap();
+    assert!(found.issued_at > lost.issued_at);
+    let rows = storage.command_list(tablet.id).await.unwrap();
+    assert_eq!(of(&rows, now()), None);
+    let again = command::lost(storage, &device, limit, &log, now());
+    assert!(again.await.unwrap().issued_at > found.issued_at);
+    let rows = storage.command_list(tablet.id).await.unwrap();
+    assert!(of(&rows, now()).is_some());
+}
+
 #[test]
 fn a_tablet_is_marked_from_the_word_on_and_held_from_its_own() {
     assert_eq!(state(&[], 10), None);

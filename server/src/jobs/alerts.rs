@@ -14,7 +14,10 @@ use std::time::Duration;
 
 const ROUND: Duration = Duration::from_mins(1);
 /// After each failed try the next one waits longer, up to the last of these.
-const WAITS_MINUTES: [i64; 6] = [1, 5, 15, 60, 180, 360];
+const WAITS_MINUTES: [i64; 6] = [1, 5, 15, 60, 180, LONGEST_WAIT_MINUTES];
+const LONGEST_WAIT_MINUTES: i64 = 360;
+/// After so many in a row that were not sent, the others wait for the next round.
+const MOST_IN_VAIN: u32 = 2;
 /// So long after it was written an e-mail says nothing that the console does not say better.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(24 * 3);
 
@@ -64,22 +67,33 @@ impl AlertJob {
     }
 
     async fn send_all(&self) -> Result<(), StorageError> {
+        let mut in_vain = 0;
         for mail in self.storage.mail_list().await? {
             let now = self.clock.now();
-            if mail.gave_up_at.is_some() || mail.next_try_at > now {
+            if mail.gave_up_at.is_some() || !is_due(&mail, now) {
                 continue;
             }
-            self.send(&mail, now).await?;
+            match self.send(&mail, now).await? {
+                Came::Settled => in_vain = 0,
+                Came::Later => in_vain += 1,
+            }
+            // A mail server that is away would keep what is due after these waiting for half an hour.
+            if in_vain == MOST_IN_VAIN {
+                break;
+            }
         }
         Ok(())
     }
 
-    async fn send(&self, mail: &Mail, now: Timestamp) -> Result<(), StorageError> {
+    async fn send(&self, mail: &Mail, now: Timestamp) -> Result<Came, StorageError> {
         let is_old = now.duration_since(mail.made_at) >= GIVE_UP_AFTER;
         let Some(to) = mail.address.as_deref() else {
             let problem = "they have no address any more";
-            return self.storage.mail_failed(mail, problem, None, now).await;
+            self.storage.mail_given_up(mail, problem, now).await?;
+            return Ok(Came::Settled);
         };
+        let next = next_try(mail.tries, now);
+        self.storage.mail_tried(mail, next).await?;
         let sent = self.post.send(Outgoing {
             to,
             subject: &mail.subject,
@@ -88,26 +102,38 @@ impl AlertJob {
             at: mail.made_at,
         });
         match sent.await {
-            Ok(()) => self.storage.mail_sent(mail, self.clock.now()).await,
+            Ok(()) => self.storage.mail_sent(mail, self.clock.now()).await?,
             Err(NotSent::Later(problem)) if !is_old => {
                 // No address is in the log.
                 tracing::warn!(
                     tries = mail.tries + 1,
                     "an e-mail was not sent; it is tried again"
                 );
-                let next = next_try(mail.tries, now);
-                self.storage
-                    .mail_failed(mail, &problem, Some(next), now)
-                    .await
+                self.storage.mail_failed(mail, &problem, now).await?;
+                return Ok(Came::Later);
             }
             Err(NotSent::Later(problem) | NotSent::Never(problem)) => {
                 tracing::error!(
                     "an e-mail could not be sent and is given up; `mail list` says why"
                 );
-                self.storage.mail_failed(mail, &problem, None, now).await
+                self.storage.mail_given_up(mail, &problem, now).await?;
             }
         }
+        Ok(Came::Settled)
     }
+}
+
+/// What a try came to.
+enum Came {
+    /// It was sent, or is given up.
+    Settled,
+    Later,
+}
+
+/// One that waits for longer than any does was written by a clock that was ahead.
+fn is_due(mail: &Mail, now: Timestamp) -> bool {
+    let waits = mail.next_try_at.duration_since(now);
+    !waits.is_positive() || waits > SignedDuration::from_mins(LONGEST_WAIT_MINUTES)
 }
 
 fn next_try(tries: u32, now: Timestamp) -> Timestamp {

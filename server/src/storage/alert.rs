@@ -99,22 +99,33 @@ pub trait AlertStore: Send + Sync {
         forget: Timestamp,
     ) -> Answer<'a, ()>;
 
-    /// Notes that `by` saw what waits for `roles`; only what nobody saw before. Gives how many that were.
-    fn alert_opened<'a>(&'a self, roles: &'a [Role], by: &'a str, at: Timestamp)
-    -> Answer<'a, u64>;
+    /// Notes that `by` saw these; only what nobody saw before. Gives how many that were.
+    fn alert_opened<'a>(
+        &'a self,
+        keys: &'a [String],
+        by: &'a str,
+        at: Timestamp,
+    ) -> Answer<'a, u64>;
 
     /// The oldest first; also those given up.
     fn mail_list(&self) -> Answer<'_, Vec<Mail>>;
 
+    /// That it is tried now, and when it is again if nothing more is heard of that: on record before anything is sent, so
+    /// that a disk that is full then keeps nobody getting the same every minute.
+    fn mail_tried<'a>(&'a self, mail: &'a Mail, next: Timestamp) -> Answer<'a, ()>;
+
     /// It is gone from here, and sending works.
     fn mail_sent<'a>(&'a self, mail: &'a Mail, at: Timestamp) -> Answer<'a, ()>;
 
-    /// `next`: when it is tried again; `None`: it is given up.
-    fn mail_failed<'a>(
+    /// It is tried again when its try said.
+    fn mail_failed<'a>(&'a self, mail: &'a Mail, problem: &'a str, at: Timestamp)
+    -> Answer<'a, ()>;
+
+    /// It is not tried any more.
+    fn mail_given_up<'a>(
         &'a self,
         mail: &'a Mail,
         problem: &'a str,
-        next: Option<Timestamp>,
         at: Timestamp,
     ) -> Answer<'a, ()>;
 

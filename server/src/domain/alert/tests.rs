@@ -80,6 +80,14 @@ async fn at_once(house: &House, at: Timestamp) -> Vec<String> {
     at_once.map(|(name, _)| name).collect()
 }
 
+/// How many alerts this person is the first to see, who looks at every task.
+async fn looks(house: &House, person: &Operator, at: Timestamp) -> u64 {
+    let tasks = house.storage().task_list(WithClosed::No).await.unwrap();
+    let all: Vec<&Task> = tasks.iter().collect();
+    let seen = opened(house.storage(), person, &all, at).await;
+    seen.unwrap()
+}
+
 fn hours(count: i64) -> Timestamp {
     now() + SignedDuration::from_hours(count)
 }
@@ -116,30 +124,46 @@ async fn what_the_dsl_did_not_look_at_within_four_hours_goes_on_to_deputies_once
 
     task(&house, TaskKind::HoldReview, Role::Dsl, date(2026, 3, 8)).await;
     assert_eq!(at_once(&house, now()).await, ["Dana"]);
-    let opened = async |person| opened(house.storage(), person, false, hours(1)).await;
-    assert_eq!(opened(&dana).await.unwrap(), 2);
-    assert_eq!(opened(&dana).await.unwrap(), 0);
+    assert_eq!(looks(&house, &dana, hours(1)).await, 2);
+    assert_eq!(looks(&house, &dana, hours(1)).await, 0);
     assert_eq!(at_once(&house, hours(9)).await, [""; 0]);
 }
 
 #[tokio::test]
-async fn what_somebody_else_looked_at_still_waits_for_its_owner() {
-    let (house, [_, eve, kim, _]) = house().await;
-    task(
-        &house,
-        TaskKind::PhotoIncomplete,
-        Role::Dsl,
-        date(2026, 3, 11),
-    )
-    .await;
+async fn what_was_not_among_what_somebody_saw_still_waits() {
+    let (house, [dana, ..]) = house().await;
+    let due = date(2026, 3, 11);
+    task(&house, TaskKind::PhotoIncomplete, Role::Dsl, due).await;
     told(&house, now()).await;
-    let opened = async |person| opened(house.storage(), person, false, now()).await;
-    assert_eq!(opened(&kim).await.unwrap(), 0);
-    assert_eq!(
-        opened(&eve).await.unwrap(),
-        1,
-        "a deputy stands in for the DSL"
-    );
+    let nothing = opened(house.storage(), &dana, &[], now()).await;
+    assert_eq!(nothing.unwrap(), 0);
+    assert_eq!(at_once(&house, hours(4)).await, ["Eve"]);
+}
+
+#[tokio::test]
+async fn an_alert_of_a_clock_that_was_ahead_goes_on_all_the_same() {
+    let (house, _) = house().await;
+    let due = date(2026, 3, 11);
+    task(&house, TaskKind::PhotoIncomplete, Role::Dsl, due).await;
+    assert_eq!(at_once(&house, hours(48)).await, ["Dana"]);
+    assert_eq!(at_once(&house, now()).await, ["Eve"]);
+}
+
+#[tokio::test]
+async fn that_a_mail_of_a_concern_does_not_arrive_is_said_to_its_reader_alone() {
+    let (house, [dana, eve, kim, sam]) = house().await;
+    let body = Told::default().text("body", "about Eve").unwrap();
+    let registers = house.registers();
+    let raised = concern::raise(&registers, &body, &[eve.id].into(), hand(&sam, now())).await;
+    raised.unwrap();
+    told(&house, now()).await;
+    let storage = house.storage();
+    let mail = &storage.mail_list().await.unwrap()[0];
+    let failed = storage.mail_given_up(mail, "no such person", now());
+    failed.await.unwrap();
+    let hears = async |person| troubled(storage, person, now()).await.unwrap().is_some();
+    assert!(hears(Some(&dana)).await && hears(None).await);
+    assert!(!hears(Some(&eve)).await && !hears(Some(&kim)).await);
 }
 
 #[tokio::test]

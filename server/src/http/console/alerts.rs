@@ -84,7 +84,7 @@ pub(super) async fn trouble(
     if !visitor.may(Area::Enrol) && !visitor.may(Area::People) {
         return Ok(None);
     }
-    let found = troubled(&app.storage, when.now).await;
+    let found = troubled(&app.storage, Some(&visitor.operator), when.now).await;
     let Some(trouble) = found.map_err(ApiError::internal)? else {
         return Ok(None);
     };

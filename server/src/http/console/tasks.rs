@@ -135,9 +135,13 @@ pub(in crate::http) async fn list(
     let freshness = looked.await.map_err(ApiError::internal)?;
     let open = open(&app, &visitor, &when).await?;
     let matters = matters::of(&app, &visitor).await?;
-    let dsl = people::dsl(&app, &when).await?;
-    let is_dsl = dsl.is_some_and(|lead| lead.operator.id == visitor.operator.id);
-    alert::opened(&app.storage, &visitor.operator, is_dsl, when.now)
+    let person = &visitor.operator;
+    let stands_in = |task: &Task| task.owner == Role::Dsl && person.roles.contains(&Role::Deputy);
+    let theirs = open
+        .iter()
+        .filter(|open| open.is_for(person) || stands_in(&open.task));
+    let theirs: Vec<&Task> = theirs.map(|open| &open.task).collect();
+    alert::opened(&app.storage, person, &theirs, when.now)
         .await
         .map_err(ApiError::internal)?;
     let content = html! {

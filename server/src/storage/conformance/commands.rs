@@ -152,6 +152,18 @@ pub(in crate::storage) async fn no_more_commands_that_disrupt_are_taken_within_a
     assert_eq!(add(CommandKind::Found, 59).await, CommandAdded::Yes);
     assert_eq!(add(CommandKind::Refresh, 59).await, CommandAdded::Yes);
     assert_eq!(add(CommandKind::Lock, 60).await, CommandAdded::Yes);
+    // Those of a clock that was ahead keep nobody from it once it is right.
+    let another = TestTablet::enrol(&storage).await;
+    for (kind, minutes) in [
+        (CommandKind::Lock, 9_000),
+        (CommandKind::Unenrol, 9_000),
+        (CommandKind::RotatePasscode, 200),
+    ] {
+        let command = ordered(another.id, kind, minutes);
+        let log = audit("c");
+        let added = storage.command_add(&command, HourlyLimit(2), &log);
+        assert_eq!(added.await.unwrap(), CommandAdded::Yes);
+    }
     let kinds: Vec<_> = storage.command_losses().await.unwrap();
     let kinds: Vec<_> = kinds
         .into_iter()

@@ -3,7 +3,7 @@
 use super::value::{number, optional_text, optional_time, parsed, text, time, to_json};
 use super::{SqlStorage, commit, failed};
 use crate::storage::alert::{Alert, AlertRound, AlertStore, Mail, MailState};
-use crate::storage::{Answer, AuditEntry, Changed, Role, StorageError};
+use crate::storage::{Answer, AuditEntry, Changed, StorageError};
 use jiff::Timestamp;
 use nestwarden_policy_schema::id::OperatorId;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -65,6 +65,30 @@ pub(super) async fn forget(
 }
 
 impl SqlStorage {
+    async fn not_sent(
+        &self,
+        mail: &Mail,
+        problem: &str,
+        at: Timestamp,
+        gave_up_at: Option<Timestamp>,
+    ) -> Result<(), StorageError> {
+        let mut tx = self.write().await?;
+        sqlx::query(
+            "UPDATE mails SET problem = $4, gave_up_at = $5 \
+             WHERE setting_id = $1 AND mail_key = $2 AND operator_id = $3",
+        )
+        .bind(&self.setting_text)
+        .bind(&mail.key)
+        .bind(mail.to.to_string())
+        .bind(problem)
+        .bind(gave_up_at.map(Timestamp::as_microsecond))
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("note that a mail was not sent"))?;
+        self.note_mail(&mut tx, at, Some(problem)).await?;
+        commit(tx).await
+    }
+
     async fn note_mail(
         &self,
         tx: &mut SqliteConnection,
@@ -245,20 +269,20 @@ impl AlertStore for SqlStorage {
 
     fn alert_opened<'a>(
         &'a self,
-        roles: &'a [Role],
+        keys: &'a [String],
         by: &'a str,
         at: Timestamp,
     ) -> Answer<'a, u64> {
         Box::pin(async move {
             let mut tx = self.write().await?;
             let mut opened = 0;
-            for role in roles {
+            for key in keys {
                 let done = sqlx::query(
                     "UPDATE alerts SET opened_at = $3, opened_by = $4 \
-                     WHERE setting_id = $1 AND owner = $2 AND opened_at IS NULL",
+                     WHERE setting_id = $1 AND alert_key = $2 AND opened_at IS NULL",
                 )
                 .bind(&self.setting_text)
-                .bind(to_json(role, ALERT)?)
+                .bind(key)
                 .bind(at.as_microsecond())
                 .bind(by)
                 .execute(&mut *tx)
@@ -290,6 +314,23 @@ impl AlertStore for SqlStorage {
         })
     }
 
+    fn mail_tried<'a>(&'a self, mail: &'a Mail, next: Timestamp) -> Answer<'a, ()> {
+        Box::pin(async move {
+            sqlx::query(
+                "UPDATE mails SET tries = tries + 1, next_try_at = $4 \
+                 WHERE setting_id = $1 AND mail_key = $2 AND operator_id = $3",
+            )
+            .bind(&self.setting_text)
+            .bind(&mail.key)
+            .bind(mail.to.to_string())
+            .bind(next.as_microsecond())
+            .execute(&self.writer)
+            .await
+            .map(drop)
+            .map_err(failed("note that a mail is tried"))
+        })
+    }
+
     fn mail_sent<'a>(&'a self, mail: &'a Mail, at: Timestamp) -> Answer<'a, ()> {
         Box::pin(async move {
             let mut tx = self.write().await?;
@@ -312,29 +353,18 @@ impl AlertStore for SqlStorage {
         &'a self,
         mail: &'a Mail,
         problem: &'a str,
-        next: Option<Timestamp>,
         at: Timestamp,
     ) -> Answer<'a, ()> {
-        Box::pin(async move {
-            let mut tx = self.write().await?;
-            sqlx::query(
-                "UPDATE mails SET tries = tries + 1, problem = $4, \
-                 next_try_at = COALESCE($5, next_try_at), \
-                 gave_up_at = CASE WHEN $5 IS NULL THEN $6 END \
-                 WHERE setting_id = $1 AND mail_key = $2 AND operator_id = $3",
-            )
-            .bind(&self.setting_text)
-            .bind(&mail.key)
-            .bind(mail.to.to_string())
-            .bind(problem)
-            .bind(next.map(Timestamp::as_microsecond))
-            .bind(at.as_microsecond())
-            .execute(&mut *tx)
-            .await
-            .map_err(failed("note that a mail was not sent"))?;
-            self.note_mail(&mut tx, at, Some(problem)).await?;
-            commit(tx).await
-        })
+        Box::pin(self.not_sent(mail, problem, at, None))
+    }
+
+    fn mail_given_up<'a>(
+        &'a self,
+        mail: &'a Mail,
+        problem: &'a str,
+        at: Timestamp,
+    ) -> Answer<'a, ()> {
+        Box::pin(self.not_sent(mail, problem, at, Some(at)))
     }
 
     fn mail_state(&self) -> Answer<'_, MailState> {

@@ -71,6 +71,26 @@ pub(super) async fn insert(
     .map_err(failed("keep a command"))
 }
 
+/// Whether a later word says otherwise, so that this one is no longer what was asked for last.
+fn is_overtaken(row: &CommandRow, all: &[CommandRow]) -> bool {
+    let command = &row.command.command;
+    let other = match command.kind {
+        CommandKind::Lost => CommandKind::Found,
+        CommandKind::Found => CommandKind::Lost,
+        CommandKind::Refresh
+        | CommandKind::Lock
+        | CommandKind::Message { .. }
+        | CommandKind::RotatePasscode
+        | CommandKind::SetPasscode { .. }
+        | CommandKind::Unenrol
+        | CommandKind::Wipe => return false,
+    };
+    all.iter().any(|later| {
+        let is_later = later.command.command.issued_at > command.issued_at;
+        is_later && later.cancelled.is_none() && later.command.command.kind == other
+    })
+}
+
 /// From when on one more command that disrupts a tablet is taken; `None`: at `now`.
 pub(super) async fn limited_until(
     tx: &mut SqliteConnection,
@@ -101,7 +121,9 @@ pub(super) async fn limited_until(
         .issued_at
         .checked_add(HourlyLimit::WITHIN)
         .unwrap_or(Timestamp::MAX);
-    Ok(Some(until).filter(|until| new.issued_at < *until))
+    // Commands from a clock that was ahead are not of the last hour.
+    let is_of_the_last_hour = (last.command.issued_at..until).contains(&new.issued_at);
+    Ok(is_of_the_last_hour.then_some(until))
 }
 
 pub(super) async fn mark_cancelled(
@@ -233,6 +255,7 @@ impl CommandStore for SqlStorage {
                     && row.cancelled.is_none()
                     && row.command.command.kind == new.kind
                     && row.command.command.expires_at > new.issued_at
+                    && !is_overtaken(row, &before)
             }) {
                 return Ok(CommandAdded::Already);
             }

@@ -58,10 +58,9 @@ async fn the_overview_says_to_whoever_can_mend_it_that_alerts_do_not_arrive() {
     };
     assert!(!says(&kim).await, "it was not tried yet");
     let waiting = nursery.storage.mail_list().await.unwrap();
-    let failed =
-        nursery
-            .storage
-            .mail_failed(&waiting[0], "the server is away", None, nursery.now());
+    let failed = nursery
+        .storage
+        .mail_given_up(&waiting[0], "the server is away", nursery.now());
     failed.await.unwrap();
     assert!(says(&kim).await);
     assert!(!says(&eve).await);
