@@ -1,5 +1,6 @@
 //! Passcodes that are set in the console. After the others: that a passcode may be known to others is remembered by the
-//! tablet, and an older one has to go at once from then on.
+//! tablet, and an older one has to go at once from then on. A tablet takes four within an hour, whatever its server says, so
+//! no more are set here.
 
 use super::passcode::{FIRST, SECOND, THIRD, change, conversation, fresh};
 use super::tablet;
@@ -66,7 +67,7 @@ fn signs_in(tablet: &Tablet, passcode: &str) -> bool {
 }
 
 #[test]
-fn a_passcode_set_in_the_console_signs_in_and_the_one_before_does_not() {
+fn a_passcode_set_in_the_console_signs_in_and_is_changed_by_nobody_on_the_tablet() {
     let tablet = tablet();
     handed_to_the_manager(&tablet, Hours::Contact);
     set_in_console(&tablet, SECOND, "suspicion");
@@ -81,14 +82,7 @@ fn a_passcode_set_in_the_console_signs_in_and_the_one_before_does_not() {
         ))
         .unwrap();
     assert_eq!(found.stdout, "0\n", "{found:?}");
-}
 
-#[test]
-fn a_passcode_that_is_the_managers_is_changed_by_nobody_on_the_tablet_and_roots_change_is_told() {
-    let tablet = tablet();
-    handed_to_the_manager(&tablet, Hours::Contact);
-    set_in_console(&tablet, SECOND, "loss");
-    tablet.until_compliant("passcode").unwrap();
     let before = hash(&tablet);
     let said = change(&tablet, "room", SECOND, THIRD);
     assert_ne!(said.code, 0, "{said:?}");
@@ -108,14 +102,13 @@ fn what_the_tablet_refuses_is_told_and_stays_to_be_done() {
     set_in_console(&tablet, "butterfly", "suspicion");
     until_it_got(&tablet, "too easy to guess for this tablet");
     until_it_says(&tablet, "set a new passcode in the console");
+    set_in_console(&tablet, FIRST, "suspicion");
+    until_it_got(&tablet, "it was used on this tablet before");
+    until_it_says(&tablet, "set a new passcode in the console");
     assert!(signs_in(&tablet, FIRST));
     set_in_console(&tablet, SECOND, "suspicion");
     until_it_got(&tablet, "the tablet took it");
-    for used in [FIRST, SECOND] {
-        set_in_console(&tablet, used, "suspicion");
-        until_it_got(&tablet, "it was used on this tablet before");
-    }
-    until_it_says(&tablet, "is overdue");
+    tablet.until_compliant("passcode").unwrap();
     assert!(signs_in(&tablet, SECOND));
 }
 
