@@ -49,7 +49,7 @@ impl Engine {
                 self.busy.remove(&photo);
                 self.replay()?;
                 let other = self.content_changed(moment, file, hash, bytes)?;
-                self.was_written_to(moment, photo)?;
+                self.was_written_to(moment, photo, other)?;
                 Ok([photo].into_iter().chain(other).collect())
             }
             Done::NotSealed { photo, error } => {
@@ -171,12 +171,19 @@ impl Engine {
         })
     }
 
-    /// Told, because it may be evidence. Whoever goes on writing is waited for longer and longer.
-    fn was_written_to(&mut self, moment: &Moment<'_>, photo: PhotoId) -> Result<(), PhotosError> {
+    /// Told, because it may be evidence. Whoever goes on writing is waited for longer and longer; but what is left of a photo
+    /// whose written file is another one's by now waits for nobody.
+    fn was_written_to(
+        &mut self,
+        moment: &Moment<'_>,
+        photo: PhotoId,
+        other: Option<PhotoId>,
+    ) -> Result<(), PhotosError> {
         let problem = "it was written to while it was out of use, or just before: what it holds is not what was seen last";
         self.incomplete(moment, photo, Stage::Sealed, problem.to_owned())?;
-        if let Some(first) = self.trouble.get_mut(&photo).filter(|t| t.attempts == 1) {
-            first.not_before = moment.since_boot;
+        let trouble = self.trouble.get_mut(&photo);
+        if let Some(trouble) = trouble.filter(|t| t.attempts == 1 || other.is_some()) {
+            trouble.not_before = moment.since_boot;
         }
         Ok(())
     }

@@ -126,6 +126,22 @@ fn take(tablet: &mut Tablet, step: &Step) {
     }
 }
 
+/// Through all of it, to rest.
+fn live(tablet: &mut Tablet, steps: &[Step]) {
+    for (at, step) in steps.iter().enumerate() {
+        take(tablet, step);
+        // Sometimes several things happen before anybody looks.
+        if at % 3 != 2 {
+            tablet.look();
+            tablet.assert_sound();
+        }
+    }
+    tablet.release_holds();
+    tablet.now.doubtful = false;
+    tablet.look();
+    tablet.assert_sound();
+}
+
 /// Each case is a whole tablet on a real disk, so few by default; `PROPTEST_CASES` asks for more.
 fn cases() -> u32 {
     let asked = std::env::var("PROPTEST_CASES");
@@ -142,17 +158,35 @@ proptest! {
     fn whatever_happens_no_photo_is_left_half_way(steps in proptest::collection::vec(step(), 1..24)) {
         let mut tablet = Tablet::new();
         tablet.server = Server::Authorises;
-        for (at, step) in steps.iter().enumerate() {
-            take(&mut tablet, step);
-            // Sometimes several things happen before anybody looks.
-            if at % 3 != 2 {
-                tablet.look();
-                tablet.assert_sound();
-            }
-        }
-        tablet.release_holds();
-        tablet.now.doubtful = false;
-        tablet.look();
-        tablet.assert_sound();
+        live(&mut tablet, &steps);
     }
+}
+
+#[test]
+fn a_copy_of_a_frozen_photo_whose_names_were_written_over_is_sealed_once_the_freeze_ends() {
+    let mut tablet = Tablet::new();
+    tablet.server = Server::Authorises;
+    let steps = [
+        Step::Write {
+            name: 2,
+            content: 0,
+        },
+        Step::Copy { from: 2, to: 3 },
+        Step::Hold {
+            child: 1,
+            freezes: true,
+        },
+        Step::Hours(96),
+        Step::Hours(200),
+        Step::Edit { name: 2 },
+        Step::Write {
+            name: 3,
+            content: 1,
+        },
+        Step::Write {
+            name: 0,
+            content: 0,
+        },
+    ];
+    live(&mut tablet, &steps);
 }

@@ -17,15 +17,23 @@ impl Tablet {
         let plain: BTreeMap<PathBuf, Vec<u8>> = walk(&self.path(""));
         let key = ContentKey::new(&self.bundle.photo_hash_key);
         let hash = |bytes: &[u8]| key.hash(&mut &*bytes, &Stop::default()).unwrap().0;
+        let judge = |row| engine.verdict_on(&moment, moment.policy().unwrap(), row);
+        // What lies under a name of a frozen photo is not opened, whatever was written there since.
+        let unopened: BTreeSet<PathBuf> = rows
+            .iter()
+            .filter(|row| judge(row).frozen)
+            .flat_map(|row| row.in_state(FileState::Present))
+            .map(|file| self.absolute(&file.path))
+            .collect();
         for row in rows.iter().filter(|row| !row.is_gone()) {
-            let judged = engine.verdict_on(&moment, moment.policy().unwrap(), row);
+            let judged = judge(row);
             if judged.frozen {
                 continue;
             }
             if judged.due >= Stage::Withheld {
-                let readable = plain
-                    .iter()
-                    .find(|(_, bytes)| Some(hash(bytes)) == row.hash);
+                let readable = plain.iter().find(|(path, bytes)| {
+                    !unopened.contains(*path) && Some(hash(bytes)) == row.hash
+                });
                 assert!(readable.is_none(), "{row:?} is readable at {readable:?}");
             }
             if judged.due >= Stage::Sealed {
