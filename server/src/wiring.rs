@@ -11,6 +11,7 @@ use crate::jobs::import_folder::{ImportFolderJob, Keep};
 use crate::jobs::passcodes::PasscodeJob;
 use crate::jobs::received::ReceivedJob;
 use crate::jobs::reminders::ReminderJob;
+use crate::jobs::rollouts::RolloutJob;
 use crate::jobs::wake::{BundleWakes, Nudge};
 use crate::mail::{Broken, Post, Smtp};
 use crate::settings::{DataDir, MailServer, Settings};
@@ -122,6 +123,10 @@ pub(crate) async fn serve(
         storage: storage.clone(),
         clock: Arc::clone(&doors.clock),
     };
+    let rollouts = RolloutJob {
+        storage: storage.clone(),
+        clock: Arc::clone(&doors.clock),
+    };
     let alerts = settings.mail.as_ref().map(|mail| AlertJob {
         storage: storage.clone(),
         release,
@@ -183,6 +188,7 @@ pub(crate) async fn serve(
     jobs.spawn(reminders.run());
     jobs.spawn(received.run());
     jobs.spawn(passcodes.run());
+    jobs.spawn(rollouts.run());
     if let Some(job) = alerts {
         jobs.spawn(job.run());
     }

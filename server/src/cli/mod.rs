@@ -23,6 +23,7 @@ mod profile;
 mod put_back;
 mod reply;
 mod report;
+mod rollout;
 mod serve;
 mod session;
 mod status;
@@ -76,6 +77,9 @@ enum Command {
     /// What tablets are held to
     #[command(subcommand)]
     Profile(profile::Action),
+    /// New versions of profiles that some tablets have before the others
+    #[command(subcommand)]
+    Rollout(rollout::Action),
     /// The consent register
     #[command(subcommand)]
     Consent(consent::Action),
@@ -173,6 +177,7 @@ async fn answer(cli: Cli, doors: Doors) -> anyhow::Result<Reply> {
         Command::Verify(args) => evidence::verify(args, &data, &doors).await,
         Command::EnrolToken(action) => token::run(action, &open().await?).await,
         Command::Profile(action) => profile::run(action, &open().await?).await,
+        Command::Rollout(action) => rollout::run(action, &open().await?).await,
         Command::Consent(action) => consent::run(action, &open().await?).await,
         Command::Child(action) => child::run(action, &open().await?).await,
         Command::Device(action) => device::run(action, &open().await?).await,

@@ -86,6 +86,7 @@ fn way(task: &Task, references: &BTreeMap<ChildId, String>) -> String {
         TaskKind::TabletLost => {
             ": `device found` ends it; the loss is written down in the console".to_owned()
         }
+        TaskKind::RolloutStopped => ": `rollout show`".to_owned(),
         TaskKind::EndAccess => ": `operator roles`, or `operator remove`".to_owned(),
         TaskKind::CourseEnds
         | TaskKind::AupOutstanding

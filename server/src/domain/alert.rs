@@ -187,6 +187,7 @@ fn interrupts(task: &Task, today: Date) -> Option<String> {
         | TaskKind::ImportWaits
         | TaskKind::SetPasscode
         | TaskKind::AskPasscode
+        | TaskKind::RolloutStopped
         | TaskKind::AppsUnapproved
         | TaskKind::AppDecision
         | TaskKind::AppReview

@@ -3,6 +3,7 @@
 use super::loss;
 use super::photo::Setup;
 use super::register::Register;
+use super::rollout::InForce;
 use crate::storage::{AccessRow, Device, Storage, StorageError};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::access::{ApprovedAccess, MAX_REQUESTS};
@@ -15,7 +16,6 @@ use nestwarden_policy_schema::generation::Generation;
 use nestwarden_policy_schema::hold::{Hold, HoldList};
 use nestwarden_policy_schema::id::{DeviceId, PhotoId, SettingId};
 use nestwarden_policy_schema::policy::{Policy, PolicyError};
-use nestwarden_policy_schema::profile::PolicyProfile;
 use nestwarden_policy_schema::put_back::PutBack;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +46,7 @@ pub struct Inputs {
     commands: Vec<ApprovedCommand>,
     corrections: Vec<(DeviceId, TagCorrection)>,
     found: BTreeMap<DeviceId, FoundPhotos>,
-    profiles: BTreeMap<String, PolicyProfile>,
+    profiles: InForce,
     put_back: BTreeMap<DeviceId, PutBack>,
     access: Vec<(AccessRow, BTreeSet<DeviceId>)>,
 }
@@ -64,12 +64,7 @@ pub enum ComposeError {
 
 impl Inputs {
     pub async fn load(storage: &Storage) -> Result<Self, StorageError> {
-        let profiles = storage
-            .profile_list()
-            .await?
-            .into_iter()
-            .filter_map(|live| Some((live.name, PolicyProfile::from_toml(&live.source).ok()?)))
-            .collect();
+        let profiles = InForce::load(storage).await?;
         let holds = storage
             .hold_list()
             .await?
@@ -138,7 +133,7 @@ impl Inputs {
 
     /// How this tablet is held to photos; `None`: its profile cannot be read, or says nothing of photos.
     pub fn photos_of(&self, device: &Device) -> Option<Setup> {
-        let profile = self.profiles.get(&device.profile)?;
+        let profile = self.profiles.of(device)?;
         Some(Setup {
             policy: profile.policy_with(&device.overrides).photos?,
             calendar: profile.calendar.clone(),
@@ -154,7 +149,7 @@ impl Inputs {
     ) -> Result<Bundle, ComposeError> {
         let profile = self
             .profiles
-            .get(&device.profile)
+            .of(device)
             .ok_or_else(|| ComposeError::Profile(device.profile.clone()))?;
         let policy = profile.policy_with(&device.overrides);
         if let Some(problem) = policy.problems().into_iter().next() {

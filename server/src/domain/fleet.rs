@@ -2,12 +2,12 @@
 
 use super::compliance::{Compliance, Facts, Standing};
 use super::loss::{self, Loss};
+use super::rollout::InForce;
 use crate::storage::{Device, FleetRow, Storage, StorageError, StoredInventory};
 use jiff::Timestamp;
 use nestwarden_policy_schema::consent::Stage;
 use nestwarden_policy_schema::id::DeviceId;
 use nestwarden_policy_schema::policy::Policy;
-use nestwarden_policy_schema::profile::PolicyProfile;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -101,14 +101,14 @@ pub async fn all(
 ) -> Result<Vec<Tablet>, StorageError> {
     let rows = storage.fleet_list().await?;
     let mut inventories = cache.read(storage, &rows).await?;
-    let policies = Policies::load(storage).await?;
+    let in_force = InForce::load(storage).await?;
     let mut marked = loss::all(storage, now).await?;
     let mut tablets = Vec::with_capacity(rows.len());
     for row in rows {
         let inventory = inventories.get(&row.device.id);
         let inventory = inventory.map(|(_, told)| Arc::clone(told));
         let loss = marked.remove(&row.device.id);
-        tablets.push(policies.judge(row, inventory, loss, now));
+        tablets.push(judge(&in_force, row, (inventory, loss), now));
     }
     let mut kept = cache.0.lock().unwrap_or_else(PoisonError::into_inner);
     // Two looks at a time may end in either order.
@@ -133,50 +133,28 @@ pub async fn one(
         return Ok(None);
     };
     let told = storage.inventory_find(device).await?;
-    let policies = Policies::load(storage).await?;
+    let in_force = InForce::load(storage).await?;
     let loss = loss::of(&storage.command_list(device).await?, now);
-    Ok(Some(policies.judge(row, told.map(Arc::new), loss, now)))
+    Ok(Some(judge(&in_force, row, (told.map(Arc::new), loss), now)))
 }
 
-/// What each profile holds its tablets to. One that cannot be read holds them to nothing that is known.
-struct Policies(HashMap<String, (PolicyProfile, Arc<Policy>)>);
-
-impl Policies {
-    async fn load(storage: &Storage) -> Result<Self, StorageError> {
-        let profiles = storage.profile_list().await?;
-        let read = profiles.into_iter().filter_map(|live| {
-            let profile = PolicyProfile::from_toml(&live.source).ok()?;
-            let plain = Arc::new(profile.policy_with(&[]));
-            Some((live.name, (profile, plain)))
-        });
-        Ok(Self(read.collect()))
-    }
-
-    fn judge(
-        &self,
-        row: FleetRow,
-        inventory: Option<Arc<StoredInventory>>,
-        loss: Option<Loss>,
-        now: Timestamp,
-    ) -> Tablet {
-        let overrides = &row.device.overrides;
-        let policy = self.0.get(&row.device.profile).map(|(profile, plain)| {
-            if overrides.is_empty() {
-                Arc::clone(plain)
-            } else {
-                Arc::new(profile.policy_with(overrides))
-            }
-        });
-        let mut tablet = Tablet {
-            standing: Standing::NotChecked,
-            row,
-            policy,
-            inventory,
-            loss,
-        };
-        tablet.standing = tablet.facts().standing(now);
-        tablet
-    }
+/// Whose profile cannot be read is held to nothing that is known.
+fn judge(
+    in_force: &InForce,
+    row: FleetRow,
+    (inventory, loss): (Option<Arc<StoredInventory>>, Option<Loss>),
+    now: Timestamp,
+) -> Tablet {
+    let policy = in_force.policy_of(&row.device);
+    let mut tablet = Tablet {
+        standing: Standing::NotChecked,
+        row,
+        policy,
+        inventory,
+        loss,
+    };
+    tablet.standing = tablet.facts().standing(now);
+    tablet
 }
 
 #[cfg(test)]

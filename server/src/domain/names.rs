@@ -1,6 +1,7 @@
 //! The names of those who may be in the rooms of a session, for a tablet's screens.
 
-use super::profile;
+use super::profile::ProfileChangeError;
+use super::rollout::InForce;
 use crate::storage::{AuditEntry, Child, Device, Storage, StorageError};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -17,7 +18,7 @@ pub enum NamesError {
     #[error("the session has {0} rooms; name at most {MAX_ROOMS}")]
     TooManyRooms(usize),
     #[error("the tablet's profile cannot be read, so nobody knows which day it is in the setting")]
-    Profile(#[from] profile::ProfileChangeError),
+    Profile(#[from] ProfileChangeError),
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -33,7 +34,10 @@ pub async fn of_session(
     if request.rooms.len() > MAX_ROOMS {
         return Err(NamesError::TooManyRooms(request.rooms.len()));
     }
-    let (_, profile) = profile::find(storage, &device.profile).await?;
+    let in_force = InForce::load(storage).await?;
+    let profile = in_force
+        .of(device)
+        .ok_or_else(|| ProfileChangeError::Missing(device.profile.clone()))?;
     let today = profile.calendar.local_date(now);
     let children = storage.child_list().await?;
     let (rooms, elsewhere) = rooms_of(device, request);

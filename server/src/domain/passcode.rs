@@ -4,6 +4,7 @@
 //! another file than that key. Nothing else ever holds it: commands, bundles and the log hold a commitment at most.
 
 use super::local_time::LocalTime;
+use super::rollout::InForce;
 use super::{command, fresh};
 use crate::signing::ReleaseKey;
 use crate::signing::release::seal;
@@ -173,8 +174,7 @@ pub async fn profile_of(
     storage: &Storage,
     device: &Device,
 ) -> Result<Option<PolicyProfile>, StorageError> {
-    let live = storage.profile_find(&device.profile).await?;
-    Ok(live.and_then(|live| PolicyProfile::from_toml(&live.source).ok()))
+    Ok(InForce::load(storage).await?.of(device).cloned())
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 pub mod allowlist;
 
+use super::rollout::InForce;
 use crate::storage::{AuditEntry, Changed, Device, ProfileVersion, Storage, StorageError};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -119,13 +120,7 @@ async fn put(
     who: &str,
     now: Timestamp,
 ) -> Result<(ProfileChange, u64), ProfileChangeError> {
-    let calendar = PolicyProfile::from_toml(source)?.calendar;
-    if let Some(closure) = calendar.closed_for_longer_than(LONGEST_CLOSURE_DAYS) {
-        return Err(ProfileChangeError::Closed {
-            from: closure.from,
-            to: closure.to,
-        });
-    }
+    check_closures(source)?;
     if let Some(live) = storage.profile_find(&change.name).await?
         && live.source == source
     {
@@ -148,6 +143,18 @@ async fn put(
     {
         Some(version) => Ok((change, version)),
         None => Err(ProfileChangeError::Overtaken(change.name)),
+    }
+}
+
+/// Refuses closures during which nothing would be destroyed for too long.
+pub(super) fn check_closures(source: &str) -> Result<(), ProfileChangeError> {
+    let calendar = PolicyProfile::from_toml(source)?.calendar;
+    match calendar.closed_for_longer_than(LONGEST_CLOSURE_DAYS) {
+        None => Ok(()),
+        Some(closure) => Err(ProfileChangeError::Closed {
+            from: closure.from,
+            to: closure.to,
+        }),
     }
 }
 
@@ -192,6 +199,10 @@ pub async fn set_overrides(
         .ok_or(ProfileChangeError::NoDevice(id))?;
     let (_, profile) = find(storage, &device.profile).await?;
     check_overrides(&profile, &device, overrides)?;
+    // Likewise with a version that it has before the others.
+    if let Some(early) = InForce::load(storage).await?.of(&device) {
+        check_overrides(early, &device, overrides)?;
+    }
     let audit = AuditEntry {
         at: now,
         who: who.to_owned(),
@@ -202,7 +213,10 @@ pub async fn set_overrides(
     Ok(storage.device_set_overrides(id, overrides, &audit).await?)
 }
 
-async fn devices_of(storage: &Storage, profile: &str) -> Result<Vec<Device>, StorageError> {
+pub(super) async fn devices_of(
+    storage: &Storage,
+    profile: &str,
+) -> Result<Vec<Device>, StorageError> {
     let mut devices = storage.device_list().await?;
     devices.retain(|d| d.profile == profile && d.revoked.is_none());
     Ok(devices)

@@ -282,6 +282,9 @@ pub fn says(
         TaskKind::TabletLost => format!(
             "{tablet} is marked as lost: find it and say so, or report its loss; where photos of children or names may be read by others it is a personal-data breach"
         ),
+        TaskKind::RolloutStopped => format!(
+            "{tablet} is in trouble with a new version of its profile, which goes to no more tablets; look at it, then let it go on or take it back"
+        ),
         TaskKind::PhotosUntagged => format!(
             "photos on {tablet} still wait for somebody to say who is in them; what is not sorted before {} is sealed",
             task.due

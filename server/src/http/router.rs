@@ -58,7 +58,7 @@ pub fn people_routes() -> Vec<Route> {
     use Area::{Enrol, Evidence, House, People, Register, Safeguarding};
     use Requires::{Nothing, Person, Token};
     use Scope::{Import, ReadTablets};
-    use console::{account, alerts, assets, child, consents, dashboard, enrol, fleet, holds, import, orders, passcode, passkeys, people as persons, profiles, receipts, registers::{self, app, apps, aup, concern, concerns, custody, illegal, incident, incidents, staff, video, videos}, reports, set_up, sign_in, tablets, tasks};
+    use console::{account, alerts, assets, child, consents, dashboard, enrol, fleet, holds, import, orders, passcode, passkeys, people as persons, profiles, rollout, receipts, registers::{self, app, apps, aup, concern, concerns, custody, illegal, incident, incidents, staff, video, videos}, reports, set_up, sign_in, tablets, tasks};
     vec![
         get ("/healthz",                     Nothing,              open::health),
         get ("/metrics",                     Token(ReadTablets),   metrics::show),
@@ -93,6 +93,11 @@ pub fn people_routes() -> Vec<Route> {
         get ("/profiles/{profile}",          Person(House),        profiles::show),
         post("/profiles/{profile}/preview",  Person(Enrol),        profiles::preview),
         post("/profiles/{profile}/apply",    Person(Enrol),        profiles::apply),
+        post("/profiles/{profile}/try",      Person(Enrol),        rollout::begin),
+        post("/profiles/{profile}/try/more", Person(Enrol),        rollout::more),
+        post("/profiles/{profile}/try/live", Person(Enrol),        rollout::live),
+        post("/profiles/{profile}/try/go-on", Person(Enrol),       rollout::go_on),
+        post("/profiles/{profile}/try/take-back", Person(Enrol),   rollout::take_back),
         get ("/enrol",                       Person(Enrol),        enrol::form),
         post("/enrol",                       Person(Enrol),        enrol::create),
         get ("/enrol/{token}",               Person(Enrol),        enrol::waiting),

@@ -6,4 +6,5 @@ pub mod import_folder;
 pub mod passcodes;
 pub mod received;
 pub mod reminders;
+pub mod rollouts;
 pub mod wake;

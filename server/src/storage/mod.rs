@@ -28,6 +28,7 @@ pub mod photo;
 pub mod profile;
 pub mod received;
 pub mod report;
+pub mod rollout;
 pub mod session;
 pub mod sql;
 pub mod tally;
@@ -63,6 +64,7 @@ pub use passkey::{Passkey, PasskeyAdded, PasskeyRemoved, PasskeyState, PasskeySt
 pub use photo::{PhotoRow, PhotoStore};
 pub use profile::{ProfileStore, ProfileVersion};
 pub use report::{BundleReport, PutBackRow, RecordConflict, ReportStore, Reported};
+pub use rollout::{Ended, Joined, Rollout, RolloutStore, Stopped};
 pub use session::{Begun, Factor, NewSession, Session, SessionStore};
 pub use tally::{StoredTally, TallyStore};
 pub use task::{
@@ -126,6 +128,7 @@ pub trait Store:
     + ReportStore
     + NonceStore
     + ProfileStore
+    + RolloutStore
     + ConsentStore
     + ImportStore
     + HoldStore

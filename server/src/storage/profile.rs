@@ -25,7 +25,7 @@ pub trait ProfileStore: Send + Sync {
     fn profile_history<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<ProfileVersion>>;
 
     /// Makes `source` the live version of `name`, above version `on` (0: there is none yet); its number. `None`: another is
-    /// live by now, and nothing was written.
+    /// live by now, and nothing was written. A roll-out of it that is under way is over by it.
     fn profile_put<'a>(
         &'a self,
         name: &'a str,

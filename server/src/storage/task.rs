@@ -50,6 +50,8 @@ pub enum TaskKind {
     AppReview,
     /// Somebody marked it as lost.
     TabletLost,
+    /// A new version of a profile goes to no more tablets, because one is in trouble with it.
+    RolloutStopped,
 }
 
 impl TaskKind {
@@ -74,7 +76,8 @@ impl TaskKind {
             | Self::AppsUnapproved
             | Self::AppDecision
             | Self::AppReview
-            | Self::TabletLost => true,
+            | Self::TabletLost
+            | Self::RolloutStopped => true,
             Self::TakeDown | Self::Withdrawal | Self::ChildDied | Self::LeaversPack => false,
         }
     }

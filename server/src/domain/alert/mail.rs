@@ -167,6 +167,10 @@ const fn what(kind: TaskKind) -> (&'static str, &'static str) {
             "tablets have to be asked for a new passcode",
         ),
         TaskKind::TabletLost => ("a tablet is marked as lost", "tablets are marked as lost"),
+        TaskKind::RolloutStopped => (
+            "a tablet is in trouble with a new version of its profile",
+            "new versions of profiles trouble tablets",
+        ),
         TaskKind::AppsUnapproved => (
             "a profile allows apps that nobody approved",
             "profiles allow apps that nobody approved",

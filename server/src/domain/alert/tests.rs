@@ -437,7 +437,8 @@ proptest! {
     }
 }
 
-const KINDS: [TaskKind; 23] = [
+const KINDS: [TaskKind; 24] = [
+    TaskKind::RolloutStopped,
     TaskKind::TabletLost,
     TaskKind::AppsUnapproved,
     TaskKind::AppDecision,

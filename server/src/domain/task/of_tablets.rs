@@ -3,6 +3,7 @@
 use super::Today;
 use crate::domain::loss::{self, Loss};
 use crate::domain::passcode::{is_done, is_managers, last_set};
+use crate::domain::rollout::InForce;
 use crate::storage::command::DONE;
 use crate::storage::task::{TaskDraft, TaskKind};
 use crate::storage::{CommandRow, Device, Role, Storage, StorageError};
@@ -12,8 +13,6 @@ use nestwarden_policy_schema::command::CommandKind;
 use nestwarden_policy_schema::control::{ControlName, Outcome, wording};
 use nestwarden_policy_schema::id::EntryId;
 use nestwarden_policy_schema::policy::{Mode, PasscodePolicy};
-use nestwarden_policy_schema::profile::PolicyProfile;
-use std::collections::BTreeMap;
 
 /// Who of the staff went last, and since when.
 pub(super) type Gone = (EntryId, Timestamp);
@@ -22,20 +21,35 @@ pub(super) type Gone = (EntryId, Timestamp);
 const AHEAD: SignedDuration = SignedDuration::from_hours(7 * 24);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
+/// A person looks at the tablet that is in trouble with a new version.
+async fn stopped_rollouts(
+    storage: &Storage,
+    today: &Today<'_>,
+    drafts: &mut Vec<TaskDraft>,
+) -> Result<(), StorageError> {
+    for rollout in storage.rollout_list().await? {
+        let Some(stopped) = rollout.stopped else {
+            continue;
+        };
+        let key = format!("rollout_stopped/{}/{}", rollout.profile, stopped.at);
+        let due = today.calendar.local_date(stopped.at);
+        let mut draft = today.draft(TaskKind::RolloutStopped, key, Role::Manager, due);
+        draft.subject.device = Some(stopped.device);
+        drafts.push(draft);
+    }
+    Ok(())
+}
+
 pub(super) async fn find(
     storage: &Storage,
     today: &Today<'_>,
     gone: Option<Gone>,
     drafts: &mut Vec<TaskDraft>,
 ) -> Result<(), StorageError> {
-    let live = storage.profile_list().await?.into_iter();
-    let profiles: BTreeMap<String, PolicyProfile> = live
-        .filter_map(|live| Some((live.name, PolicyProfile::from_toml(&live.source).ok()?)))
-        .collect();
+    let in_force = InForce::load(storage).await?;
+    stopped_rollouts(storage, today, drafts).await?;
     for device in storage.device_list().await? {
-        let profile = profiles
-            .get(&device.profile)
-            .filter(|_| device.revoked.is_none());
+        let profile = in_force.of(&device).filter(|_| device.revoked.is_none());
         let Some(profile) = profile else { continue };
         // Whoever went before the tablet came never knew its passcode.
         let gone = gone.filter(|(_, since)| device.enrolled_at < *since);

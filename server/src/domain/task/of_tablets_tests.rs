@@ -8,6 +8,7 @@ use nestwarden_policy_schema::command::{ApprovedCommand, Command};
 use nestwarden_policy_schema::id::{CommandId, DeviceId};
 use nestwarden_policy_schema::policy::Rotation;
 use nestwarden_policy_schema::profile::EARLY_YEARS;
+use nestwarden_policy_schema::profile::PolicyProfile;
 use uuid::Uuid;
 
 fn day(number: i64) -> Timestamp {

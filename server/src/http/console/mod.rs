@@ -29,6 +29,7 @@ pub(super) mod profiles;
 pub(super) mod receipts;
 pub(super) mod registers;
 pub(super) mod reports;
+pub(super) mod rollout;
 pub(super) mod set_up;
 pub(super) mod sign_in;
 pub(super) mod tablets;

@@ -6,7 +6,7 @@ use super::layout::{Tone, alert, badge, field, page, sentence, table, token};
 use super::page::{Page, see};
 use super::registers::apps::everything;
 use super::when::When;
-use super::words;
+use super::{rollout, words};
 use crate::domain::profile::allowlist::{self, AllowlistError};
 use crate::domain::profile::{self, Difference, ProfileChange, ProfileChangeError};
 use crate::domain::registers::app::allowed::newly_unapproved;
@@ -81,6 +81,7 @@ pub(in crate::http) async fn show(
     let when = When::of(&app).await?;
     let content = html! {
         (holds_to(&live.source))
+        (rollout::section(&app, &visitor, &name, &when).await?)
         (form(&visitor, &name, &shown.source, (shown.version != live.version).then_some(shown.version)))
         h2 { "Versions" }
         ul.todo {
@@ -147,7 +148,7 @@ fn form(visitor: &Visitor, name: &str, source: &str, earlier: Option<u64>) -> Ma
 }
 
 /// As a browser sends lines, and as they are kept.
-fn source(form: &Form) -> String {
+pub(super) fn source(form: &Form) -> String {
     form.text("source").replace("\r\n", "\n")
 }
 
@@ -181,6 +182,7 @@ pub(in crate::http) async fn preview(
                 p { (concerns(&change)) }
                 button.main { "Make it live" }
             }
+            (rollout::offer(&app, &visitor, &source, &change).await?)
         }
         p { a.button href={ "/profiles/" (name) } { "Leave it as it is" } }
         details { summary { "Go on writing" } (form(&visitor, &name, &source, None)) }
@@ -285,7 +287,7 @@ fn reasons(error: ProfileChangeError) -> Result<Markup, ApiError> {
     })
 }
 
-fn failed(error: ProfileChangeError) -> ApiError {
+pub(super) fn failed(error: ProfileChangeError) -> ApiError {
     match error {
         ProfileChangeError::Storage(error) => ApiError::internal(error),
         error @ ProfileChangeError::Overtaken(_) => refused(StatusCode::CONFLICT, error),

@@ -79,6 +79,14 @@ pub(in crate::http) async fn show(
         .ok_or_else(no_such_page)?;
     let (device, compliance) = (tablet.device(), tablet.compliance(when.now));
     let findings = compliance.findings(&when.local);
+    let under_way = app
+        .storage
+        .rollout_list()
+        .await
+        .map_err(ApiError::internal)?;
+    let has_early = under_way
+        .iter()
+        .any(|one| one.profile == device.profile && one.tablets.contains_key(&id));
     let content = html! {
         p { (badge_of(compliance.standing)) " " span.soft { "last heard " (when.or_never(device.last_seen_at)) } }
         @if let Some(revoked) = &device.revoked {
@@ -93,7 +101,7 @@ pub(in crate::http) async fn show(
                 h2 { "This tablet" }
                 dl {
                     dt { "Rooms" } dd { (rooms(device)) }
-                    dt { "Profile" } dd { (device.profile) }
+                    dt { "Profile" } dd { a href={ "/profiles/" (device.profile) } { (device.profile) } @if has_early { ", in a version that others do not have yet" } }
                     dt { "Bundle" } dd { (compliance.generation_applied) " in force, " (compliance.generation_issued) " issued" }
                     dt { "Platform" } dd { (device.platform) }
                     dt { "Agent" } dd { (device.agent_version) }

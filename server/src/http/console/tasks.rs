@@ -73,6 +73,7 @@ const fn way(kind: TaskKind) -> &'static str {
         TaskKind::HoldReview => ": it stays, or its release is asked for",
         TaskKind::ImportWaits => ". Whoever runs the server sees why",
         TaskKind::SetPasscode | TaskKind::AskPasscode => ". It is done on the tablet's page",
+        TaskKind::RolloutStopped => ". The profile's page has both",
         TaskKind::TabletLost => ". The tablet's page has both",
         TaskKind::UnregisteredPerson => ". Whoever runs the server records who it is",
         TaskKind::EndAccess => {
@@ -103,7 +104,7 @@ pub(super) fn item(open: &Open, when: &When) -> Markup {
             @if task.due < when.today() { (badge(Tone::Bad, "Overdue")) " " }
             (open.says)
             @if let Some(child) = task.subject.child { " (" a href={ "/children/" (child) } { "the child's page" } ")" }
-            @if let (TaskKind::SetPasscode | TaskKind::AskPasscode | TaskKind::TabletLost, Some(device)) = (task.kind, task.subject.device) { " (" a href={ "/tablets/" (device) } { "the tablet's page" } ")" }
+            @if let (TaskKind::SetPasscode | TaskKind::AskPasscode | TaskKind::TabletLost | TaskKind::RolloutStopped, Some(device)) = (task.kind, task.subject.device) { " (" a href={ "/tablets/" (device) } { "the tablet's page" } ")" }
             (register_of(task))
             br;
             span.soft { (words::role(task.owner)) @if let Some(dsl) = &open.dsl { " (" (dsl.name) " today)" } ", due " (day(task.due)) }

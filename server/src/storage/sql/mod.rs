@@ -27,6 +27,7 @@ mod photo;
 mod photo_subjects;
 mod profile;
 mod report;
+mod rollout;
 mod session;
 mod tally;
 mod task;

@@ -1,8 +1,8 @@
 //! Profiles.
 
 use super::value::{number, stored, text, time};
-use super::{SqlStorage, commit, failed};
-use crate::storage::{Answer, AuditEntry, ProfileStore, ProfileVersion, StorageError};
+use super::{SqlStorage, commit, failed, rollout};
+use crate::storage::{Answer, AuditEntry, Ended, ProfileStore, ProfileVersion, StorageError};
 use sqlx::sqlite::SqliteRow;
 
 const WHAT: &str = "a profile";
@@ -91,6 +91,13 @@ impl ProfileStore for SqlStorage {
             .execute(&mut *tx)
             .await
             .map_err(failed("keep a profile"))?;
+            let of = (self.setting_text.as_str(), name);
+            let how = if rollout::tried(&mut tx, of).await?.as_deref() == Some(source) {
+                Ended::Live
+            } else {
+                Ended::Overtaken
+            };
+            rollout::end(&mut tx, of, (audit.at, how)).await?;
             self.touch_inputs(&mut tx).await?;
             self.add_audit(&mut tx, audit).await?;
             commit(tx).await?;

@@ -16,6 +16,7 @@ mod profiles;
 mod refusals;
 mod reports;
 mod roles;
+mod rollout;
 mod sign_in;
 mod staff;
 mod tablets;

@@ -74,6 +74,11 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     GET  /profiles/{profile}              it manager dsl deputy auditor
     POST /profiles/{profile}/preview      it manager
     POST /profiles/{profile}/apply        it manager
+    POST /profiles/{profile}/try          it manager
+    POST /profiles/{profile}/try/more     it manager
+    POST /profiles/{profile}/try/live     it manager
+    POST /profiles/{profile}/try/go-on    it manager
+    POST /profiles/{profile}/try/take-back it manager
     GET  /enrol                           it manager
     POST /enrol                           it manager
     GET  /enrol/{token}                   it manager

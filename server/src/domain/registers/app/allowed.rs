@@ -71,14 +71,19 @@ impl LiveProfiles {
     pub async fn load(storage: &Storage) -> Result<Self, StorageError> {
         let devices = storage.device_list().await?;
         let mut all = Self::default();
+        let early = storage.rollout_list().await?;
         for live in storage.profile_list().await? {
+            // What only some tablets may start so far is allowed, too.
+            let early = early.iter().find(|one| one.profile == live.name);
+            let early = early.and_then(|one| PolicyProfile::from_toml(&one.source).ok());
+            let early = early.and_then(|early| early.policy.apps);
             let in_use = devices.iter().filter(|device| device.revoked.is_none());
             let count = in_use.filter(|device| device.profile == live.name).count();
             match PolicyProfile::from_toml(&live.source) {
                 Ok(profile) => all.readable.push(LiveProfile {
                     name: live.name,
                     version: live.version,
-                    apps: profile.policy.apps,
+                    apps: allowed_by_either(profile.policy.apps, early),
                     exceptions: profile.exceptions,
                     devices: count,
                 }),
@@ -93,6 +98,16 @@ impl LiveProfiles {
     pub fn in_use(mut self) -> Self {
         self.readable.retain(|live| live.devices > 0);
         self
+    }
+}
+
+fn allowed_by_either(live: Option<AppsPolicy>, early: Option<AppsPolicy>) -> Option<AppsPolicy> {
+    match (live, early) {
+        (Some(mut live), Some(early)) => {
+            live.allowed.extend(early.allowed);
+            Some(live)
+        }
+        (live, early) => live.or(early),
     }
 }
 

@@ -76,6 +76,7 @@ const fn decision(kind: TaskKind) -> &'static str {
         TaskKind::CustodyOverdue => "Get a tablet back that is overdue",
         TaskKind::EndAccess => "End the access of somebody suspended or gone",
         TaskKind::TabletLost => "Find a tablet that is marked as lost, or report its loss",
+        TaskKind::RolloutStopped => "Look at a tablet in trouble with a new version of its profile",
         TaskKind::TabletMissing => "Look for a tablet that was missing at closing",
         TaskKind::AppsUnapproved => "Decide on apps that a profile allows without an approval",
         TaskKind::AppDecision => "Decide on an app",
