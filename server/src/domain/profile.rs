@@ -1,6 +1,7 @@
 //! Profiles: read whole or refused whole, compared with the live one, and checked against every tablet that has it.
 
 pub mod allowlist;
+pub mod effective;
 
 use super::rollout::InForce;
 use crate::storage::{AuditEntry, Changed, Device, ProfileVersion, Storage, StorageError};

@@ -29,6 +29,7 @@ pub struct InForce {
 
 #[derive(Debug)]
 struct Known {
+    source: String,
     profile: PolicyProfile,
     /// Without overrides.
     plain: Arc<Policy>,
@@ -38,7 +39,11 @@ impl Known {
     fn read(source: &str) -> Option<Self> {
         let profile = PolicyProfile::from_toml(source).ok()?;
         let plain = Arc::new(profile.policy_with(&[]));
-        Some(Self { profile, plain })
+        Some(Self {
+            source: source.to_owned(),
+            profile,
+            plain,
+        })
     }
 }
 
@@ -75,6 +80,12 @@ impl InForce {
     /// `None`: it is not there, or cannot be read.
     pub fn of(&self, device: &Device) -> Option<&PolicyProfile> {
         self.known(device).map(|known| &known.profile)
+    }
+
+    /// With its text. `None`: as for `of`.
+    pub fn text_of(&self, device: &Device) -> Option<(&str, &PolicyProfile)> {
+        let known = self.known(device)?;
+        Some((&known.source, &known.profile))
     }
 
     /// With the tablet's overrides. `None`: as for `of`.

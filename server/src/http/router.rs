@@ -58,7 +58,7 @@ pub fn people_routes() -> Vec<Route> {
     use Area::{Enrol, Evidence, House, People, Register, Safeguarding};
     use Requires::{Nothing, Person, Token};
     use Scope::{Import, ReadTablets};
-    use console::{account, alerts, assets, child, consents, dashboard, enrol, fleet, holds, import, orders, passcode, passkeys, people as persons, profiles, rollout, receipts, registers::{self, app, apps, aup, concern, concerns, custody, illegal, incident, incidents, staff, video, videos}, reports, set_up, sign_in, tablets, tasks};
+    use console::{account, alerts, assets, child, consents, dashboard, enrol, fleet, held, holds, import, orders, passcode, passkeys, people as persons, profiles, rollout, receipts, registers::{self, app, apps, aup, concern, concerns, custody, illegal, incident, incidents, staff, video, videos}, reports, set_up, sign_in, tablets, tasks, timeline};
     vec![
         get ("/healthz",                     Nothing,              open::health),
         get ("/metrics",                     Token(ReadTablets),   metrics::show),
@@ -86,6 +86,8 @@ pub fn people_routes() -> Vec<Route> {
         post("/account/passkeys/{passkey}/remove", Person(House),  passkeys::remove),
         get ("/tablets",                     Person(House),        fleet::list),
         get ("/tablets/{device}",            Person(House),        tablets::show),
+        get ("/tablets/{device}/held-to",    Person(House),        held::show),
+        get ("/tablets/{device}/timeline",   Person(House),        timeline::show),
         post("/tablets/{device}/commands",   Person(Enrol),        orders::order),
         post("/tablets/{device}/commands/{command}/cancel", Person(Enrol), orders::cancel),
         post("/tablets/{device}/passcode",   Person(Enrol),        passcode::set),

@@ -12,6 +12,7 @@ pub(super) mod enrol;
 pub(super) mod fleet;
 mod form;
 pub(super) mod gate;
+pub(super) mod held;
 pub(super) mod holds;
 pub(super) mod import;
 pub(super) mod layout;
@@ -34,6 +35,7 @@ pub(super) mod set_up;
 pub(super) mod sign_in;
 pub(super) mod tablets;
 pub(super) mod tasks;
+pub(super) mod timeline;
 mod when;
 mod words;
 

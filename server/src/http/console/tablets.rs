@@ -96,6 +96,7 @@ pub(in crate::http) async fn show(
         @if let Some(loss) = tablet.loss() { (order_forms::incident(&visitor, device, loss)) }
         h2 { "What it is held to" }
         (controls(&compliance, &when))
+        p { a href={ (path(id)) "/held-to" } { "Every setting it is held to, and where each comes from" } }
         div.two {
             section.card {
                 h2 { "This tablet" }
@@ -108,7 +109,7 @@ pub(in crate::http) async fn show(
                     dt { "Enrolled" } dd { (when.at(device.enrolled_at)) }
                 }
             }
-            section.card { h2 { "Newest events" } (events(&app, id, &when).await?) }
+            section.card { h2 { "Newest events" } (events(&app, id, &when).await?) p { a href={ (path(id)) "/timeline" } { "Everything it told" } } }
             @if let Some(passcode) = passcode::section(&app, &visitor, device, &when).await? {
                 section.card { h2 { "Passcode" } (passcode) }
             }

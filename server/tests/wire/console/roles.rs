@@ -67,6 +67,8 @@ fn the_table_of_who_may_open_what_is_the_one_that_was_agreed() {
     POST /account/passkeys/{passkey}/remove it manager dsl deputy auditor
     GET  /tablets                         it manager dsl deputy auditor
     GET  /tablets/{device}                it manager dsl deputy auditor
+    GET  /tablets/{device}/held-to        it manager dsl deputy auditor
+    GET  /tablets/{device}/timeline       it manager dsl deputy auditor
     POST /tablets/{device}/commands       it manager
     POST /tablets/{device}/commands/{command}/cancel it manager
     POST /tablets/{device}/passcode       it manager
