@@ -168,6 +168,7 @@ pub(crate) async fn serve(
             commands: settings.commands.limit(),
             proxy: settings.console.proxy,
             has_mail: settings.mail.is_some(),
+            thresholds: settings.reports.thresholds.clone(),
         },
         console_tls: settings.console.tls_files(),
         limits: Limits::default(),

@@ -48,6 +48,7 @@ pub(super) async fn run(args: Args, session: &Session) -> anyhow::Result<Reply> 
     let settings = session.settings()?;
     let (storage, now) = (&session.storage, session.now());
     let report = reports::make(storage, &settings.name, args.period, args.until, now).await?;
+    let report = report.held_to(&settings.reports.thresholds);
     let written = written(&report, args.format, session).await?;
     let detail = json!({ "format": args.format.as_str(), "fingerprint": report.fingerprint() });
     let audit = session.audit("report.make", report.period.to_string(), detail);

@@ -3,7 +3,7 @@
 mod flow;
 mod strip;
 
-use crate::domain::reports::lines::{Level, Line, Section, sections, when};
+use crate::domain::reports::lines::{Level, Line, Section, sections, thresholds, when};
 use crate::domain::reports::period::zone;
 use crate::domain::reports::{Period, Report};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -59,6 +59,7 @@ pub fn content(report: &Report) -> Markup {
                 (section(one, &plot))
             }
             (sign_off())
+            (held_to(report))
             (evidence(report))
         }
     }
@@ -175,6 +176,19 @@ fn sign_off() -> Markup {
             p { "What will be done, and by whom:" }
             p.blank {}
             p.blank {}
+        }
+    }
+}
+
+fn held_to(report: &Report) -> Markup {
+    html! {
+        p.soft.evidence {
+            "Held to"
+            @for (number, (figure, says)) in thresholds(report).says().into_iter().enumerate() {
+                @if number == 0 { ": " } @else { ". " }
+                strong { (figure) } ": " (says)
+            }
+            "."
         }
     }
 }

@@ -4,7 +4,7 @@ use super::figures::{
     Heard, OpenTasks, RegisterFigures, ServerFigures, TabletOnServer, Withdrawal,
 };
 use super::period::Days;
-use super::{median, minutes};
+use super::{median, minutes, registers};
 use crate::domain::register::Register;
 use crate::storage::{Device, Role, Storage, StorageError, Task, TaskKind, ToldHour, WithClosed};
 use jiff::civil::Date;
@@ -65,6 +65,8 @@ pub(super) async fn gather(
         holds_open: holds.len() as u64,
         holds_past_review: past_review as u64,
         withdrawal: withdrawal(&register, &asked.withdrawn),
+        custody: registers::custody(storage, asked.calendar, ends).await?,
+        aup: registers::aup(storage, asked.last_day, ends).await?,
     })
 }
 

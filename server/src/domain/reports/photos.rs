@@ -100,6 +100,7 @@ impl Photos {
 
     pub(super) fn finish(self, counts: &mut TabletCounts) -> OfPhotos {
         let older = |since: Timestamp, than: SignedDuration| self.ends.duration_since(since) > than;
+        let age = |since: Timestamp| Some(minutes_begun(self.ends.duration_since(since)));
         for photo in self.known.values() {
             let is_sorted = matches!(photo.tagging, Tagging::Complete | Tagging::NoChild);
             let is_new = |at: &Timestamp| self.begins <= *at && *at < self.ends;
@@ -114,6 +115,8 @@ impl Photos {
             if let Some(captured_at) = photo.captured_at.filter(|_| waits) {
                 counts.untagged_3_days += u64::from(older(captured_at, DAY * 3));
                 counts.untagged_7_days += u64::from(older(captured_at, DAY * 7));
+                counts.oldest_untagged_minutes =
+                    counts.oldest_untagged_minutes.max(age(captured_at));
             }
             if let Some(since) = photo.incomplete_since {
                 let (long, readable) = (older(since, DAY), photo.stage == Stage::Live);
@@ -121,6 +124,10 @@ impl Photos {
                 counts.incomplete_24_hours += u64::from(long);
                 counts.readable += u64::from(readable);
                 counts.readable_24_hours += u64::from(readable && long);
+                counts.oldest_incomplete_minutes = counts.oldest_incomplete_minutes.max(age(since));
+                if readable {
+                    counts.oldest_readable_minutes = counts.oldest_readable_minutes.max(age(since));
+                }
             }
         }
         self.found
@@ -152,6 +159,12 @@ impl Photos {
             self.found.withdrawn.push((consent, sealed_at));
         }
     }
+}
+
+/// Rounded up, so that more than an hour is more than sixty of them; what is still ahead is none.
+pub(super) fn minutes_begun(age: SignedDuration) -> u64 {
+    let begun = i64::from(age.as_nanos() % 60_000_000_000 > 0);
+    u64::try_from(age.as_mins() + begun).unwrap_or(0)
 }
 
 fn count_stage(

@@ -1,6 +1,6 @@
 //! A report as a file that can be checked: its exact text, the signed manifest over it, and the key that signed.
 
-use super::figures::{EventFigures, Report, VERSION};
+use super::figures::{EventFigures, Report};
 use super::merkle::Merkle;
 use crate::signing::report::ReportManifest;
 use crate::signing::{SignerClient, SignerClientError};
@@ -50,7 +50,7 @@ pub(super) fn written(signed: &SignedReport) -> Result<Vec<u8>, serde_json::Erro
 
 pub(super) fn manifest(report: &Report, text: &str) -> ReportManifest {
     ReportManifest {
-        version: VERSION,
+        version: report.version,
         setting: report.setting,
         first: report.period.first,
         last: report.period.last,

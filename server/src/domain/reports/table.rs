@@ -2,7 +2,7 @@
 
 use super::coverage;
 use super::figures::Report;
-use super::lines::{Level, sections};
+use super::lines::{Level, sections, thresholds};
 
 const HEAD: [&str; 8] = [
     "section", "figure", "tablet", "day", "value", "judged", "rests_on", "note",
@@ -39,6 +39,10 @@ pub fn csv(report: &Report) -> Result<Vec<u8>, csv::Error> {
                 &line.note,
             ])?;
         }
+    }
+    for (figure, held_to) in thresholds(report).says() {
+        let plain = Level::Plain.as_str();
+        row(["Held to", figure, "", "", &held_to, plain, "server", ""])?;
     }
     for tablet in coverage::rows(report) {
         for (day, cell) in &tablet.cells {

@@ -4,6 +4,7 @@ mod checking;
 mod independent;
 pub(crate) mod month;
 mod on_server;
+mod registers;
 
 use super::coverage::{Cell, rows, stretches};
 use super::figures::Heard;
@@ -35,6 +36,10 @@ fn summed(tablets: &[Value]) -> Value {
     let mut sum = tablets[0]["counts"].clone();
     for tablet in &tablets[1..] {
         for (name, value) in tablet["counts"].as_object().unwrap() {
+            if name.starts_with("oldest_") {
+                sum[name] = json!(sum[name].as_u64().max(value.as_u64()));
+                continue;
+            }
             let Value::Object(by_name) = value else {
                 sum[name] = json!(sum[name].as_u64().unwrap() + value.as_u64().unwrap());
                 continue;

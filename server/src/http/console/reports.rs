@@ -157,7 +157,8 @@ async fn make(app: &App, visitor: &Visitor, asked: Asked, form: &str) -> Result<
                 refused(StatusCode::UNPROCESSABLE_ENTITY, format!("{error}."))
             }
             ReportError::Storage(error) => ApiError::internal(error),
-        })?;
+        })?
+        .held_to(&app.console.thresholds);
     let audit = AuditEntry {
         at: now,
         who: visitor.operator.name.clone(),

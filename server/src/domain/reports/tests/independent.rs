@@ -237,7 +237,14 @@ fn counts(log: &Log) -> Value {
         doubts += u64::from(now && !doubtful && at >= log.from);
         doubtful = now;
     }
-    json!({
+    // A minute that has begun is one.
+    let oldest = |of: &mut dyn Iterator<Item = Timestamp>| {
+        of.min().map(|at| {
+            let whole = until().duration_since(at).as_nanos() + 59_999_999_999;
+            u64::try_from(whole / 60_000_000_000).unwrap_or(0)
+        })
+    };
+    let mut told = json!({
         "events": count(log.within()),
         "captured": count(new()),
         "tagged": count(new().filter(|p| p.tagging == "complete" || p.tagging == "no_child")),
@@ -265,7 +272,27 @@ fn counts(log: &Log) -> Value {
         "erased": count(log.within().filter(|told| told.body.is_none())),
         "erased_before": count(log.told.iter().filter(|t| t.at < log.from && t.body.is_none())),
         "unread": 0,
-    })
+    });
+    for (name, age) in [
+        (
+            "untagged",
+            oldest(&mut waiting().filter_map(|p| p.captured_at)),
+        ),
+        ("incomplete", oldest(&mut stuck().map(|(_, since)| since))),
+        (
+            "readable",
+            oldest(
+                &mut stuck()
+                    .filter(|(p, _)| p.stage == "live")
+                    .map(|(_, since)| since),
+            ),
+        ),
+    ] {
+        if let Some(minutes) = age {
+            told[format!("oldest_{name}_minutes")] = json!(minutes);
+        }
+    }
+    told
 }
 
 fn rank(outcome: &str) -> u8 {
