@@ -3,10 +3,11 @@
 use super::export::new_file;
 use super::reply::Reply;
 use super::session::Session;
+use crate::domain::reports::print::sign_print;
 use crate::domain::reports::{self, Asked, Report, table};
 use crate::paper;
 use crate::signing::SignerClient;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use jiff::civil::Date;
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -32,6 +33,7 @@ enum Format {
     Html,
     Json,
     Csv,
+    Pdf,
 }
 
 impl Format {
@@ -40,11 +42,15 @@ impl Format {
             Self::Html => "html",
             Self::Json => "json",
             Self::Csv => "csv",
+            Self::Pdf => "pdf",
         }
     }
 }
 
 pub(super) async fn run(args: Args, session: &Session) -> anyhow::Result<Reply> {
+    if matches!(args.format, Format::Pdf) && args.out.is_none() {
+        bail!("a PDF is no text; name a new file for it with --out");
+    }
     let settings = session.settings()?;
     let (storage, now) = (&session.storage, session.now());
     let report = reports::make(storage, &settings.name, args.period, args.until, now).await?;
@@ -70,7 +76,7 @@ pub(super) async fn run(args: Args, session: &Session) -> anyhow::Result<Reply> 
     storage.audit_add(&audit).await?;
     let json = match args.format {
         Format::Json => serde_json::from_slice(&written)?,
-        Format::Html | Format::Csv => Value::from(String::from_utf8_lossy(&written)),
+        Format::Html | Format::Csv | Format::Pdf => Value::from(String::from_utf8_lossy(&written)),
     };
     Ok(Reply::document(json, written))
 }
@@ -81,5 +87,6 @@ async fn written(report: &Report, format: Format, session: &Session) -> anyhow::
         Format::Html => paper::page(report).into_string().into_bytes(),
         Format::Json => reports::sign(report, &signer()).await?,
         Format::Csv => table::csv(report)?,
+        Format::Pdf => sign_print(report, &paper::pdf::pdf(report)?, &signer()).await?,
     })
 }

@@ -1,6 +1,7 @@
 //! Reports as pages: what stands in one, for the console and for a file of its own that prints.
 
 mod flow;
+pub mod pdf;
 mod strip;
 
 use crate::domain::reports::lines::{Level, Line, Section, sections, thresholds, when};
@@ -49,7 +50,7 @@ pub fn content(report: &Report) -> Markup {
             p.about {
                 strong { (report.setting_name) } " · " strong { (days(report.period)) } br;
                 "Made " (when(report.made_at, &zone)) " (" (report.time_zone) ")"
-                @if report.ends < end_of_last(report) { ". The period is not over: nothing after that counts" }
+                @if is_unfinished(report) { ". The period is not over: nothing after that counts" }
                 "."
             }
             (summary(&sections))
@@ -78,6 +79,11 @@ pub fn days(period: Period) -> String {
     } else {
         format!("{} – {end}", first.strftime("%-d %b %Y"))
     }
+}
+
+/// Whether it was made before its last day was over.
+fn is_unfinished(report: &Report) -> bool {
+    report.ends < end_of_last(report)
 }
 
 fn end_of_last(report: &Report) -> jiff::Timestamp {

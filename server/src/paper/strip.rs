@@ -10,7 +10,7 @@ const DAYS_WIDTH: usize = 600;
 const HEIGHT: usize = 22;
 const HEAD: usize = 20;
 /// More days than this have a cell too narrow for its sign.
-const MOST_DAYS: usize = 35;
+pub(super) const MOST_DAYS: usize = 35;
 const NAME_CHARS: usize = 20;
 
 pub(super) fn figure(report: &Report) -> Markup {
@@ -87,12 +87,12 @@ const fn class(cell: Cell) -> &'static str {
     }
 }
 
-fn head(day: Date, step: usize) -> String {
+pub(super) fn head(day: Date, step: usize) -> String {
     let form = if step >= 48 { "%a %-d" } else { "%-d" };
     day.strftime(form).to_string()
 }
 
-fn short(name: &str) -> String {
+pub(super) fn short(name: &str) -> String {
     if name.chars().count() <= NAME_CHARS {
         return name.to_owned();
     }

@@ -12,6 +12,7 @@ mod merkle;
 mod on_server;
 pub mod period;
 mod photos;
+pub mod print;
 mod reading;
 mod registers;
 mod signed;

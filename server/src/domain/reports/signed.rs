@@ -24,7 +24,7 @@ pub enum SignReportError {
     #[error("the report could not be written as JSON")]
     Unwritable(#[from] serde_json::Error),
     #[error(
-        "a report as JSON is signed, and the signer did not sign it; `--format html` and `--format csv` need no signature"
+        "a report as JSON or PDF is signed, and the signer did not sign it; `--format html` and `--format csv` need no signature"
     )]
     Signer(#[from] SignerClientError),
 }
@@ -49,6 +49,11 @@ pub(super) fn written(signed: &SignedReport) -> Result<Vec<u8>, serde_json::Erro
 }
 
 pub(super) fn manifest(report: &Report, text: &str) -> ReportManifest {
+    manifest_over(report, text.as_bytes())
+}
+
+/// Over one form of the report.
+pub(super) fn manifest_over(report: &Report, bytes: &[u8]) -> ReportManifest {
     ReportManifest {
         version: report.version,
         setting: report.setting,
@@ -57,8 +62,8 @@ pub(super) fn manifest(report: &Report, text: &str) -> ReportManifest {
         made_at: report.made_at,
         program: report.program.clone(),
         events_root: events_root(&report.events),
-        bytes: text.len() as u64,
-        sha256: Digest::sha256(text.as_bytes()),
+        bytes: bytes.len() as u64,
+        sha256: Digest::sha256(bytes),
     }
 }
 

@@ -3,7 +3,7 @@
 mod checking;
 mod independent;
 pub(crate) mod month;
-mod on_server;
+pub(crate) mod on_server;
 mod registers;
 
 use super::coverage::{Cell, rows, stretches};

@@ -5,6 +5,7 @@ use super::gate::Visitor;
 use super::layout::{empty, field, page};
 use super::page::{Page, protect};
 use super::when::When;
+use crate::domain::reports::print::sign_print;
 use crate::domain::reports::{self, Asked, Period, Report, ReportError, SignReportError, table};
 use crate::http::app::App;
 use crate::http::error::ApiError;
@@ -36,6 +37,7 @@ enum Format {
     Html,
     Json,
     Csv,
+    Pdf,
 }
 
 impl Format {
@@ -44,6 +46,7 @@ impl Format {
             "html" => Some(Self::Html),
             "json" => Some(Self::Json),
             "csv" => Some(Self::Csv),
+            "pdf" => Some(Self::Pdf),
             _ => None,
         }
     }
@@ -53,6 +56,7 @@ impl Format {
             Self::Html => "html",
             Self::Json => "json",
             Self::Csv => "csv",
+            Self::Pdf => "pdf",
         }
     }
 
@@ -61,6 +65,7 @@ impl Format {
             Self::Html => "text/html; charset=utf-8",
             Self::Json => "application/json",
             Self::Csv => "text/csv; charset=utf-8",
+            Self::Pdf => "application/pdf",
         }
     }
 }
@@ -130,6 +135,12 @@ pub(in crate::http) async fn file(
             .await
             .map_err(not_signed)?,
         Format::Csv => table::csv(&report).map_err(ApiError::internal)?,
+        Format::Pdf => {
+            let pdf = paper::pdf::pdf(&report).map_err(ApiError::internal)?;
+            sign_print(&report, &pdf, &app.signer)
+                .await
+                .map_err(not_signed)?
+        }
     };
     let (period, ending) = (report.period, format.as_str());
     let name = format!(
@@ -180,7 +191,7 @@ fn not_signed(error: SignReportError) -> ApiError {
             tracing::warn!(%error, "a report was not signed");
             refused(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "The figures are signed, and the signer did not answer. Save the page or the table instead, and tell whoever runs the server.",
+                "Figures and PDF are signed, and the signer did not answer. Save the page or the table instead, and tell whoever runs the server.",
             )
         }
     }
@@ -217,6 +228,7 @@ fn downloads(period: Period) -> Markup {
     html! {
         div.actions {
             button.main data-print hidden { "Print" }
+            a.button href=(path("pdf")) download { "Save for printing (PDF)" }
             a.button href=(path("html")) download { "Save the page" }
             a.button href=(path("csv")) download { "Save as a table (CSV)" }
             a.button href=(path("json")) download { "Save the figures (JSON)" }
