@@ -15,12 +15,19 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The last whole week or month, or two days with everything between them
-    #[arg(long, value_name = "week|month|FIRST..LAST", default_value = "week")]
+    /// The last whole week or month, twelve weeks (term) or months (year), or two days with everything between them
+    #[arg(
+        long,
+        value_name = "week|month|term|year|FIRST..LAST",
+        default_value = "week"
+    )]
     period: Asked,
-    /// The last week or month that was over by the end of this day [default: yesterday]
+    /// The last of them that was over by the end of this day [default: yesterday]
     #[arg(long, value_name = "DATE")]
     until: Option<Date>,
+    /// For an inspection: how each tablet stood at the end of this day
+    #[arg(long, value_name = "DATE", conflicts_with_all = ["period", "until"])]
+    inspection: Option<Date>,
     #[arg(long, value_enum, default_value_t = Format::Html)]
     format: Format,
     /// A new file [default: the standard output]
@@ -53,7 +60,8 @@ pub(super) async fn run(args: Args, session: &Session) -> anyhow::Result<Reply> 
     }
     let settings = session.settings()?;
     let (storage, now) = (&session.storage, session.now());
-    let report = reports::make(storage, &settings.name, args.period, args.until, now).await?;
+    let asked = args.inspection.map_or(args.period, Asked::Inspection);
+    let report = reports::make(storage, &settings.name, asked, args.until, now).await?;
     let report = report.held_to(&settings.reports.thresholds);
     let written = written(&report, args.format, session).await?;
     let detail = json!({ "format": args.format.as_str(), "fingerprint": report.fingerprint() });

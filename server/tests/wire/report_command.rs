@@ -191,6 +191,13 @@ fn a_report_is_made_in_each_form_and_its_figures_hold_until_somebody_changes_the
         setting.typed(&["report", "--period", "fortnight"]),
         wrong_use
     );
+    let inspection = setting.path("inspection");
+    let out = inspection.to_str().unwrap();
+    let day = ["report", "--inspection", "2026-03-01", "--out", out];
+    assert_eq!(setting.typed(&day), ExitCode::SUCCESS);
+    assert!(fs::read_to_string(out).unwrap().contains("1 Mar 2026"));
+    let both = ["report", "--inspection", "2026-03-01", "--period", "week"];
+    assert_eq!(setting.typed(&both), wrong_use);
     let future = ["report", "--period", "2026-03-03..2026-03-04"];
     assert_eq!(setting.typed(&future), refused);
     setting.end();

@@ -109,6 +109,15 @@ fn misjudged(report: &Report) -> Option<String> {
 }
 
 /// What the first version did not say.
+fn forget(tablet: &mut TabletEvents) {
+    forget_ages(&mut tablet.counts);
+    tablet.in_force = None;
+    tablet.photos_by_stage.clear();
+    for day in &mut tablet.days {
+        (day.captured, day.lapsed, day.sealed, day.destroyed) = (0, 0, 0, 0);
+    }
+}
+
 fn forget_ages(counts: &mut TabletCounts) {
     counts.oldest_untagged_minutes = None;
     counts.oldest_incomplete_minutes = None;
@@ -218,8 +227,7 @@ impl<'a> Recount<'a> {
         let mut ours = together(tallied);
         if self.report.version == OLDEST_VERSION {
             forget_ages(&mut ours.setting);
-            let of_tablets = ours.tablets.iter_mut();
-            of_tablets.for_each(|tablet| forget_ages(&mut tablet.counts));
+            ours.tablets.iter_mut().for_each(forget);
         }
         found.events = ours
             .tablets

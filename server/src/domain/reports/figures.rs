@@ -7,8 +7,9 @@ use super::thresholds::Thresholds;
 use crate::storage::{Role, TaskKind};
 use jiff::Timestamp;
 use jiff::civil::Date;
+use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::bytes::Digest;
-use nestwarden_policy_schema::consent::Cause;
+use nestwarden_policy_schema::consent::{Cause, Stage};
 use nestwarden_policy_schema::control::ControlName;
 use nestwarden_policy_schema::id::{DeviceId, SettingId};
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,9 @@ pub struct Report {
     pub events: EventFigures,
     /// What only this server has on record.
     pub server: ServerFigures,
+    /// Whether it says of each tablet how it stood at the end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inspection: bool,
     /// Absent before version 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_to: Option<HeldTo>,
@@ -68,6 +72,21 @@ pub struct TabletEvents {
     pub encryption: Encryption,
     /// Whether the tablet said last that it cannot vouch for its clock.
     pub clock_doubtful: bool,
+    /// Which bundle it enforced at the end; absent: it did not tell, or before version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_force: Option<InForce>,
+    /// How many photos were at each stage at the end; empty: it told of none, or before version 2.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub photos_by_stage: BTreeMap<Stage, u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InForce {
+    pub generation: Generation,
+    pub since: Timestamp,
+    /// When it ran out without another; its rules held on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired_at: Option<Timestamp>,
 }
 
 /// Which events were used.
@@ -102,6 +121,21 @@ pub struct DayEvents {
     pub controls: OnDay,
     pub radio_drift: u64,
     pub apps_blocked: u64,
+    /// Of photos; absent: none, or before version 2.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub captured: u64,
+    /// Taken out of use.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub lapsed: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub sealed: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub destroyed: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -280,6 +314,9 @@ pub struct TabletOnServer {
     /// Contact time since it last told anything; absent: there is no calendar, or it is not in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent_contact_minutes: Option<u64>,
+    /// The version of its profile that was live at the end; absent: there was none, or before version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileThen>,
     /// Whether the profile of the end asks for encryption; absent: it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption_asked: Option<bool>,
@@ -288,6 +325,13 @@ pub struct TabletOnServer {
     /// Its events are refused, because they do not continue the record that is here, since this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_since: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileThen {
+    pub name: String,
+    pub version: u64,
+    pub applied_at: Timestamp,
 }
 
 /// What this server heard of a tablet on one day, apart from its events.

@@ -1,5 +1,6 @@
 //! The lines of a report: each figure as a person reads it, how it is judged, and what it rests on.
 
+mod of_one;
 mod of_registers;
 mod of_tablets;
 mod of_work;
@@ -118,7 +119,7 @@ impl Line {
 
 #[derive(Clone, Debug)]
 pub struct Section {
-    pub title: &'static str,
+    pub title: String,
     pub lines: Vec<Line>,
 }
 
@@ -136,12 +137,22 @@ pub fn thresholds(report: &Report) -> Thresholds {
     held_to.map_or_else(Thresholds::default, |held| held.thresholds.clone())
 }
 
+/// Away from its section: a line about one tablet says of which.
+pub fn named(report: &Report, section: &Section, line: &Line) -> String {
+    let mut tablets = report.server.tablets.iter();
+    if report.inspection && tablets.any(|tablet| tablet.name == section.title) {
+        format!("{}: {}", section.title, line.name)
+    } else {
+        line.name.clone()
+    }
+}
+
 /// In the order they are read in.
 pub fn sections(report: &Report) -> Vec<Section> {
     let rows = coverage::rows(report);
     let seen = Seen::of(report, &rows);
     let held_to = thresholds(report);
-    vec![
+    let mut sections = vec![
         of_tablets::coverage(report, &rows, &held_to),
         of_work::needs_you(report),
         of_work::photos(report, &seen, &held_to),
@@ -150,7 +161,7 @@ pub fn sections(report: &Report) -> Vec<Section> {
         of_tablets::apps(report, &seen, &held_to),
         of_registers::people(report, &held_to),
         Section {
-            title: "Filtering and monitoring",
+            title: "Filtering and monitoring".to_owned(),
             lines: vec![unknown(
                 "Filtering and monitoring",
                 "not checked",
@@ -159,7 +170,12 @@ pub fn sections(report: &Report) -> Vec<Section> {
         },
         not_recorded(),
         of_tablets::limits(report, &rows),
-    ]
+    ];
+    if report.inspection {
+        let each = rows.iter().map(|row| of_one::tablet(report, row));
+        sections.splice(1..1, each);
+    }
+    sections
 }
 
 fn not_recorded() -> Section {
@@ -172,7 +188,7 @@ fn not_recorded() -> Section {
         "Age of the operating system",
     ];
     Section {
-        title: "Not recorded by Nestwarden yet",
+        title: "Not recorded by Nestwarden yet".to_owned(),
         lines: lines
             .into_iter()
             .map(|name| unknown(name, "not recorded by Nestwarden yet", ""))

@@ -19,6 +19,7 @@ mod signed;
 pub mod table;
 mod tablet;
 pub mod thresholds;
+pub mod trend;
 
 pub use figures::Report;
 pub use period::{Asked, Days, Period, PeriodError};
@@ -96,6 +97,7 @@ pub async fn make(
         ends: days.ends(),
         events: together(tallied),
         server,
+        inspection: matches!(asked, Asked::Inspection(_)),
         held_to: None,
     };
     Ok(report.held_to(&Thresholds::default()))

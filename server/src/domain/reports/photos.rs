@@ -24,6 +24,9 @@ pub(super) type Known = BTreeMap<PhotoId, Photo>;
 pub(super) struct OfPhotos {
     pub(super) destructions: Vec<SignedDuration>,
     pub(super) withdrawn: Vec<(ConsentId, Timestamp)>,
+    /// Of photos taken in the period.
+    pub(super) captured_at: Vec<Timestamp>,
+    pub(super) by_stage: BTreeMap<Stage, u64>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -98,13 +101,17 @@ impl Photos {
         self.known.clone()
     }
 
-    pub(super) fn finish(self, counts: &mut TabletCounts) -> OfPhotos {
+    pub(super) fn finish(mut self, counts: &mut TabletCounts) -> OfPhotos {
         let older = |since: Timestamp, than: SignedDuration| self.ends.duration_since(since) > than;
         let age = |since: Timestamp| Some(minutes_begun(self.ends.duration_since(since)));
+        let mut found = std::mem::take(&mut self.found);
         for photo in self.known.values() {
+            *found.by_stage.entry(photo.stage).or_default() += 1;
             let is_sorted = matches!(photo.tagging, Tagging::Complete | Tagging::NoChild);
             let is_new = |at: &Timestamp| self.begins <= *at && *at < self.ends;
-            if photo.captured_at.as_ref().is_some_and(is_new) && !photo.found_at_enrolment {
+            let new = photo.captured_at.filter(is_new);
+            if let Some(captured_at) = new.filter(|_| !photo.found_at_enrolment) {
+                found.captured_at.push(captured_at);
                 counts.captured += 1;
                 counts.tagged += u64::from(is_sorted);
             }
@@ -130,7 +137,7 @@ impl Photos {
                 }
             }
         }
-        self.found
+        found
     }
 
     fn photo(&mut self, id: PhotoId) -> &mut Photo {

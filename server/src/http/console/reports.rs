@@ -76,6 +76,13 @@ impl Wanted {
         let refuse = |error| refused(StatusCode::UNPROCESSABLE_ENTITY, format!("{error}."));
         match self.period.as_str() {
             "" => Ok(None),
+            "inspection" => match self.first.parse() {
+                Ok(day) => Ok(Some(Asked::Inspection(day))),
+                Err(_) => Err(refused(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "Choose the day as the first day.",
+                )),
+            },
             "days" => {
                 let day = |text: &str| text.parse::<Date>().ok();
                 let days = day(&self.first).zip(day(&self.last)).ok_or_else(|| {
@@ -105,7 +112,8 @@ pub(in crate::http) async fn show(
     let content = html! {
         (chooser(&wanted, &when))
         @if let Some(report) = &report {
-            (downloads(report.period))
+            (downloads(report))
+            @if report.inspection { h2 { (paper::title(report)) } }
             (paper::content(report))
         } @else {
             (empty(&html! { p { "A report says what a week or month came to: which tablets were seen, what waits for somebody, photos, consent, and what nobody saw. It names no child and no member of staff. Print it, read it, sign it." } }))
@@ -143,10 +151,15 @@ pub(in crate::http) async fn file(
         }
     };
     let (period, ending) = (report.period, format.as_str());
-    let name = format!(
-        "attachment; filename=\"report-{}-{}.{ending}\"",
-        period.first, period.last
-    );
+    let name = if report.inspection {
+        format!(
+            "attachment; filename=\"inspection-{}.{ending}\"",
+            period.first
+        )
+    } else {
+        let Period { first, last } = period;
+        format!("attachment; filename=\"report-{first}-{last}.{ending}\"")
+    };
     let mut response = bytes.into_response();
     protect(&mut response);
     let headers = response.headers_mut();
@@ -204,7 +217,10 @@ fn chooser(wanted: &Wanted, when: &When) -> Markup {
     let kinds = [
         ("week", "Last week"),
         ("month", "Last month"),
+        ("term", "Last 12 weeks"),
+        ("year", "Last 12 months"),
         ("days", "These days"),
+        ("inspection", "The first day, for an inspection"),
     ];
     html! {
         form.filter.screen method="get" action="/reports" {
@@ -220,10 +236,15 @@ fn chooser(wanted: &Wanted, when: &When) -> Markup {
     }
 }
 
-fn downloads(period: Period) -> Markup {
+fn downloads(report: &Report) -> Markup {
+    let asked = if report.inspection {
+        "inspection"
+    } else {
+        "days"
+    };
     let path = |format| {
-        let (first, last) = (period.first, period.last);
-        format!("/reports/file?period=days&first={first}&last={last}&format={format}")
+        let Period { first, last } = report.period;
+        format!("/reports/file?period={asked}&first={first}&last={last}&format={format}")
     };
     html! {
         div.actions {

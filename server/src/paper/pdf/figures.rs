@@ -1,11 +1,14 @@
 //! What a page shows as pictures. Each is a table here, so that its numbers and words stand in it and not behind it.
 
 use super::face::Weight;
-use super::sheet::{EDGE, INK, LEFT, Mark, PAPER, Part, SOFT, Sheet, WIDTH};
+use super::sheet::{Column, EDGE, INK, LEFT, Mark, PAPER, Part, SOFT, Sheet, WIDTH};
 use crate::domain::reports::Report;
 use crate::domain::reports::coverage::{Cell, rows};
 use crate::domain::reports::figures::TabletCounts;
-use crate::paper::strip::{MOST_DAYS, head, short};
+use crate::domain::reports::trend::{COLUMNS, Step, steps, stretches, worst};
+use crate::paper::days;
+use crate::paper::strip::{head, short};
+use crate::paper::trend::{capital, step_name};
 use krilla::tagging::{TableHeaderScope, Tag};
 
 const LABEL: f32 = 92.0;
@@ -14,8 +17,9 @@ const MOST_STEP: f32 = 58.0;
 /// Each tablet on each day.
 pub(super) fn strip(report: &Report, sheet: &mut Sheet<'_>) -> Vec<Part> {
     let rows = rows(report);
-    let count = report.period.days().count();
-    if rows.is_empty() || count > MOST_DAYS {
+    let stretches = stretches(report.period);
+    let count = stretches.len();
+    if rows.is_empty() {
         return Vec::new();
     }
     let size = sheet.size;
@@ -25,9 +29,9 @@ pub(super) fn strip(report: &Report, sheet: &mut Sheet<'_>) -> Vec<Part> {
     sheet.need(height * 3.0);
     let mut table = Vec::new();
     let heads = vec![("Tablet".to_owned(), LEFT, Weight::Plain)];
-    let days = report.period.days().zip(places(step));
+    let days = stretches.iter().zip(places(step));
     let wide = if step >= 30.0 { 48 } else { 0 };
-    let days = days.map(|(day, x)| (head(day, wide), x + 2.0, Weight::Plain));
+    let days = days.map(|(day, x)| (head(*day, wide), x + 2.0, Weight::Plain));
     let mut cells = Vec::new();
     for (text, x, weight) in heads.into_iter().chain(days) {
         let mark = sheet.text((x, sheet.y), size * 0.9, weight, SOFT, &text);
@@ -45,8 +49,9 @@ pub(super) fn strip(report: &Report, sheet: &mut Sheet<'_>) -> Vec<Part> {
         let mark = sheet.text(at, size, Weight::Plain, INK, &name);
         let part = sheet.part(Some(row.server.name.clone()), vec![mark]);
         let mut cells = vec![Part::group(Tag::TH(TableHeaderScope::Row), vec![part])];
-        for ((_, cell), x) in row.cells.iter().zip(places(step)) {
-            cells.push(day(*cell, (x, sheet.y), (step - 1.5, height - 1.5), sheet));
+        for (stretch, x) in stretches.iter().zip(places(step)) {
+            let cell = worst(row, *stretch);
+            cells.push(day(cell, (x, sheet.y), (step - 1.5, height - 1.5), sheet));
         }
         body.push(Part::group(Tag::TR, cells));
         sheet.y += height;
@@ -169,4 +174,56 @@ pub(super) fn flow(counts: &TabletCounts, sheet: &mut Sheet<'_>) -> Vec<Part> {
     }
     sheet.y += size * 0.4;
     vec![Part::group(Tag::Table, vec![Part::group(Tag::TBody, body)])]
+}
+
+/// A long period, a row for each week or month.
+pub(super) fn trend(report: &Report, sheet: &mut Sheet<'_>) -> Option<Part> {
+    let steps = steps(report);
+    if steps.is_empty() {
+        return None;
+    }
+    let heads = COLUMNS.map(str::to_owned);
+    let head = trend_row(capital(step_name(report)), &heads, true, sheet);
+    let body = steps
+        .iter()
+        .map(|step: &Step| trend_row(&days(step.period), &step.says(), false, sheet));
+    let body = body.collect();
+    sheet.y += sheet.size * 0.4;
+    let parts = vec![
+        Part::group(Tag::THead, vec![head]),
+        Part::group(Tag::TBody, body),
+    ];
+    Some(Part::group(Tag::Table, parts))
+}
+
+fn trend_row(name: &str, texts: &[String], is_head: bool, sheet: &mut Sheet<'_>) -> Part {
+    let first = WIDTH * 0.17;
+    #[expect(clippy::cast_precision_loss, reason = "a handful of columns")]
+    let step = (WIDTH - first) / texts.len() as f32;
+    let places = std::iter::successors(Some(LEFT + first), |x| Some(x + step));
+    let scope = if is_head {
+        TableHeaderScope::Column
+    } else {
+        TableHeaderScope::Row
+    };
+    let ink = if is_head { SOFT } else { INK };
+    let column = |x: f32, width: f32, text| Column {
+        x,
+        width: width - 4.0,
+        kind: if is_head {
+            Tag::TH(TableHeaderScope::Column).into()
+        } else {
+            Tag::TD.into()
+        },
+        sign: "",
+        text,
+        weight: Weight::Plain,
+        ink,
+    };
+    let mut columns = vec![Column {
+        kind: Tag::TH(scope).into(),
+        ..column(LEFT, first, name)
+    }];
+    columns.extend(places.zip(texts).map(|(x, text)| column(x, step, text)));
+    sheet.row(&columns)
 }

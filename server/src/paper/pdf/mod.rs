@@ -5,7 +5,7 @@ mod face;
 mod figures;
 mod sheet;
 
-use super::{as_one, days, is_unfinished};
+use super::{as_one, days, is_unfinished, names_of, title};
 use crate::domain::reports::Report;
 use crate::domain::reports::lines::{Level, Line, Section, sections, tablets, thresholds, when};
 use crate::domain::reports::period::zone;
@@ -35,12 +35,13 @@ pub fn pdf(report: &Report) -> Result<Vec<u8>, PdfError> {
         }
     }
     let (sheet, parts) = laid;
-    let title = format!(
-        "Safeguarding report, {}, {}",
+    let called = format!(
+        "{}, {}, {}",
+        title(report),
         report.setting_name,
         days(report.period)
     );
-    sheet.written(&title, made_at(report), parts)
+    sheet.written(&called, made_at(report), parts)
 }
 
 fn made_at(report: &Report) -> DateTime {
@@ -59,14 +60,15 @@ fn made_at(report: &Report) -> DateTime {
 fn lay_out<'a>(report: &Report, faces: &'a Faces, size: f32) -> (Sheet<'a>, Vec<Part>) {
     let mut sheet = Sheet::new(faces, size);
     let sections = sections(report);
-    let mut parts = vec![sheet.heading(1, "Safeguarding report", size * 1.9)];
+    let mut parts = vec![sheet.heading(1, title(report), size * 1.9)];
     parts.push(about(report, &mut sheet));
-    parts.extend(summary(&sections, &mut sheet));
+    parts.extend(summary(report, &sections, &mut sheet));
     for (number, section) in sections.iter().enumerate() {
         sheet.y += size * 0.45;
-        let mut of_section = vec![sheet.heading(2, section.title, size * 1.25)];
+        let mut of_section = vec![sheet.heading(2, &section.title, size * 1.25)];
         if number == 0 {
             of_section.extend(figures::strip(report, &mut sheet));
+            of_section.extend(figures::trend(report, &mut sheet));
         }
         if section.title == "Photos" {
             of_section.extend(figures::flow(&report.events.setting, &mut sheet));
@@ -99,16 +101,11 @@ fn about(report: &Report, sheet: &mut Sheet<'_>) -> Part {
 }
 
 /// What there is to do, before anything else.
-fn summary(sections: &[Section], sheet: &mut Sheet<'_>) -> Vec<Part> {
+fn summary(report: &Report, sections: &[Section], sheet: &mut Sheet<'_>) -> Vec<Part> {
     sheet.y += sheet.size * 0.3;
-    let of = |level| {
-        let lines = sections.iter().flat_map(|section| &section.lines);
-        let names = lines.filter(move |line| line.level == level);
-        names.map(|line| line.name.as_str()).collect::<Vec<_>>()
-    };
     let mut rows = Vec::new();
     for level in [Level::Red, Level::Amber, Level::NotKnown] {
-        let names = of(level);
+        let names = names_of(report, sections, level);
         let said = match (level, names.as_slice()) {
             (Level::NotKnown, names) => format!("{} figures, each with why", names.len()),
             (_, []) => "0".to_owned(),

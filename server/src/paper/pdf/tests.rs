@@ -1,15 +1,19 @@
 use super::*;
-use crate::domain::reports::make;
 use crate::domain::reports::tests::month::Month;
 use crate::domain::reports::tests::on_server::{at, setting};
+use crate::domain::reports::{Asked, make};
 use crate::storage::testing::told;
 use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
 
 async fn report(period: &str) -> Report {
+    asked(period.parse().unwrap()).await
+}
+
+async fn asked(asked: Asked) -> Report {
     let month = Month::told(7).await;
     let made = "2026-04-14T08:00:00Z".parse().unwrap();
     let storage = &month.test.storage;
-    make(storage, "Łąki Nursery", period.parse().unwrap(), None, made)
+    make(storage, "Łąki Nursery", asked, None, made)
         .await
         .unwrap()
 }
@@ -79,4 +83,17 @@ async fn a_week_in_which_tablets_reported_is_one_page_and_what_does_not_fit_goes
     assert_eq!(pages(&week), 1);
     let month = pdf(&report("2026-03-01..2026-03-31").await).unwrap();
     assert!(pages(&month) > 1);
+}
+
+#[tokio::test]
+async fn an_inspection_has_a_heading_for_each_tablet_and_a_term_a_row_for_each_week() {
+    let day = "2026-03-10".parse().unwrap();
+    let inspection = pdf(&asked(Asked::Inspection(day)).await).unwrap();
+    for number in 1..=6 {
+        assert_eq!(count(&inspection, &format!("/T(Ladybird-{number})")), 1);
+    }
+    let term = pdf(&report("2026-02-16..2026-04-12").await).unwrap();
+    let month = pdf(&report("2026-03-01..2026-03-31").await).unwrap();
+    let rows = |pdf: &[u8]| count(pdf, "/S/TR") + count(pdf, "/S /TR");
+    assert!(rows(&term) >= rows(&month) + 8);
 }

@@ -6,7 +6,7 @@ use crate::domain::reports::thresholds::Thresholds;
 
 pub(super) fn people(report: &Report, held_to: &Thresholds) -> Section {
     Section {
-        title: "People and custody",
+        title: "People and custody".to_owned(),
         lines: vec![
             custody(report, held_to.custody_overdue_minutes).held(Held::Custody),
             aup(report, held_to).held(Held::Aup),

@@ -67,7 +67,7 @@ pub(super) fn coverage(report: &Report, rows: &[Row<'_>], held_to: &Thresholds) 
         ));
     }
     Section {
-        title: "Coverage",
+        title: "Coverage".to_owned(),
         lines,
     }
 }
@@ -133,7 +133,7 @@ pub(super) fn tablets(
         String::new(),
     ));
     Section {
-        title: "Tablets",
+        title: "Tablets".to_owned(),
         lines,
     }
 }
@@ -318,7 +318,7 @@ pub(super) fn apps(report: &Report, seen: &Seen, held_to: &Thresholds) -> Sectio
     let blocked = from(counts.apps_blocked, held_to.apps_refused, Level::Amber);
     let ran = from(counts.apps_ran, held_to.apps_ran, Level::Red);
     Section {
-        title: "Apps",
+        title: "Apps".to_owned(),
         lines: vec![
             seen.judge(
                 "Starts of unapproved programs refused",
@@ -453,7 +453,7 @@ pub(super) fn limits(report: &Report, rows: &[Row<'_>]) -> Section {
         Source::Server,
     ));
     Section {
-        title: "Limits: what was not seen",
+        title: "Limits: what was not seen".to_owned(),
         lines,
     }
 }

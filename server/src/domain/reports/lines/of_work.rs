@@ -27,7 +27,7 @@ pub(super) fn needs_you(report: &Report) -> Section {
         });
     }
     Section {
-        title: "Needs you",
+        title: "Needs you".to_owned(),
         lines,
     }
 }
@@ -159,7 +159,7 @@ pub(super) fn photos(report: &Report, seen: &Seen, held_to: &Thresholds) -> Sect
         take_downs(report),
     ]);
     Section {
-        title: "Photos",
+        title: "Photos".to_owned(),
         lines,
     }
 }
@@ -331,7 +331,7 @@ pub(super) fn register(report: &Report, held_to: &Thresholds) -> Section {
         Source::Server,
     );
     Section {
-        title: "Consent register",
+        title: "Consent register".to_owned(),
         lines: vec![
             plain(
                 "Children",
