@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-pub use reports::Reports;
+pub use reports::{ReportEmail, Reports};
 
 /// Where the server keeps everything. Nothing else builds these paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -395,7 +395,7 @@ impl Settings {
             }
         }
         self.mail.as_ref().map_or(Ok(()), MailServer::validate)?;
-        self.reports.validate()?;
+        self.reports.validate(self.mail.is_some())?;
         if let Some(import) = &self.import
             && !import.folder.is_absolute()
         {
@@ -505,6 +505,11 @@ mod tests {
                 "[console]",
                 "[reports.thresholds]\napps_ran = 0\n[console]",
                 "`reports.thresholds.apps_ran` is 0",
+            ),
+            (
+                "[console]",
+                "[reports.email]\nweekday = \"monday\"\n[console]",
+                "`reports.email` needs a mail server",
             ),
         ] {
             let refused = Settings::from_toml(&GOOD.replace(from, to)).unwrap_err();

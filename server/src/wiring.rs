@@ -131,6 +131,7 @@ pub(crate) async fn serve(
         setting_name: settings.name.clone(),
         origin: settings.console.origin(),
         digest_at: mail.digest_at,
+        weekly: settings.reports.weekly(),
     });
     let folder_wake = Nudge::default();
     let folder = settings.import.as_ref().map(|import| {

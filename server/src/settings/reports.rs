@@ -1,6 +1,9 @@
-//! `[reports]`: what reports are held to.
+//! `[reports]`: what reports are held to, and who is told of them.
 
+use crate::domain::alert::report::Weekly;
 use crate::domain::reports::Thresholds;
+use jiff::civil::Time;
+use nestwarden_policy_schema::calendar::Day;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -9,6 +12,27 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct Reports {
     #[serde(deserialize_with = "known_only")]
     pub thresholds: Thresholds,
+    /// Absent: nobody is told that a week's report is ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<ReportEmail>,
+}
+
+/// When the DSL and the managers are told that a week's report is ready, in the setting's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportEmail {
+    /// Where the setting is closed that day, the next opening day.
+    pub weekday: Day,
+    pub at: Time,
+}
+
+impl Default for ReportEmail {
+    fn default() -> Self {
+        Self {
+            weekday: Day::Monday,
+            at: Time::constant(8, 0, 0, 0),
+        }
+    }
 }
 
 impl Reports {
@@ -16,8 +40,19 @@ impl Reports {
         *self == Self::default()
     }
 
-    pub(super) fn validate(&self) -> Result<(), String> {
+    pub(super) fn validate(&self, has_mail: bool) -> Result<(), String> {
+        if self.email.is_some() && !has_mail {
+            return Err(
+                "`reports.email` needs a mail server; name one under `[mail]`, or leave `[reports.email]` out"
+                    .to_owned(),
+            );
+        }
         self.thresholds.validate()
+    }
+
+    pub(crate) fn weekly(&self) -> Option<Weekly> {
+        let ReportEmail { weekday, at } = self.email?;
+        Some(Weekly { weekday, at })
     }
 }
 
