@@ -1,5 +1,7 @@
 //! The data directory and the settings file in it, read and validated once.
 
+mod reports;
+
 use crate::domain::alert::is_address;
 use crate::storage::HourlyLimit;
 use crate::tls::TlsFiles;
@@ -8,6 +10,8 @@ use nestwarden_policy_schema::id::SettingId;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+
+pub use reports::{ReportEmail, Reports};
 
 /// Where the server keeps everything. Nothing else builds these paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +85,8 @@ pub struct Settings {
     pub mail: Option<MailServer>,
     #[serde(default, skip_serializing_if = "Commands::is_default")]
     pub commands: Commands,
+    #[serde(default, skip_serializing_if = "Reports::is_default")]
+    pub reports: Reports,
 }
 
 /// Who takes e-mail from this server.
@@ -389,6 +395,7 @@ impl Settings {
             }
         }
         self.mail.as_ref().map_or(Ok(()), MailServer::validate)?;
+        self.reports.validate(self.mail.is_some())?;
         if let Some(import) = &self.import
             && !import.folder.is_absolute()
         {
@@ -493,6 +500,16 @@ mod tests {
                 "[console]",
                 "[commands]\ndisruptive_per_hour = 0\n[console]",
                 "`commands.disruptive_per_hour` is 0",
+            ),
+            (
+                "[console]",
+                "[reports.thresholds]\napps_ran = 0\n[console]",
+                "`reports.thresholds.apps_ran` is 0",
+            ),
+            (
+                "[console]",
+                "[reports.email]\nweekday = \"monday\"\n[console]",
+                "`reports.email` needs a mail server",
             ),
         ] {
             let refused = Settings::from_toml(&GOOD.replace(from, to)).unwrap_err();

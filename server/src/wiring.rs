@@ -136,6 +136,7 @@ pub(crate) async fn serve(
         setting_name: settings.name.clone(),
         origin: settings.console.origin(),
         digest_at: mail.digest_at,
+        weekly: settings.reports.weekly(),
     });
     let folder_wake = Nudge::default();
     let folder = settings.import.as_ref().map(|import| {
@@ -173,6 +174,7 @@ pub(crate) async fn serve(
             commands: settings.commands.limit(),
             proxy: settings.console.proxy,
             has_mail: settings.mail.is_some(),
+            thresholds: settings.reports.thresholds.clone(),
         },
         console_tls: settings.console.tls_files(),
         limits: Limits::default(),

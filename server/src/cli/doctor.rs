@@ -7,6 +7,7 @@ use crate::domain::alert;
 use crate::domain::fleet::{self, InventoryCache};
 use crate::domain::local_time::LocalTime;
 use crate::domain::profile;
+use crate::domain::reports::Thresholds;
 use crate::door::Doors;
 use crate::mail::Smtp;
 use crate::settings::{DataDir, Settings};
@@ -57,7 +58,10 @@ pub(super) async fn run(data: &DataDir, doors: &Doors) -> anyhow::Result<Reply> 
     checks.push(recovery(data));
     let settings = Settings::load(data);
     match &settings {
-        Ok(settings) => checks.extend(ports(settings).await),
+        Ok(settings) => {
+            checks.extend(ports(settings).await);
+            checks.push(thresholds(&settings.reports.thresholds));
+        }
         Err(error) => checks.push(check("settings", Finding::Bad, error.to_string())),
     }
     checks.push(signer(data, settings.as_ref().ok()).await);
@@ -202,6 +206,29 @@ async fn ports(settings: &Settings) -> Vec<Check> {
         });
     }
     checks
+}
+
+/// By the keys that change them.
+fn thresholds(held_to: &Thresholds) -> Check {
+    let keys = json!(held_to);
+    let each = keys.as_object().into_iter().flatten();
+    let said: Vec<String> = each
+        .map(|(key, value)| match (&value["amber"], &value["red"]) {
+            (Value::Null, _) | (_, Value::Null) => format!("{key} {value}"),
+            (amber, red) => format!("{key} {amber}/{red}"),
+        })
+        .collect();
+    let from = if *held_to == Thresholds::default() {
+        "as they come"
+    } else {
+        "as `server.toml` has them"
+    };
+    let what = "report thresholds";
+    check(
+        what,
+        Finding::Good,
+        format!("{from} (amber/red): {}", said.join(", ")),
+    )
 }
 
 async fn signer(data: &DataDir, settings: Option<&Settings>) -> Check {

@@ -6,7 +6,7 @@ use crate::domain::account::invitation::invite;
 use crate::domain::local_time::LocalTime;
 use crate::domain::{fresh, profile};
 use crate::door::Doors;
-use crate::settings::{Commands, ConsoleListener, DataDir, Settings, TabletsListener};
+use crate::settings::{Commands, ConsoleListener, DataDir, Reports, Settings, TabletsListener};
 use crate::signing::keys::create_all;
 use crate::signing::{RecoverySheet, private_file};
 use crate::storage::{AuditEntry, Operator, Role, sql};
@@ -164,6 +164,7 @@ fn settings(args: &Args, setting: SettingId) -> anyhow::Result<Settings> {
         outside_help: None,
         mail: None,
         commands: Commands::default(),
+        reports: Reports::default(),
     };
     // As it will be read.
     Settings::from_toml(&settings.to_toml()?).map_err(anyhow::Error::msg)

@@ -3,10 +3,11 @@
 use super::export::new_file;
 use super::reply::Reply;
 use super::session::Session;
+use crate::domain::reports::print::sign_print;
 use crate::domain::reports::{self, Asked, Report, table};
 use crate::paper;
 use crate::signing::SignerClient;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use jiff::civil::Date;
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -14,12 +15,19 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The last whole week or month, or two days with everything between them
-    #[arg(long, value_name = "week|month|FIRST..LAST", default_value = "week")]
+    /// The last whole week or month, twelve weeks (term) or months (year), or two days with everything between them
+    #[arg(
+        long,
+        value_name = "week|month|term|year|FIRST..LAST",
+        default_value = "week"
+    )]
     period: Asked,
-    /// The last week or month that was over by the end of this day [default: yesterday]
+    /// The last of them that was over by the end of this day [default: yesterday]
     #[arg(long, value_name = "DATE")]
     until: Option<Date>,
+    /// For an inspection: how each tablet stood at the end of this day
+    #[arg(long, value_name = "DATE", conflicts_with_all = ["period", "until"])]
+    inspection: Option<Date>,
     #[arg(long, value_enum, default_value_t = Format::Html)]
     format: Format,
     /// A new file [default: the standard output]
@@ -32,6 +40,7 @@ enum Format {
     Html,
     Json,
     Csv,
+    Pdf,
 }
 
 impl Format {
@@ -40,14 +49,20 @@ impl Format {
             Self::Html => "html",
             Self::Json => "json",
             Self::Csv => "csv",
+            Self::Pdf => "pdf",
         }
     }
 }
 
 pub(super) async fn run(args: Args, session: &Session) -> anyhow::Result<Reply> {
+    if matches!(args.format, Format::Pdf) && args.out.is_none() {
+        bail!("a PDF is no text; name a new file for it with --out");
+    }
     let settings = session.settings()?;
     let (storage, now) = (&session.storage, session.now());
-    let report = reports::make(storage, &settings.name, args.period, args.until, now).await?;
+    let asked = args.inspection.map_or(args.period, Asked::Inspection);
+    let report = reports::make(storage, &settings.name, asked, args.until, now).await?;
+    let report = report.held_to(&settings.reports.thresholds);
     let written = written(&report, args.format, session).await?;
     let detail = json!({ "format": args.format.as_str(), "fingerprint": report.fingerprint() });
     let audit = session.audit("report.make", report.period.to_string(), detail);
@@ -69,7 +84,7 @@ pub(super) async fn run(args: Args, session: &Session) -> anyhow::Result<Reply> 
     storage.audit_add(&audit).await?;
     let json = match args.format {
         Format::Json => serde_json::from_slice(&written)?,
-        Format::Html | Format::Csv => Value::from(String::from_utf8_lossy(&written)),
+        Format::Html | Format::Csv | Format::Pdf => Value::from(String::from_utf8_lossy(&written)),
     };
     Ok(Reply::document(json, written))
 }
@@ -80,5 +95,6 @@ async fn written(report: &Report, format: Format, session: &Session) -> anyhow::
         Format::Html => paper::page(report).into_string().into_bytes(),
         Format::Json => reports::sign(report, &signer()).await?,
         Format::Csv => table::csv(report)?,
+        Format::Pdf => sign_print(report, &paper::pdf::pdf(report)?, &signer()).await?,
     })
 }

@@ -2,8 +2,9 @@
 
 use super::evidence::each_line;
 use super::reply::Reply;
-use crate::domain::reports::Report;
 use crate::domain::reports::check::{Opened, Recount, Recounted, open, report_days};
+use crate::domain::reports::print::{OpenedPrint, open_print};
+use crate::domain::reports::{Period, Report};
 use crate::domain::verify::{Problem, Verified, Verifier};
 use crate::paper;
 use crate::settings::DataDir;
@@ -40,6 +41,15 @@ pub(super) fn run(
         .ok()
         .map(|public| public.signing);
     let is_ours = ours.is_some();
+    if let Some(print) = open_print(&bytes, ours.clone()) {
+        if evidence.is_some() {
+            bail!(
+                "`{}` is a PDF, whose figures are words; give the JSON of the same report to have them worked out again",
+                path.display()
+            );
+        }
+        return Ok(Some(answer_of_print(print, expected_key, is_ours)));
+    }
     let Some(mut opened) = open(&bytes, ours) else {
         return Ok(None);
     };
@@ -60,6 +70,55 @@ pub(super) fn run(
         checked.as_ref(),
         is_ours || expected_key.is_some(),
     )))
+}
+
+fn answer_of_print(mut opened: OpenedPrint, expected_key: Option<Digest>, is_ours: bool) -> Reply {
+    let key = opened.key.map(|key| key.to_string()).unwrap_or_default();
+    if let Some(expected) = expected_key
+        .map(KeyId)
+        .filter(|expected| opened.key != Some(*expected))
+    {
+        let problem = format!("it is signed by key {key}, and not by {expected}");
+        opened.problems.push(problem);
+    }
+    let (holds, key_known) = (
+        opened.problems.is_empty(),
+        is_ours || expected_key.is_some(),
+    );
+    let manifest = opened.manifest.as_ref().map(|print| &print.0);
+    let json = json!({
+        "holds": holds,
+        "print": manifest.map(|manifest| json!({
+            "setting": manifest.setting, "first": manifest.first, "last": manifest.last,
+            "made_at": manifest.made_at, "events_root": manifest.events_root,
+        })),
+        "key": opened.key,
+        "key_known": key_known,
+        "problems": opened.problems,
+    });
+    let mut said = opened.problems.clone();
+    let about = manifest
+        .and_then(|manifest| Period::new(manifest.first, manifest.last).ok())
+        .map_or_else(String::new, |period| format!("{}: ", paper::days(period)));
+    said.push(if holds {
+        format!(
+            "{about}every byte as it was made, {}. Its figures are worked out again from the JSON of the same report.",
+            signed_by(&key, key_known)
+        )
+    } else {
+        "The report does NOT hold.".to_owned()
+    });
+    let reply = Reply::new(json, said.join("\n"));
+    if holds { reply } else { reply.negative() }
+}
+
+fn signed_by(key: &str, key_known: bool) -> String {
+    if key_known {
+        return "signed by the key it has to be".to_owned();
+    }
+    format!(
+        "signed by key {key}; compare it with the one `nestwarden-server status` shows, because this machine does not know the setting"
+    )
 }
 
 struct Checked {
@@ -131,14 +190,7 @@ fn answer(opened: &Opened, checked: Option<&Checked>, key_known: bool) -> Reply 
         "figure_notes": checked.map(|c| &c.recounted.notes),
         "evidence_problems": checked.map(|c| &c.evidence.problems),
     });
-    let key = if key_known {
-        "signed by the key it has to be".to_owned()
-    } else {
-        format!(
-            "signed by key {}; compare it with the one `nestwarden-server status` shows, because this machine does not know the setting",
-            opened.key
-        )
-    };
+    let key = signed_by(&opened.key.to_string(), key_known);
     let about = opened.report.as_ref().map_or_else(String::new, |report| {
         format!("{}, {}: ", report.setting_name, paper::days(report.period))
     });

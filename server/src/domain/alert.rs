@@ -4,6 +4,7 @@
 //! not even hinted at. Everything in a mail is found by signing in, so losing one loses nothing.
 
 mod mail;
+pub mod report;
 
 use super::hold::of_incident::hidden_from;
 use super::people::dsl_on;

@@ -1,5 +1,6 @@
 //! Tells people by e-mail what waits for them: looks every minute, and tries what was not sent yet.
 
+use crate::domain::alert::report::Weekly;
 use crate::domain::alert::{self, Words};
 use crate::domain::registers::Registers;
 use crate::door::Clock;
@@ -30,6 +31,8 @@ pub struct AlertJob {
     pub setting_name: String,
     pub origin: String,
     pub digest_at: Time,
+    /// When people are told of the weekly report; `None`: they are not.
+    pub weekly: Option<Weekly>,
 }
 
 impl AlertJob {
@@ -62,7 +65,11 @@ impl AlertJob {
             setting: &self.setting_name,
             origin: &self.origin,
         };
-        alert::round(&registers, &words, self.digest_at, self.clock.now()).await?;
+        let now = self.clock.now();
+        alert::round(&registers, &words, self.digest_at, now).await?;
+        if let Some(weekly) = self.weekly {
+            alert::report::weekly(&self.storage, &words, weekly, now).await?;
+        }
         self.send_all().await
     }
 

@@ -7,13 +7,17 @@ const LABEL_WIDTH: u64 = 150;
 const BAR_WIDTH: u64 = 500;
 const HEIGHT: u64 = 24;
 
-pub(super) fn figure(counts: &TabletCounts) -> Markup {
-    let steps = [
+pub(super) const fn steps(counts: &TabletCounts) -> [(&'static str, u64); 4] {
+    [
         ("Taken", counts.captured),
         ("Tagged, of these", counts.tagged),
         ("Sealed", counts.sealed),
         ("Destroyed", counts.destroyed),
-    ];
+    ]
+}
+
+pub(super) fn figure(counts: &TabletCounts) -> Markup {
+    let steps = steps(counts);
     let most = steps.iter().map(|(_, count)| *count).max().unwrap_or(0);
     if most == 0 {
         return html! {};

@@ -1,9 +1,11 @@
 //! Reports as pages: what stands in one, for the console and for a file of its own that prints.
 
 mod flow;
+pub mod pdf;
 mod strip;
+mod trend;
 
-use crate::domain::reports::lines::{Level, Line, Section, sections, when};
+use crate::domain::reports::lines::{Level, Line, Section, named, sections, thresholds, when};
 use crate::domain::reports::period::zone;
 use crate::domain::reports::{Period, Report};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -23,16 +25,25 @@ pub fn page(report: &Report) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
-                title { "Safeguarding report, " (report.setting_name) ", " (days(report.period)) }
+                title { (title(report)) ", " (report.setting_name) ", " (days(report.period)) }
                 style { (PreEscaped(PAGE_STYLE)) (PreEscaped(REPORT_STYLE)) }
             }
             body {
                 main {
-                    h1 { "Safeguarding report" }
+                    h1 { (title(report)) }
                     (content(report))
                 }
             }
         }
+    }
+}
+
+/// What it is called.
+pub fn title(report: &Report) -> &'static str {
+    if report.inspection {
+        "How tablets stood on one day"
+    } else {
+        "Safeguarding report"
     }
 }
 
@@ -49,16 +60,17 @@ pub fn content(report: &Report) -> Markup {
             p.about {
                 strong { (report.setting_name) } " · " strong { (days(report.period)) } br;
                 "Made " (when(report.made_at, &zone)) " (" (report.time_zone) ")"
-                @if report.ends < end_of_last(report) { ". The period is not over: nothing after that counts" }
+                @if is_unfinished(report) { ". The period is not over: nothing after that counts" }
                 "."
             }
-            (summary(&sections))
-            @if let Some(coverage) = coverage { (section(coverage, &strip::figure(report))) }
+            (summary(report, &sections))
+            @if let Some(coverage) = coverage { (section(coverage, &html! { (strip::figure(report)) (trend::figure(report)) })) }
             @for one in others {
                 @let plot = if one.title == "Photos" { flow::figure(&report.events.setting) } else { html! {} };
                 (section(one, &plot))
             }
             (sign_off())
+            (held_to(report))
             (evidence(report))
         }
     }
@@ -79,24 +91,21 @@ pub fn days(period: Period) -> String {
     }
 }
 
+/// Whether it was made before its last day was over.
+fn is_unfinished(report: &Report) -> bool {
+    report.ends < end_of_last(report)
+}
+
 fn end_of_last(report: &Report) -> jiff::Timestamp {
     let next = report.period.last.tomorrow().ok();
     let midnight = next.and_then(|day| day.to_zoned(zone(Some(&report.time_zone))).ok());
     midnight.map_or(report.ends, |midnight| midnight.timestamp())
 }
 
-fn summary(sections: &[Section]) -> Markup {
-    let of = |level| {
-        let lines = sections.iter().flat_map(|section| &section.lines);
-        lines.filter(move |line| line.level == level)
-    };
-    let names = |level| {
-        of(level)
-            .map(|line| line.name.as_str())
-            .collect::<Vec<_>>()
-            .join("; ")
-    };
-    let count = |level| of(level).count();
+fn summary(report: &Report, sections: &[Section]) -> Markup {
+    let of = |level| names_of(report, sections, level);
+    let names = |level| of(level).join("; ");
+    let count = |level| of(level).len();
     html! {
         ul.summary {
             li { (judged(Level::Red)) " " strong { (count(Level::Red)) } @if count(Level::Red) > 0 { ": " (names(Level::Red)) } }
@@ -104,6 +113,17 @@ fn summary(sections: &[Section]) -> Markup {
             li { (judged(Level::NotKnown)) " " strong { (count(Level::NotKnown)) } " figures, each with why" }
         }
     }
+}
+
+/// What is judged so, in the order it is read in.
+fn names_of(report: &Report, sections: &[Section], level: Level) -> Vec<String> {
+    let of_section = |section: &Section| {
+        let lines = section.lines.iter().filter(|line| line.level == level);
+        lines
+            .map(|line| named(report, section, line))
+            .collect::<Vec<_>>()
+    };
+    sections.iter().flat_map(of_section).collect()
 }
 
 fn section(section: &Section, plot: &Markup) -> Markup {
@@ -175,6 +195,19 @@ fn sign_off() -> Markup {
             p { "What will be done, and by whom:" }
             p.blank {}
             p.blank {}
+        }
+    }
+}
+
+fn held_to(report: &Report) -> Markup {
+    html! {
+        p.soft.evidence {
+            "Held to"
+            @for (number, (figure, says)) in thresholds(report).says().into_iter().enumerate() {
+                @if number == 0 { ": " } @else { ". " }
+                strong { (figure) } ": " (says)
+            }
+            "."
         }
     }
 }

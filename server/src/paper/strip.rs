@@ -2,27 +2,27 @@
 
 use crate::domain::reports::Report;
 use crate::domain::reports::coverage::{Cell, Row, rows};
-use jiff::civil::Date;
+use crate::domain::reports::period::Period;
+use crate::domain::reports::trend::{MOST_DAYS, stretches, worst};
+use crate::paper::trend::step_name;
 use maud::{Markup, html};
 
 const LABEL_WIDTH: usize = 150;
 const DAYS_WIDTH: usize = 600;
 const HEIGHT: usize = 22;
 const HEAD: usize = 20;
-/// More days than this have a cell too narrow for its sign.
-const MOST_DAYS: usize = 35;
 const NAME_CHARS: usize = 20;
 
 pub(super) fn figure(report: &Report) -> Markup {
     let rows = rows(report);
-    let days: Vec<Date> = report.period.days().collect();
-    if rows.is_empty() || days.len() > MOST_DAYS {
+    let days = stretches(report.period);
+    if rows.is_empty() {
         return html! {};
     }
     html! {
         figure.strip {
-            figcaption { "Each tablet on each day" }
-            (drawn(&rows, &days))
+            figcaption { (caption(report)) }
+            (drawn(&rows, &days, caption(report)))
             (legend())
             details {
                 summary { "The same as a table" }
@@ -32,7 +32,18 @@ pub(super) fn figure(report: &Report) -> Markup {
     }
 }
 
-fn drawn(rows: &[Row<'_>], days: &[Date]) -> Markup {
+/// The worst of each step, where days are not shown one by one.
+pub(super) fn caption(report: &Report) -> &'static str {
+    if report.period.days().count() <= MOST_DAYS {
+        return "Each tablet on each day";
+    }
+    match step_name(report) {
+        "week" => "Each tablet in each week: the worst that was seen, or not seen, of it",
+        _ => "Each tablet in each month: the worst that was seen, or not seen, of it",
+    }
+}
+
+fn drawn(rows: &[Row<'_>], days: &[Period], caption: &str) -> Markup {
     let step = (DAYS_WIDTH / days.len()).min(64);
     let (width, height) = (
         LABEL_WIDTH + step * days.len() + 2,
@@ -40,7 +51,7 @@ fn drawn(rows: &[Row<'_>], days: &[Date]) -> Markup {
     );
     let at = |index: usize| LABEL_WIDTH + step * index;
     html! {
-        svg viewBox={ "0 0 " (width) " " (height) } role="group" aria-label="Each tablet on each day" {
+        svg viewBox={ "0 0 " (width) " " (height) } role="group" aria-label=(caption) {
             defs {
                 pattern id="no-report" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
                     rect.ground width="6" height="6" {}
@@ -55,10 +66,11 @@ fn drawn(rows: &[Row<'_>], days: &[Date]) -> Markup {
             @for (number, row) in rows.iter().enumerate() {
                 @let y = HEAD + HEIGHT * number;
                 text.name aria-hidden="true" x="0" y=(y + 15) { (short(&row.server.name)) }
-                @for (index, (day, cell)) in row.cells.iter().enumerate() {
-                    g role="img" aria-label={ (row.server.name) ", " (day.strftime("%a %-d %b")) ": " (cell.says()) } {
-                        title { (row.server.name) ", " (day.strftime("%a %-d %b")) ": " (cell.says()) }
-                        (box_of(*cell, at(index), y, step))
+                @for (index, day) in days.iter().enumerate() {
+                    @let cell = worst(row, *day);
+                    g role="img" aria-label={ (row.server.name) ", " (named(*day)) ": " (cell.says()) } {
+                        title { (row.server.name) ", " (named(*day)) ": " (cell.says()) }
+                        (box_of(cell, at(index), y, step))
                     }
                 }
             }
@@ -87,12 +99,25 @@ const fn class(cell: Cell) -> &'static str {
     }
 }
 
-fn head(day: Date, step: usize) -> String {
-    let form = if step >= 48 { "%a %-d" } else { "%-d" };
-    day.strftime(form).to_string()
+pub(super) fn head(of: Period, step: usize) -> String {
+    let form = match (of.first == of.last, of.days().count() > 7) {
+        (true, _) if step >= 48 => "%a %-d",
+        (true, _) => "%-d",
+        (false, false) => "%-d %b",
+        (false, true) => "%b",
+    };
+    of.first.strftime(form).to_string()
 }
 
-fn short(name: &str) -> String {
+fn named(of: Period) -> String {
+    if of.first == of.last {
+        of.first.strftime("%a %-d %b").to_string()
+    } else {
+        super::days(of)
+    }
+}
+
+pub(super) fn short(name: &str) -> String {
     if name.chars().count() <= NAME_CHARS {
         return name.to_owned();
     }
@@ -111,16 +136,16 @@ fn legend() -> Markup {
     }
 }
 
-fn table(rows: &[Row<'_>], days: &[Date]) -> Markup {
+fn table(rows: &[Row<'_>], days: &[Period]) -> Markup {
     html! {
         table.days {
-            thead { tr { th scope="col" { "Tablet" } @for day in days { th scope="col" { (day.strftime("%a %-d %b")) } } } }
+            thead { tr { th scope="col" { "Tablet" } @for day in days { th scope="col" { (named(*day)) } } } }
             tbody {
                 @for row in rows {
                     tr {
                         th scope="row" { (row.server.name) }
-                        @for (day, cell) in &row.cells {
-                            td data-label=(day.strftime("%a %-d %b")) { div { (cell.says()) } }
+                        @for day in days {
+                            td data-label=(named(*day)) { div { (worst(row, *day).says()) } }
                         }
                     }
                 }

@@ -2,7 +2,7 @@
 
 use crate::signing::archive::ArchiveManifest;
 use crate::signing::protocol::{Answer, Refusal, Request, read_frame, write_frame};
-use crate::signing::report::ReportManifest;
+use crate::signing::report::{PrintManifest, ReportManifest};
 use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::bundle::Bundle;
 use nestwarden_policy_schema::bytes::Digest;
@@ -92,6 +92,10 @@ impl SignerClient {
 
     pub async fn sign_report(&self, manifest: ReportManifest) -> Result<Signed, SignerClientError> {
         signed(self.ask(&Request::Report { manifest }).await?)
+    }
+
+    pub async fn sign_print(&self, manifest: PrintManifest) -> Result<Signed, SignerClientError> {
+        signed(self.ask(&Request::Print { manifest }).await?)
     }
 
     pub async fn public_key(&self) -> Result<(SettingId, SigningPublicKey), SignerClientError> {

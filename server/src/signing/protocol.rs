@@ -1,7 +1,7 @@
 //! What `serve` and the signer say to each other: JSON in frames that begin with their length (u32, big endian).
 
 use crate::signing::archive::ArchiveManifest;
-use crate::signing::report::ReportManifest;
+use crate::signing::report::{PrintManifest, ReportManifest};
 use jiff::Timestamp;
 use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::bundle::Bundle;
@@ -39,6 +39,10 @@ pub enum Request {
     },
     Report {
         manifest: ReportManifest,
+    },
+    /// A report as PDF.
+    Print {
+        manifest: PrintManifest,
     },
     /// Asks for the public key; signs nothing.
     Nothing,

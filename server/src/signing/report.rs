@@ -20,11 +20,20 @@ pub struct ReportManifest {
     pub program: String,
     /// Over the ranges of events used of every tablet, in the order of their ids.
     pub events_root: Digest,
-    /// Of the exact text of the report.
+    /// Of the exact text of the report, or of its PDF but for the signature.
     pub bytes: u64,
     pub sha256: Digest,
 }
 
 impl Signable for ReportManifest {
     const DOMAIN: &'static str = "nestwarden/report/v1";
+}
+
+/// Likewise of a report as it is printed. Under a domain of its own, so that neither passes for the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PrintManifest(pub ReportManifest);
+
+impl Signable for PrintManifest {
+    const DOMAIN: &'static str = "nestwarden/report-print/v1";
 }

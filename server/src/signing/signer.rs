@@ -8,7 +8,7 @@ use crate::signing::archive::ArchiveManifest;
 use crate::signing::high_water::HighWater;
 use crate::signing::protocol::{Answer, Refusal, Request, read_frame, write_frame};
 use crate::signing::rate::HourlyRate;
-use crate::signing::report::ReportManifest;
+use crate::signing::report::{PrintManifest, ReportManifest};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::bundle::{Bundle, TimeStatement};
 use nestwarden_policy_schema::bytes::Base64;
@@ -146,6 +146,7 @@ impl Signer {
             Request::Anchors { anchors } => self.anchors(&anchors),
             Request::Archive { manifest } => self.archive(&manifest),
             Request::Report { manifest } => self.report(&manifest),
+            Request::Print { manifest } => self.print(&manifest),
             Request::Nothing => {
                 return Answer::PublicKey {
                     setting: self.high_water.setting(),
@@ -226,6 +227,16 @@ impl Signer {
     }
 
     fn report(&mut self, manifest: &ReportManifest) -> Result<Signed, Refusal> {
+        self.may_sign(manifest)?;
+        self.signed(manifest)
+    }
+
+    fn print(&mut self, manifest: &PrintManifest) -> Result<Signed, Refusal> {
+        self.may_sign(&manifest.0)?;
+        self.signed(manifest)
+    }
+
+    fn may_sign(&mut self, manifest: &ReportManifest) -> Result<(), Refusal> {
         self.same_setting(manifest.setting)?;
         let (made_at, now) = (manifest.made_at, self.clock.now());
         if now.duration_since(made_at).abs() > REPORT_MADE_WITHIN {
@@ -234,7 +245,7 @@ impl Signer {
         if !self.reports.permits((), Instant::now()) {
             return Err(Refusal::RateLimited);
         }
-        self.signed(manifest)
+        Ok(())
     }
 
     fn same_setting(&self, theirs: SettingId) -> Result<(), Refusal> {

@@ -12,6 +12,7 @@ use nestwarden_policy_schema::envelope::verify_ed25519;
 use nestwarden_policy_schema::id::DeviceId;
 use nestwarden_policy_schema::put_back::PutBack;
 use nestwarden_policy_schema::trust::{Anchors, SpkiPin};
+use nestwarden_server::domain::reports::Thresholds;
 use nestwarden_server::domain::task::looked::Looked;
 use nestwarden_server::http::{self, ConsoleSetup, KnownHosts, Limits, ServeContext, ServeError};
 use nestwarden_server::jobs::wake::{BundleWakes, Nudge};
@@ -120,6 +121,7 @@ impl Nursery {
                 commands: HourlyLimit::default(),
                 proxy,
                 has_mail: false,
+                thresholds: Thresholds::default(),
             },
             console_tls: None,
             limits,

@@ -112,8 +112,9 @@ fn start_signer(dir: &Path, clock: &SetClock) -> (oneshot::Sender<()>, JoinHandl
 fn a_report_is_made_in_each_form_and_its_figures_hold_until_somebody_changes_them() {
     let setting = Setting::new();
     let (refused, wrong_use) = (ExitCode::from(1), ExitCode::from(2));
-    let files = ["html", "csv", "json"].map(|form| setting.path(form));
-    for (form, path) in ["html", "csv", "json"].into_iter().zip(&files) {
+    let forms = ["html", "csv", "json", "pdf"];
+    let files = forms.map(|form| setting.path(form));
+    for (form, path) in forms.into_iter().zip(&files) {
         let out = path.to_str().unwrap();
         let made = setting.typed(&[
             "--as",
@@ -131,9 +132,7 @@ fn a_report_is_made_in_each_form_and_its_figures_hold_until_somebody_changes_the
             "written over"
         );
     }
-    let [html, csv, json] = files
-        .each_ref()
-        .map(|path| fs::read_to_string(path).unwrap());
+    let [html, csv, json] = [0, 1, 2].map(|form: usize| fs::read_to_string(&files[form]).unwrap());
     assert!(html.contains("Little Acorns") && html.contains("23 Feb – 1 Mar 2026"));
     assert!(csv.contains("Filtering and monitoring,not checked") || csv.contains("not checked"));
     let figures: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -164,6 +163,27 @@ fn a_report_is_made_in_each_form_and_its_figures_hold_until_somebody_changes_the
         setting.typed(&["verify", files[1].to_str().unwrap()]),
         refused
     );
+    let pdf = files[3].to_str().unwrap();
+    assert_eq!(setting.typed(&["verify", pdf]), ExitCode::SUCCESS);
+    assert_eq!(
+        setting.typed(&["verify", pdf, "--expect-key", &key]),
+        refused
+    );
+    // Its figures are words.
+    assert_eq!(
+        setting.typed(&["verify", pdf, "--evidence", events]),
+        refused
+    );
+    let mut bytes = fs::read(pdf).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(pdf, bytes).unwrap();
+    assert_eq!(setting.typed(&["verify", pdf]), refused);
+    assert_eq!(
+        setting.typed(&["report", "--format", "pdf"]),
+        refused,
+        "to the screen"
+    );
     let text = fs::read_to_string(json).unwrap();
     fs::write(json, text.replace("\"holds_open\":0", "\"holds_open\":1")).unwrap();
     assert_eq!(setting.typed(&["verify", json]), refused);
@@ -171,13 +191,20 @@ fn a_report_is_made_in_each_form_and_its_figures_hold_until_somebody_changes_the
         setting.typed(&["report", "--period", "fortnight"]),
         wrong_use
     );
+    let inspection = setting.path("inspection");
+    let out = inspection.to_str().unwrap();
+    let day = ["report", "--inspection", "2026-03-01", "--out", out];
+    assert_eq!(setting.typed(&day), ExitCode::SUCCESS);
+    assert!(fs::read_to_string(out).unwrap().contains("1 Mar 2026"));
+    let both = ["report", "--inspection", "2026-03-01", "--period", "week"];
+    assert_eq!(setting.typed(&both), wrong_use);
     let future = ["report", "--period", "2026-03-03..2026-03-04"];
     assert_eq!(setting.typed(&future), refused);
     setting.end();
 }
 
 #[test]
-fn without_its_signer_a_server_makes_pages_and_tables_and_no_signed_figures() {
+fn without_its_signer_a_server_makes_pages_and_tables_and_nothing_that_is_signed() {
     let setting = Setting::new();
     let Setting {
         dir,
@@ -187,7 +214,7 @@ fn without_its_signer_a_server_makes_pages_and_tables_and_no_signed_figures() {
     } = setting;
     stop.send(()).unwrap();
     signer.join().unwrap();
-    for (form, code) in [("html", 0), ("csv", 0), ("json", 1)] {
+    for (form, code) in [("html", 0), ("csv", 0), ("json", 1), ("pdf", 1)] {
         let out = dir.path().join(form).to_string_lossy().into_owned();
         let arguments = ["report", "--format", form, "--out", &out].map(str::to_owned);
         assert_eq!(

@@ -1,5 +1,6 @@
 //! What mails say.
 
+use crate::domain::reports::Period;
 use crate::storage::{NewMail, Operator, Task, TaskKind};
 use jiff::civil::Date;
 use std::collections::BTreeMap;
@@ -73,6 +74,16 @@ impl Words<'_> {
             count => format!("{count} things to do"),
         };
         Some(self.said(&subject, text.trim_end(), "/tasks"))
+    }
+
+    pub(super) fn of_report(&self, period: Period) -> Said {
+        let Period { first, last } = period;
+        let text = format!(
+            "The safeguarding report on the week to {} is ready to be read, printed and signed.",
+            last.strftime("%-d %B")
+        );
+        let path = format!("/reports?period=days&first={first}&last={last}");
+        self.said("the weekly report is ready", &text, &path)
     }
 
     /// That mails arrive.

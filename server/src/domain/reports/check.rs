@@ -1,7 +1,8 @@
 //! Whether a report is as it was made, and whether the events come to what it says. Needs no database: the file, the
 //! setting's public key, and an export of the events.
 
-use super::figures::{EventFigures, Report, TabletEvents, VERSION};
+use super::figures::{EventFigures, OLDEST_VERSION, Report, TabletCounts, TabletEvents, VERSION};
+use super::lines::judged;
 use super::period::{Days, zone};
 use super::signed::{SignedReport, manifest, written};
 use super::tablet::{Tallied, Tally};
@@ -66,10 +67,10 @@ pub fn open(bytes: &[u8], ours: Option<SigningPublicKey>) -> Option<Opened> {
 
 /// What a report says of itself that cannot be.
 fn inconsistent(report: &Report) -> Option<String> {
-    if report.version != VERSION {
+    if !(OLDEST_VERSION..=VERSION).contains(&report.version) {
         let version = report.version;
         return Some(format!(
-            "it is of version {version}; this program reads {VERSION}"
+            "it is of version {version}; this program reads {OLDEST_VERSION} to {VERSION}"
         ));
     }
     let days = report_days(report);
@@ -83,7 +84,44 @@ fn inconsistent(report: &Report) -> Option<String> {
         ));
     }
     let in_order = told.is_sorted_by(|a, b| a < b);
-    (told != known || !in_order).then(|| "its two lists of tablets are not the same".to_owned())
+    if told != known || !in_order {
+        return Some("its two lists of tablets are not the same".to_owned());
+    }
+    misjudged(report)
+}
+
+/// The first figure that its thresholds judge otherwise than it says.
+fn misjudged(report: &Report) -> Option<String> {
+    let Some(held_to) = &report.held_to else {
+        let is_missing = report.version > OLDEST_VERSION;
+        return is_missing.then(|| "it does not say what its figures were held to".to_owned());
+    };
+    let ours = judged(report);
+    let difference = first_difference(&json(&held_to.judged), &json(&ours))?;
+    let Difference {
+        place,
+        says,
+        comes_to,
+    } = difference;
+    Some(format!(
+        "it judges `{place}` as {says}, and its figures and thresholds come to {comes_to}"
+    ))
+}
+
+/// What the first version did not say.
+fn forget(tablet: &mut TabletEvents) {
+    forget_ages(&mut tablet.counts);
+    tablet.in_force = None;
+    tablet.photos_by_stage.clear();
+    for day in &mut tablet.days {
+        (day.captured, day.lapsed, day.sealed, day.destroyed) = (0, 0, 0, 0);
+    }
+}
+
+fn forget_ages(counts: &mut TabletCounts) {
+    counts.oldest_untagged_minutes = None;
+    counts.oldest_incomplete_minutes = None;
+    counts.oldest_readable_minutes = None;
 }
 
 /// The days a report is about, as it has to mean them.
@@ -186,7 +224,11 @@ impl<'a> Recount<'a> {
         if !found.problems.is_empty() {
             return found;
         }
-        let ours = together(tallied);
+        let mut ours = together(tallied);
+        if self.report.version == OLDEST_VERSION {
+            forget_ages(&mut ours.setting);
+            ours.tablets.iter_mut().for_each(forget);
+        }
         found.events = ours
             .tablets
             .iter()

@@ -1,18 +1,23 @@
 //! The figures of a report, as they are kept in its JSON. Fields are added, never changed or given another meaning; what is
 //! not known is absent, and never a zero.
 
+use super::lines::{Held, Level};
 use super::period::Period;
+use super::thresholds::Thresholds;
 use crate::storage::{Role, TaskKind};
 use jiff::Timestamp;
 use jiff::civil::Date;
+use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::bytes::Digest;
-use nestwarden_policy_schema::consent::Cause;
+use nestwarden_policy_schema::consent::{Cause, Stage};
 use nestwarden_policy_schema::control::ControlName;
 use nestwarden_policy_schema::id::{DeviceId, SettingId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-pub const VERSION: u32 = 1;
+/// The first said neither how old the oldest is nor what figures were held to.
+pub const VERSION: u32 = 2;
+pub const OLDEST_VERSION: u32 = 1;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -32,6 +37,19 @@ pub struct Report {
     pub events: EventFigures,
     /// What only this server has on record.
     pub server: ServerFigures,
+    /// Whether it says of each tablet how it stood at the end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inspection: bool,
+    /// Absent before version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_to: Option<HeldTo>,
+}
+
+/// How figures were judged. Whoever has the figures can judge them again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldTo {
+    pub thresholds: Thresholds,
+    pub judged: BTreeMap<Held, Level>,
 }
 
 /// By tablet, in the order of their ids, and for the whole setting.
@@ -54,6 +72,21 @@ pub struct TabletEvents {
     pub encryption: Encryption,
     /// Whether the tablet said last that it cannot vouch for its clock.
     pub clock_doubtful: bool,
+    /// Which bundle it enforced at the end; absent: it did not tell, or before version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_force: Option<InForce>,
+    /// How many photos were at each stage at the end; empty: it told of none, or before version 2.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub photos_by_stage: BTreeMap<Stage, u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InForce {
+    pub generation: Generation,
+    pub since: Timestamp,
+    /// When it ran out without another; its rules held on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired_at: Option<Timestamp>,
 }
 
 /// Which events were used.
@@ -88,6 +121,21 @@ pub struct DayEvents {
     pub controls: OnDay,
     pub radio_drift: u64,
     pub apps_blocked: u64,
+    /// Of photos; absent: none, or before version 2.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub captured: u64,
+    /// Taken out of use.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub lapsed: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub sealed: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub destroyed: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -147,6 +195,9 @@ pub struct TabletCounts {
     pub untagged: u64,
     pub untagged_3_days: u64,
     pub untagged_7_days: u64,
+    /// How long the oldest of the untagged waits; rounded up, as all ages here. Absent: there is none, or before version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_untagged_minutes: Option<u64>,
     /// Taken out of use, by cause.
     pub lapsed: BTreeMap<Cause, u64>,
     /// Taken out of use, and the tablet did not say why.
@@ -166,6 +217,10 @@ pub struct TabletCounts {
     /// Of the incomplete, still readable by staff.
     pub readable: u64,
     pub readable_24_hours: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_incomplete_minutes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_readable_minutes: Option<u64>,
     /// Switched against the policy and switched back, by control.
     pub drift: BTreeMap<ControlName, u64>,
     /// Starts of programs nobody approved that were refused.
@@ -214,6 +269,31 @@ pub struct ServerFigures {
     pub holds_past_review: u64,
     /// From a withdrawal until its photo was sealed, of the photos destroyed in the period for it.
     pub withdrawal: Withdrawal,
+    /// Absent: no tablet was ever signed out, or before version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custody: Option<CustodyFigures>,
+    /// Absent: no policy was in force, nobody is on the staff register, or before version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aup: Option<AupFigures>,
+}
+
+/// Of tablets that are signed out at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustodyFigures {
+    pub out: u64,
+    /// Of those, that should be back.
+    pub overdue: u64,
+    pub longest_minutes: u64,
+    /// Of the overdue, that should have been back on a day whose hours are over.
+    pub past_close: u64,
+}
+
+/// Of staff who work here on the last day and are not suspended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AupFigures {
+    pub staff: u64,
+    /// The version in force, or an earlier one while that is enough.
+    pub acknowledged: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -234,6 +314,9 @@ pub struct TabletOnServer {
     /// Contact time since it last told anything; absent: there is no calendar, or it is not in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent_contact_minutes: Option<u64>,
+    /// The version of its profile that was live at the end; absent: there was none, or before version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileThen>,
     /// Whether the profile of the end asks for encryption; absent: it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption_asked: Option<bool>,
@@ -242,6 +325,13 @@ pub struct TabletOnServer {
     /// Its events are refused, because they do not continue the record that is here, since this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_since: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileThen {
+    pub name: String,
+    pub version: u64,
+    pub applied_at: Timestamp,
 }
 
 /// What this server heard of a tablet on one day, apart from its events.
@@ -311,6 +401,17 @@ impl Report {
         let figures = serde_json::to_vec(&self.events).unwrap_or_default();
         Digest::sha256(&figures)
     }
+
+    pub fn held_to(mut self, thresholds: &Thresholds) -> Self {
+        let mut held = HeldTo {
+            thresholds: thresholds.clone(),
+            judged: BTreeMap::new(),
+        };
+        self.held_to = Some(held.clone());
+        held.judged = super::lines::judged(&self);
+        self.held_to = Some(held);
+        self
+    }
 }
 
 impl TabletCounts {
@@ -343,6 +444,22 @@ impl TabletCounts {
             (&mut self.unread, other.unread),
         ] {
             *sum = sum.saturating_add(one);
+        }
+        for (oldest, one) in [
+            (
+                &mut self.oldest_untagged_minutes,
+                other.oldest_untagged_minutes,
+            ),
+            (
+                &mut self.oldest_incomplete_minutes,
+                other.oldest_incomplete_minutes,
+            ),
+            (
+                &mut self.oldest_readable_minutes,
+                other.oldest_readable_minutes,
+            ),
+        ] {
+            *oldest = (*oldest).max(one);
         }
         add_each(&mut self.lapsed, &other.lapsed);
         add_each(&mut self.would_lapse, &other.would_lapse);

@@ -1,15 +1,21 @@
 //! The lines of a report: each figure as a person reads it, how it is judged, and what it rests on.
 
+mod of_one;
+mod of_registers;
 mod of_tablets;
 mod of_work;
 
 use super::coverage::{self, Row};
 use super::figures::Report;
+use super::thresholds::Thresholds;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How a figure is judged. Only what is known may be good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Level {
     /// A figure that is neither good nor bad.
     Plain,
@@ -26,7 +32,7 @@ impl Level {
             Self::Good => "✓",
             Self::NotKnown => "○",
             Self::Amber => "△",
-            Self::Red => "!",
+            Self::Red => "◆",
         }
     }
 
@@ -36,7 +42,7 @@ impl Level {
             Self::Good => "as wanted",
             Self::NotKnown => "not known",
             Self::Amber => "look at this",
-            Self::Red => "act on this",
+            Self::Red => "act now",
         }
     }
 
@@ -49,6 +55,24 @@ impl Level {
             Self::Red => "red",
         }
     }
+}
+
+/// What is held to a threshold. Part of signed reports: names are added, never changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Held {
+    Silent,
+    Readable,
+    Incomplete,
+    Untagged,
+    Passcode,
+    RadioDrift,
+    AppsRefused,
+    AppsRan,
+    Custody,
+    HoldReview,
+    ImportAge,
+    Aup,
 }
 
 /// What a line rests on.
@@ -80,27 +104,64 @@ pub struct Line {
     /// Which tablets, why it is not known, what it does not say. May be empty.
     pub note: String,
     pub source: Source,
+    /// `None`: no threshold is about it.
+    pub held: Option<Held>,
+}
+
+impl Line {
+    fn held(self, held: Held) -> Self {
+        Self {
+            held: Some(held),
+            ..self
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
 pub struct Section {
-    pub title: &'static str,
+    pub title: String,
     pub lines: Vec<Line>,
+}
+
+/// How the figures are judged by the thresholds of the report.
+pub fn judged(report: &Report) -> BTreeMap<Held, Level> {
+    let lines = sections(report).into_iter().flat_map(|one| one.lines);
+    lines
+        .filter_map(|line| Some((line.held?, line.level)))
+        .collect()
+}
+
+/// Those a report was held to; before they were in reports there was one set of them.
+pub fn thresholds(report: &Report) -> Thresholds {
+    let held_to = report.held_to.as_ref();
+    held_to.map_or_else(Thresholds::default, |held| held.thresholds.clone())
+}
+
+/// Away from its section: a line about one tablet says of which.
+pub fn named(report: &Report, section: &Section, line: &Line) -> String {
+    let mut tablets = report.server.tablets.iter();
+    if report.inspection && tablets.any(|tablet| tablet.name == section.title) {
+        format!("{}: {}", section.title, line.name)
+    } else {
+        line.name.clone()
+    }
 }
 
 /// In the order they are read in.
 pub fn sections(report: &Report) -> Vec<Section> {
     let rows = coverage::rows(report);
     let seen = Seen::of(report, &rows);
-    vec![
-        of_tablets::coverage(report, &rows),
+    let held_to = thresholds(report);
+    let mut sections = vec![
+        of_tablets::coverage(report, &rows, &held_to),
         of_work::needs_you(report),
-        of_work::photos(report, &seen),
-        of_work::register(report),
-        of_tablets::tablets(report, &rows, &seen),
-        of_tablets::apps(report, &seen),
+        of_work::photos(report, &seen, &held_to),
+        of_work::register(report, &held_to),
+        of_tablets::tablets(report, &rows, &seen, &held_to),
+        of_tablets::apps(report, &seen, &held_to),
+        of_registers::people(report, &held_to),
         Section {
-            title: "Filtering and monitoring",
+            title: "Filtering and monitoring".to_owned(),
             lines: vec![unknown(
                 "Filtering and monitoring",
                 "not checked",
@@ -109,20 +170,25 @@ pub fn sections(report: &Report) -> Vec<Section> {
         },
         not_recorded(),
         of_tablets::limits(report, &rows),
-    ]
+    ];
+    if report.inspection {
+        let each = rows.iter().map(|row| of_one::tablet(report, row));
+        sections.splice(1..1, each);
+    }
+    sections
 }
 
 fn not_recorded() -> Section {
     let lines = [
-        "Custody and outings",
+        "Outings",
         "Concerns and incidents",
-        "People: acceptable use, training, visitor agreements",
+        "Training, visitor agreements",
         "Policy reviews",
         "Alerts nobody opened",
         "Age of the operating system",
     ];
     Section {
-        title: "Not recorded by Nestwarden yet",
+        title: "Not recorded by Nestwarden yet".to_owned(),
         lines: lines
             .into_iter()
             .map(|name| unknown(name, "not recorded by Nestwarden yet", ""))
@@ -173,25 +239,24 @@ impl Seen {
         }
     }
 
-    /// A count of what should not be there: amber from 1 and red from 1 of the worse, good only where everything was seen.
-    fn judge(&self, name: &str, amber: u64, red: u64, note: String) -> Line {
-        let level = match (amber, red) {
-            (_, 1..) => Level::Red,
-            (1.., 0) => Level::Amber,
-            (0, 0) if self.why.is_empty() => Level::Good,
-            (0, 0) => Level::NotKnown,
+    /// A count of what should not be there: judged as `worst` says, and none is good only where everything was seen.
+    fn judge(&self, name: &str, count: u64, worst: Level, note: String) -> Line {
+        let level = match count {
+            1.. => worst,
+            0 if self.why.is_empty() => Level::Good,
+            0 => Level::NotKnown,
         };
-        let line = self.count(name, amber.max(red), note);
+        let line = self.count(name, count, note);
         Line { level, ..line }
     }
 
     /// The same of how things stood at the end, which rests on what was before the period, too.
-    fn judge_at_end(&self, name: &str, amber: u64, red: u64, note: String) -> Line {
+    fn judge_at_end(&self, name: &str, count: u64, worst: Level, note: String) -> Line {
         let whole = Self {
             why: self.why_before.clone(),
             why_before: String::new(),
         };
-        whole.judge(name, amber, red, note)
+        whole.judge(name, count, worst, note)
     }
 
     /// A count that is neither good nor bad; a zero says what it does not know.
@@ -211,6 +276,7 @@ impl Seen {
             },
             note: if is_open { sentence(&self.why) } else { note },
             source: Source::Events,
+            held: None,
         }
     }
 }
@@ -222,6 +288,7 @@ fn plain(name: &str, value: impl Into<String>, note: &str, source: Source) -> Li
         level: Level::Plain,
         note: note.to_owned(),
         source,
+        held: None,
     }
 }
 

@@ -12,15 +12,20 @@ mod merkle;
 mod on_server;
 pub mod period;
 mod photos;
+pub mod print;
 mod reading;
+mod registers;
 mod signed;
 pub mod table;
 mod tablet;
+pub mod thresholds;
+pub mod trend;
 
 pub use figures::Report;
 pub use period::{Asked, Days, Period, PeriodError};
 pub use signed::{SignReportError, sign};
 pub use tablet::{Tallied, Tally};
+pub use thresholds::Thresholds;
 
 use super::task::local_calendar;
 use crate::storage::{Storage, StorageError};
@@ -37,7 +42,7 @@ pub enum ReportError {
     Storage(#[from] StorageError),
 }
 
-/// Computes a report at `now`. `until`: as [`Asked::period`] has it.
+/// Computes a report at `now`, held to the thresholds there are without settings. `until`: as [`Asked::period`] has it.
 pub async fn make(
     storage: &Storage,
     setting_name: &str,
@@ -80,7 +85,7 @@ pub async fn make(
         },
     )
     .await?;
-    Ok(Report {
+    let report = Report {
         version: VERSION,
         setting: storage.setting(),
         setting_name: setting_name.to_owned(),
@@ -92,7 +97,10 @@ pub async fn make(
         ends: days.ends(),
         events: together(tallied),
         server,
-    })
+        inspection: matches!(asked, Asked::Inspection(_)),
+        held_to: None,
+    };
+    Ok(report.held_to(&Thresholds::default()))
 }
 
 /// What several tablets come to, in the order they are given.

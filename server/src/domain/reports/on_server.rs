@@ -1,12 +1,14 @@
 //! What only this server has on record: which tablets it heard, the register, tasks and holds, as they were at an instant.
 
 use super::figures::{
-    Heard, OpenTasks, RegisterFigures, ServerFigures, TabletOnServer, Withdrawal,
+    Heard, OpenTasks, ProfileThen, RegisterFigures, ServerFigures, TabletOnServer, Withdrawal,
 };
 use super::period::Days;
-use super::{median, minutes};
+use super::{median, minutes, registers};
 use crate::domain::register::Register;
-use crate::storage::{Device, Role, Storage, StorageError, Task, TaskKind, ToldHour, WithClosed};
+use crate::storage::{
+    Device, ProfileVersion, Role, Storage, StorageError, Task, TaskKind, ToldHour, WithClosed,
+};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::calendar::Calendar;
@@ -65,6 +67,8 @@ pub(super) async fn gather(
         holds_open: holds.len() as u64,
         holds_past_review: past_review as u64,
         withdrawal: withdrawal(&register, &asked.withdrawn),
+        custody: registers::custody(storage, asked.calendar, ends).await?,
+        aup: registers::aup(storage, asked.last_day, ends).await?,
     })
 }
 
@@ -111,6 +115,10 @@ async fn tablet(
         .filter(|_| in_use && hours_since.is_some_and(|since| since < ends))
         .map(|(calendar, since)| contact_minutes(calendar, since, ends));
     let conflict = storage.conflict_find(device.id).await?;
+    let history = storage.profile_history(&device.profile).await?;
+    let then = history
+        .into_iter()
+        .find(|version| version.applied_at < ends);
     let refused_since = conflict
         .filter(|c| c.since < ends && c.over_at.is_none_or(|over| over > begins))
         .map(|c| c.since);
@@ -123,7 +131,14 @@ async fn tablet(
         told_at: last_at,
         measured_at: last.and_then(|hour| hour.measured_at),
         silent_contact_minutes: silent,
-        encryption_asked: encryption_asked(storage, device, ends).await?,
+        encryption_asked: then
+            .as_ref()
+            .and_then(|then| encryption_asked(then, device)),
+        profile: then.map(|then| ProfileThen {
+            name: then.name,
+            version: then.version,
+            applied_at: then.applied_at,
+        }),
         came_late,
         refused_since,
     })
@@ -168,20 +183,11 @@ fn contact_minutes(calendar: &Calendar, since: Timestamp, ends: Timestamp) -> u6
     }))
 }
 
-/// By the version of its profile that was live, with its overrides as they are.
-async fn encryption_asked(
-    storage: &Storage,
-    device: &Device,
-    at: Timestamp,
-) -> Result<Option<bool>, StorageError> {
-    let history = storage.profile_history(&device.profile).await?;
-    let then = history.into_iter().find(|version| version.applied_at < at);
-    Ok(then
-        .and_then(|version| PolicyProfile::from_toml(&version.source).ok())
-        .map(|profile| {
-            let storage = profile.policy_with(&device.overrides).storage;
-            storage.is_some_and(|policy| policy.require_encryption)
-        }))
+/// With its overrides as they are.
+fn encryption_asked(then: &ProfileVersion, device: &Device) -> Option<bool> {
+    let profile = PolicyProfile::from_toml(&then.source).ok()?;
+    let storage = profile.policy_with(&device.overrides).storage;
+    Some(storage.is_some_and(|policy| policy.require_encryption))
 }
 
 fn tasks(tasks: Vec<Task>, asked: &Asked<'_>) -> Vec<OpenTasks> {

@@ -10,6 +10,8 @@ use std::sync::LazyLock;
 
 /// Longer than any report is read.
 const MOST_DAYS: usize = 366;
+const TERM_WEEKS: i32 = 12;
+const YEAR_MONTHS: i32 = 12;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +20,13 @@ pub enum Asked {
     Week,
     /// The last whole calendar month.
     Month,
+    /// The last twelve whole weeks.
+    Term,
+    /// The last twelve whole calendar months.
+    Year,
     Days(Period),
+    /// How everything stood at the end of one day.
+    Inspection(Date),
 }
 
 /// Local days of the setting, both ends included.
@@ -30,7 +38,9 @@ pub struct Period {
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PeriodError {
-    #[error("\"{0}\" is no period; write week, month, or two days such as 2026-03-02..2026-03-08")]
+    #[error(
+        "\"{0}\" is no period; write week, month, term, year, or two days such as 2026-03-02..2026-03-08"
+    )]
     Unreadable(String),
     #[error("{first} to {last} ends before it begins; put the earlier day first")]
     Backward { first: Date, last: Date },
@@ -46,6 +56,8 @@ impl FromStr for Asked {
         match text.trim() {
             "week" => Ok(Self::Week),
             "month" => Ok(Self::Month),
+            "term" => Ok(Self::Term),
+            "year" => Ok(Self::Year),
             days => days.parse().map(Self::Days),
         }
     }
@@ -68,36 +80,46 @@ impl fmt::Display for Period {
 }
 
 impl Asked {
-    /// `until`: the last week or month that was over by the end of this day; absent: by yesterday.
+    /// `until`: the last of them that was over by the end of this day; absent: by yesterday.
     pub fn period(self, today: Date, until: Option<Date>) -> Result<Period, PeriodError> {
         let by = until.unwrap_or_else(|| today.yesterday().unwrap_or(today));
         let period = match self {
             Self::Days(period) => period,
-            Self::Week => {
-                let since_sunday = i32::from(by.weekday().since(Weekday::Sunday));
-                let last = by.saturating_sub(since_sunday.days());
-                Period {
-                    first: last.saturating_sub(6.days()),
-                    last,
-                }
-            }
-            Self::Month => {
-                let last = if by == by.last_of_month() {
-                    by
-                } else {
-                    by.first_of_month().yesterday().unwrap_or(by)
-                };
-                Period {
-                    first: last.first_of_month(),
-                    last,
-                }
-            }
+            Self::Inspection(day) => Period {
+                first: day,
+                last: day,
+            },
+            Self::Week => weeks(by, 1),
+            Self::Term => weeks(by, TERM_WEEKS),
+            Self::Month => months(by, 1),
+            Self::Year => months(by, YEAR_MONTHS),
         };
         if period.first > today {
             return Err(PeriodError::Future(period.first));
         }
         Ok(period)
     }
+}
+
+/// The last that were over by the end of a day.
+fn weeks(by: Date, count: i32) -> Period {
+    let since_sunday = i32::from(by.weekday().since(Weekday::Sunday));
+    let last = by.saturating_sub(since_sunday.days());
+    Period {
+        first: last.saturating_sub((7 * count - 1).days()),
+        last,
+    }
+}
+
+/// Likewise.
+fn months(by: Date, count: i32) -> Period {
+    let last = if by == by.last_of_month() {
+        by
+    } else {
+        by.first_of_month().yesterday().unwrap_or(by)
+    };
+    let first = last.first_of_month().saturating_sub((count - 1).months());
+    Period { first, last }
 }
 
 impl Period {
@@ -218,6 +240,15 @@ mod tests {
             ),
             ("month", "2026-03-31", None, "2026-02-01..2026-02-28"),
             ("month", "2026-04-01", None, "2026-03-01..2026-03-31"),
+            ("term", "2026-04-01", None, "2026-01-05..2026-03-29"),
+            (
+                "term",
+                "2026-04-01",
+                Some("2026-03-22"),
+                "2025-12-29..2026-03-22",
+            ),
+            ("year", "2026-04-01", None, "2025-04-01..2026-03-31"),
+            ("year", "2024-03-01", None, "2023-03-01..2024-02-29"),
             (
                 "month",
                 "2026-04-15",
@@ -238,7 +269,7 @@ mod tests {
     #[test]
     fn what_is_no_period_is_refused_with_what_to_write() {
         let refused = |what| asked(what, "2026-03-09", None).unwrap_err().to_string();
-        insta::assert_snapshot!(refused("fortnight"), @r#""fortnight" is no period; write week, month, or two days such as 2026-03-02..2026-03-08"#);
+        insta::assert_snapshot!(refused("fortnight"), @r#""fortnight" is no period; write week, month, term, year, or two days such as 2026-03-02..2026-03-08"#);
         insta::assert_snapshot!(refused("2026-03-08..2026-03-02"), @"2026-03-08 to 2026-03-02 ends before it begins; put the earlier day first");
         insta::assert_snapshot!(refused("2026-03-10..2026-03-12"), @"2026-03-10 has not begun yet; ask for days that have");
         insta::assert_snapshot!(refused("2025-01-01..2026-03-02"), @"2025-01-01 to 2026-03-02 is longer than 366 days; ask for a shorter period");

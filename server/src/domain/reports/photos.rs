@@ -24,6 +24,9 @@ pub(super) type Known = BTreeMap<PhotoId, Photo>;
 pub(super) struct OfPhotos {
     pub(super) destructions: Vec<SignedDuration>,
     pub(super) withdrawn: Vec<(ConsentId, Timestamp)>,
+    /// Of photos taken in the period.
+    pub(super) captured_at: Vec<Timestamp>,
+    pub(super) by_stage: BTreeMap<Stage, u64>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -98,12 +101,17 @@ impl Photos {
         self.known.clone()
     }
 
-    pub(super) fn finish(self, counts: &mut TabletCounts) -> OfPhotos {
+    pub(super) fn finish(mut self, counts: &mut TabletCounts) -> OfPhotos {
         let older = |since: Timestamp, than: SignedDuration| self.ends.duration_since(since) > than;
+        let age = |since: Timestamp| Some(minutes_begun(self.ends.duration_since(since)));
+        let mut found = std::mem::take(&mut self.found);
         for photo in self.known.values() {
+            *found.by_stage.entry(photo.stage).or_default() += 1;
             let is_sorted = matches!(photo.tagging, Tagging::Complete | Tagging::NoChild);
             let is_new = |at: &Timestamp| self.begins <= *at && *at < self.ends;
-            if photo.captured_at.as_ref().is_some_and(is_new) && !photo.found_at_enrolment {
+            let new = photo.captured_at.filter(is_new);
+            if let Some(captured_at) = new.filter(|_| !photo.found_at_enrolment) {
+                found.captured_at.push(captured_at);
                 counts.captured += 1;
                 counts.tagged += u64::from(is_sorted);
             }
@@ -114,6 +122,8 @@ impl Photos {
             if let Some(captured_at) = photo.captured_at.filter(|_| waits) {
                 counts.untagged_3_days += u64::from(older(captured_at, DAY * 3));
                 counts.untagged_7_days += u64::from(older(captured_at, DAY * 7));
+                counts.oldest_untagged_minutes =
+                    counts.oldest_untagged_minutes.max(age(captured_at));
             }
             if let Some(since) = photo.incomplete_since {
                 let (long, readable) = (older(since, DAY), photo.stage == Stage::Live);
@@ -121,9 +131,13 @@ impl Photos {
                 counts.incomplete_24_hours += u64::from(long);
                 counts.readable += u64::from(readable);
                 counts.readable_24_hours += u64::from(readable && long);
+                counts.oldest_incomplete_minutes = counts.oldest_incomplete_minutes.max(age(since));
+                if readable {
+                    counts.oldest_readable_minutes = counts.oldest_readable_minutes.max(age(since));
+                }
             }
         }
-        self.found
+        found
     }
 
     fn photo(&mut self, id: PhotoId) -> &mut Photo {
@@ -152,6 +166,12 @@ impl Photos {
             self.found.withdrawn.push((consent, sealed_at));
         }
     }
+}
+
+/// Rounded up, so that more than an hour is more than sixty of them; what is still ahead is none.
+pub(super) fn minutes_begun(age: SignedDuration) -> u64 {
+    let begun = i64::from(age.as_nanos() % 60_000_000_000 > 0);
+    u64::try_from(age.as_mins() + begun).unwrap_or(0)
 }
 
 fn count_stage(

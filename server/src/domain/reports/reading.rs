@@ -8,7 +8,7 @@ use nestwarden_policy_schema::id::DeviceId;
 
 const PAGE: u32 = 500;
 /// Of what a tally says and means; another one is read again.
-const TALLY_VERSION: u32 = 1;
+const TALLY_VERSION: u32 = 2;
 /// Fewer events than this are read again.
 const KEPT_FROM: u64 = 100;
 

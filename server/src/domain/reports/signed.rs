@@ -1,6 +1,6 @@
 //! A report as a file that can be checked: its exact text, the signed manifest over it, and the key that signed.
 
-use super::figures::{EventFigures, Report, VERSION};
+use super::figures::{EventFigures, Report};
 use super::merkle::Merkle;
 use crate::signing::report::ReportManifest;
 use crate::signing::{SignerClient, SignerClientError};
@@ -24,7 +24,7 @@ pub enum SignReportError {
     #[error("the report could not be written as JSON")]
     Unwritable(#[from] serde_json::Error),
     #[error(
-        "a report as JSON is signed, and the signer did not sign it; `--format html` and `--format csv` need no signature"
+        "a report as JSON or PDF is signed, and the signer did not sign it; `--format html` and `--format csv` need no signature"
     )]
     Signer(#[from] SignerClientError),
 }
@@ -49,16 +49,21 @@ pub(super) fn written(signed: &SignedReport) -> Result<Vec<u8>, serde_json::Erro
 }
 
 pub(super) fn manifest(report: &Report, text: &str) -> ReportManifest {
+    manifest_over(report, text.as_bytes())
+}
+
+/// Over one form of the report.
+pub(super) fn manifest_over(report: &Report, bytes: &[u8]) -> ReportManifest {
     ReportManifest {
-        version: VERSION,
+        version: report.version,
         setting: report.setting,
         first: report.period.first,
         last: report.period.last,
         made_at: report.made_at,
         program: report.program.clone(),
         events_root: events_root(&report.events),
-        bytes: text.len() as u64,
-        sha256: Digest::sha256(text.as_bytes()),
+        bytes: bytes.len() as u64,
+        sha256: Digest::sha256(bytes),
     }
 }
 

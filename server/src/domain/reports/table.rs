@@ -2,7 +2,8 @@
 
 use super::coverage;
 use super::figures::Report;
-use super::lines::{Level, sections};
+use super::lines::{Level, sections, thresholds};
+use super::trend;
 
 const HEAD: [&str; 8] = [
     "section", "figure", "tablet", "day", "value", "judged", "rests_on", "note",
@@ -29,7 +30,7 @@ pub fn csv(report: &Report) -> Result<Vec<u8>, csv::Error> {
         for line in &section.lines {
             let (level, source) = (line.level.as_str(), line.source.as_str());
             row([
-                section.title,
+                &section.title,
                 &line.name,
                 "",
                 "",
@@ -38,6 +39,16 @@ pub fn csv(report: &Report) -> Result<Vec<u8>, csv::Error> {
                 source,
                 &line.note,
             ])?;
+        }
+    }
+    let plain = Level::Plain.as_str();
+    for (figure, held_to) in thresholds(report).says() {
+        row(["Held to", figure, "", "", &held_to, plain, "server", ""])?;
+    }
+    for step in trend::steps(report) {
+        let (of, says) = (step.period.to_string(), step.says());
+        for (figure, value) in trend::COLUMNS.into_iter().zip(&says) {
+            row(["Trend", figure, "", &of, value, plain, "events", ""])?;
         }
     }
     for tablet in coverage::rows(report) {

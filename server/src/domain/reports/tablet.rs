@@ -2,7 +2,7 @@
 //! figures here and wherever the evidence is checked.
 
 use super::figures::{
-    DayEvents, Encryption, Gap, OnDay, Passcode, Range, TabletCounts, TabletEvents, Told,
+    DayEvents, Encryption, Gap, InForce, OnDay, Passcode, Range, TabletCounts, TabletEvents, Told,
 };
 use super::merkle::Merkle;
 use super::period::Days;
@@ -33,6 +33,7 @@ pub struct Tally<'a> {
     passcode: Passcode,
     encryption: Encryption,
     clock_doubtful: bool,
+    in_force: Option<InForce>,
     photos: Photos,
 }
 
@@ -50,6 +51,7 @@ pub(super) struct Standing {
     passcode: Passcode,
     encryption: Encryption,
     clock_doubtful: bool,
+    in_force: Option<InForce>,
     photos: Known,
 }
 
@@ -70,6 +72,10 @@ impl<'a> Tally<'a> {
             controls: OnDay::NotKnown,
             radio_drift: 0,
             apps_blocked: 0,
+            captured: 0,
+            lapsed: 0,
+            sealed: 0,
+            destroyed: 0,
         });
         Self {
             days,
@@ -87,6 +93,7 @@ impl<'a> Tally<'a> {
             passcode: Passcode::NotKnown,
             encryption: Encryption::NotKnown,
             clock_doubtful: false,
+            in_force: None,
             photos: Photos::new(days.begins(), days.ends(), Known::new()),
         }
     }
@@ -107,6 +114,7 @@ impl<'a> Tally<'a> {
             passcode: standing.passcode,
             encryption: standing.encryption,
             clock_doubtful: standing.clock_doubtful,
+            in_force: standing.in_force,
             photos: Photos::new(days.begins(), days.ends(), standing.photos),
             ..Self::new(device, days)
         }
@@ -124,6 +132,7 @@ impl<'a> Tally<'a> {
             passcode: self.passcode,
             encryption: self.encryption,
             clock_doubtful: self.clock_doubtful,
+            in_force: self.in_force,
             photos: self.photos.known(),
         }
     }
@@ -172,6 +181,11 @@ impl<'a> Tally<'a> {
         let last = self.by_day.len();
         self.settle(last);
         let photos = self.photos.finish(&mut self.counts);
+        for captured_at in &photos.captured_at {
+            if let Some(day) = self.days.index_of(*captured_at) {
+                self.by_day[day].captured += 1;
+            }
+        }
         Tallied {
             events: TabletEvents {
                 device: self.device,
@@ -188,6 +202,8 @@ impl<'a> Tally<'a> {
                 passcode: self.passcode,
                 encryption: self.encryption,
                 clock_doubtful: self.clock_doubtful,
+                in_force: self.in_force,
+                photos_by_stage: photos.by_stage,
             },
             destructions: photos.destructions,
             withdrawn: photos.withdrawn,
@@ -259,13 +275,31 @@ impl<'a> Tally<'a> {
             | EventBody::PhotoStage { .. }
             | EventBody::PhotoIncomplete { .. }
             | EventBody::Destroyed { .. } => {
+                let before = moved(&self.counts);
                 self.photos.take(at, day.is_some(), body, &mut self.counts);
+                let after = moved(&self.counts);
+                if let Some(day) = day.map(|day| &mut self.by_day[day]) {
+                    day.lapsed += after[0] - before[0];
+                    day.sealed += after[1] - before[1];
+                    day.destroyed += after[2] - before[2];
+                }
+            }
+            EventBody::BundleApplied { generation, .. } => {
+                self.in_force = Some(InForce {
+                    generation,
+                    since: at,
+                    expired_at: None,
+                });
+            }
+            EventBody::BundleExpired { generation } => {
+                let expired = self.in_force.as_mut();
+                if let Some(one) = expired.filter(|one| one.generation == generation) {
+                    one.expired_at = Some(at);
+                }
             }
             EventBody::Enrolled { .. }
             | EventBody::AgentStarted { .. }
-            | EventBody::BundleApplied { .. }
             | EventBody::BundleRefused { .. }
-            | EventBody::BundleExpired { .. }
             | EventBody::SessionStarted { .. }
             | EventBody::SessionEnded { .. }
             | EventBody::AccessReview { .. }
@@ -298,6 +332,12 @@ impl<'a> Tally<'a> {
             | ControlName::Photos => {}
         }
     }
+}
+
+/// Taken out of use, sealed, destroyed.
+fn moved(counts: &TabletCounts) -> [u64; 3] {
+    let lapsed = counts.lapsed.values().sum::<u64>() + counts.lapsed_no_cause;
+    [lapsed, counts.sealed, counts.destroyed]
 }
 
 const fn on_day(outcome: &Outcome) -> OnDay {

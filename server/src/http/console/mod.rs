@@ -40,6 +40,7 @@ mod when;
 mod words;
 
 use super::KnownHosts;
+use crate::domain::reports::Thresholds;
 use crate::settings::OutsideHelp;
 use crate::storage::HourlyLimit;
 use std::net::IpAddr;
@@ -63,4 +64,6 @@ pub struct ConsoleSetup {
     pub proxy: Option<IpAddr>,
     /// Whether this server sends e-mail.
     pub has_mail: bool,
+    /// What reports are held to.
+    pub thresholds: Thresholds,
 }

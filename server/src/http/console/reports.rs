@@ -5,6 +5,7 @@ use super::gate::Visitor;
 use super::layout::{empty, field, page};
 use super::page::{Page, protect};
 use super::when::When;
+use crate::domain::reports::print::sign_print;
 use crate::domain::reports::{self, Asked, Period, Report, ReportError, SignReportError, table};
 use crate::http::app::App;
 use crate::http::error::ApiError;
@@ -36,6 +37,7 @@ enum Format {
     Html,
     Json,
     Csv,
+    Pdf,
 }
 
 impl Format {
@@ -44,6 +46,7 @@ impl Format {
             "html" => Some(Self::Html),
             "json" => Some(Self::Json),
             "csv" => Some(Self::Csv),
+            "pdf" => Some(Self::Pdf),
             _ => None,
         }
     }
@@ -53,6 +56,7 @@ impl Format {
             Self::Html => "html",
             Self::Json => "json",
             Self::Csv => "csv",
+            Self::Pdf => "pdf",
         }
     }
 
@@ -61,6 +65,7 @@ impl Format {
             Self::Html => "text/html; charset=utf-8",
             Self::Json => "application/json",
             Self::Csv => "text/csv; charset=utf-8",
+            Self::Pdf => "application/pdf",
         }
     }
 }
@@ -71,6 +76,13 @@ impl Wanted {
         let refuse = |error| refused(StatusCode::UNPROCESSABLE_ENTITY, format!("{error}."));
         match self.period.as_str() {
             "" => Ok(None),
+            "inspection" => match self.first.parse() {
+                Ok(day) => Ok(Some(Asked::Inspection(day))),
+                Err(_) => Err(refused(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "Choose the day as the first day.",
+                )),
+            },
             "days" => {
                 let day = |text: &str| text.parse::<Date>().ok();
                 let days = day(&self.first).zip(day(&self.last)).ok_or_else(|| {
@@ -100,7 +112,8 @@ pub(in crate::http) async fn show(
     let content = html! {
         (chooser(&wanted, &when))
         @if let Some(report) = &report {
-            (downloads(report.period))
+            (downloads(report))
+            @if report.inspection { h2 { (paper::title(report)) } }
             (paper::content(report))
         } @else {
             (empty(&html! { p { "A report says what a week or month came to: which tablets were seen, what waits for somebody, photos, consent, and what nobody saw. It names no child and no member of staff. Print it, read it, sign it." } }))
@@ -130,12 +143,23 @@ pub(in crate::http) async fn file(
             .await
             .map_err(not_signed)?,
         Format::Csv => table::csv(&report).map_err(ApiError::internal)?,
+        Format::Pdf => {
+            let pdf = paper::pdf::pdf(&report).map_err(ApiError::internal)?;
+            sign_print(&report, &pdf, &app.signer)
+                .await
+                .map_err(not_signed)?
+        }
     };
     let (period, ending) = (report.period, format.as_str());
-    let name = format!(
-        "attachment; filename=\"report-{}-{}.{ending}\"",
-        period.first, period.last
-    );
+    let name = if report.inspection {
+        format!(
+            "attachment; filename=\"inspection-{}.{ending}\"",
+            period.first
+        )
+    } else {
+        let Period { first, last } = period;
+        format!("attachment; filename=\"report-{first}-{last}.{ending}\"")
+    };
     let mut response = bytes.into_response();
     protect(&mut response);
     let headers = response.headers_mut();
@@ -157,7 +181,8 @@ async fn make(app: &App, visitor: &Visitor, asked: Asked, form: &str) -> Result<
                 refused(StatusCode::UNPROCESSABLE_ENTITY, format!("{error}."))
             }
             ReportError::Storage(error) => ApiError::internal(error),
-        })?;
+        })?
+        .held_to(&app.console.thresholds);
     let audit = AuditEntry {
         at: now,
         who: visitor.operator.name.clone(),
@@ -179,7 +204,7 @@ fn not_signed(error: SignReportError) -> ApiError {
             tracing::warn!(%error, "a report was not signed");
             refused(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "The figures are signed, and the signer did not answer. Save the page or the table instead, and tell whoever runs the server.",
+                "Figures and PDF are signed, and the signer did not answer. Save the page or the table instead, and tell whoever runs the server.",
             )
         }
     }
@@ -192,7 +217,10 @@ fn chooser(wanted: &Wanted, when: &When) -> Markup {
     let kinds = [
         ("week", "Last week"),
         ("month", "Last month"),
+        ("term", "Last 12 weeks"),
+        ("year", "Last 12 months"),
         ("days", "These days"),
+        ("inspection", "The first day, for an inspection"),
     ];
     html! {
         form.filter.screen method="get" action="/reports" {
@@ -208,14 +236,20 @@ fn chooser(wanted: &Wanted, when: &When) -> Markup {
     }
 }
 
-fn downloads(period: Period) -> Markup {
+fn downloads(report: &Report) -> Markup {
+    let asked = if report.inspection {
+        "inspection"
+    } else {
+        "days"
+    };
     let path = |format| {
-        let (first, last) = (period.first, period.last);
-        format!("/reports/file?period=days&first={first}&last={last}&format={format}")
+        let Period { first, last } = report.period;
+        format!("/reports/file?period={asked}&first={first}&last={last}&format={format}")
     };
     html! {
         div.actions {
             button.main data-print hidden { "Print" }
+            a.button href=(path("pdf")) download { "Save for printing (PDF)" }
             a.button href=(path("html")) download { "Save the page" }
             a.button href=(path("csv")) download { "Save as a table (CSV)" }
             a.button href=(path("json")) download { "Save the figures (JSON)" }

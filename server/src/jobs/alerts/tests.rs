@@ -73,6 +73,7 @@ impl World {
             setting_name: "Little Acorns".to_owned(),
             origin: "https://box.example:7444".to_owned(),
             digest_at: Time::constant(8, 0, 0, 0),
+            weekly: None,
         };
         let world = Self {
             house,

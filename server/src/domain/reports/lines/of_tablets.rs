@@ -1,21 +1,18 @@
 //! Which tablets were seen, how they stood, and what was not seen.
 
-use super::{Level, Line, Section, Seen, Source, plain, span, tablets as count_of, unknown};
+use super::{Held, Level, Line, Section, Seen, Source, plain, span, tablets as count_of, unknown};
 use crate::domain::reports::coverage::{Cell, Row, stretches};
 use crate::domain::reports::figures::{Encryption, Passcode, Report};
+use crate::domain::reports::photos::minutes_begun;
+use crate::domain::reports::thresholds::{AmberRed, Thresholds};
 use crate::domain::words;
 use jiff::SignedDuration;
 use nestwarden_policy_schema::control::ControlName;
 
-const SILENT_AMBER_MINUTES: u64 = 24 * 60;
-const SILENT_RED_MINUTES: u64 = 72 * 60;
-const PASSCODE_RED: SignedDuration = SignedDuration::from_hours(14 * 24);
-/// Of one tablet within seven days.
-const DRIFT_RED: u64 = 3;
 /// Of a list of tablets; the table has them all.
 const NAMED: usize = 6;
 
-pub(super) fn coverage(report: &Report, rows: &[Row<'_>]) -> Section {
+pub(super) fn coverage(report: &Report, rows: &[Row<'_>], held_to: &Thresholds) -> Section {
     let expected = |cell: Cell| cell.is_covered() || cell.is_missing();
     let days: u64 = rows.iter().map(|row| row.count(expected)).sum();
     let covered: u64 = rows.iter().map(|row| row.count(Cell::is_covered)).sum();
@@ -57,7 +54,7 @@ pub(super) fn coverage(report: &Report, rows: &[Row<'_>]) -> Section {
             ..plain("Not covered", "see note", &not_covered, Source::Server)
         });
     }
-    lines.push(silent(rows));
+    lines.push(silent(rows, held_to.silent_contact_hours).held(Held::Silent));
     if report
         .server
         .hours_since
@@ -70,13 +67,16 @@ pub(super) fn coverage(report: &Report, rows: &[Row<'_>]) -> Section {
         ));
     }
     Section {
-        title: "Coverage",
+        title: "Coverage".to_owned(),
         lines,
     }
 }
 
-fn silent(rows: &[Row<'_>]) -> Line {
-    let name = "Without a report for 24 hours of contact time";
+fn silent(rows: &[Row<'_>], held_to: AmberRed) -> Line {
+    let name = &format!(
+        "Without a report for {} hours of contact time",
+        held_to.amber
+    );
     let known: Vec<(&Row<'_>, u64)> = rows
         .iter()
         .filter_map(|row| Some((row, row.server.silent_contact_minutes?)))
@@ -85,7 +85,7 @@ fn silent(rows: &[Row<'_>]) -> Line {
         .iter()
         .filter(|row| row.server.revoked_at.is_none())
         .count();
-    let is_silent = |minutes: u64| minutes >= SILENT_AMBER_MINUTES;
+    let is_silent = |minutes: u64| minutes / 60 >= held_to.amber;
     let silent: Vec<_> = known
         .iter()
         .filter(|(_, minutes)| is_silent(*minutes))
@@ -98,8 +98,7 @@ fn silent(rows: &[Row<'_>]) -> Line {
         );
     }
     let level = match silent.iter().map(|(_, minutes)| *minutes).max() {
-        Some(SILENT_RED_MINUTES..) => Level::Red,
-        Some(_) => Level::Amber,
+        Some(minutes) => held_to.from(minutes / 60),
         None if rows.is_empty() => Level::NotKnown,
         None => Level::Good,
     };
@@ -114,13 +113,18 @@ fn silent(rows: &[Row<'_>]) -> Line {
     }
 }
 
-pub(super) fn tablets(report: &Report, rows: &[Row<'_>], seen: &Seen) -> Section {
+pub(super) fn tablets(
+    report: &Report,
+    rows: &[Row<'_>],
+    seen: &Seen,
+    held_to: &Thresholds,
+) -> Section {
     let mut lines: Vec<Line> = ControlName::ALL
         .into_iter()
         .map(|name| control(name, rows))
         .collect();
-    lines.push(passcode(report, rows));
-    lines.push(drift(rows, seen));
+    lines.push(passcode(report, rows, held_to.passcode_overdue_days).held(Held::Passcode));
+    lines.push(drift(rows, seen, held_to.radio_drift_a_week).held(Held::RadioDrift));
     lines.push(encryption(rows));
     let counts = &report.events.setting;
     lines.push(seen.count(
@@ -129,7 +133,7 @@ pub(super) fn tablets(report: &Report, rows: &[Row<'_>], seen: &Seen) -> Section
         String::new(),
     ));
     Section {
-        title: "Tablets",
+        title: "Tablets".to_owned(),
         lines,
     }
 }
@@ -184,7 +188,7 @@ fn control(name: ControlName, rows: &[Row<'_>]) -> Line {
     Line { level, ..line }
 }
 
-fn passcode(report: &Report, rows: &[Row<'_>]) -> Line {
+fn passcode(report: &Report, rows: &[Row<'_>], held_to: AmberRed) -> Line {
     let name = "Passcode overdue at the end";
     let (mut overdue, mut longest, mut unknowns) = (Vec::new(), SignedDuration::ZERO, 0);
     for row in rows {
@@ -200,8 +204,7 @@ fn passcode(report: &Report, rows: &[Row<'_>]) -> Line {
     let level = match (overdue.len(), unknowns) {
         (0, 0) if !rows.is_empty() => Level::Good,
         (0, _) => Level::NotKnown,
-        (_, _) if longest > PASSCODE_RED => Level::Red,
-        (_, _) => Level::Amber,
+        (_, _) => held_to.older(Some(minutes_begun(longest)), 24 * 60),
     };
     let mut note = named(overdue.iter().cloned());
     if unknowns > 0 {
@@ -216,14 +219,14 @@ fn passcode(report: &Report, rows: &[Row<'_>]) -> Line {
     Line { level, ..line }
 }
 
-fn drift(rows: &[Row<'_>], seen: &Seen) -> Line {
+fn drift(rows: &[Row<'_>], seen: &Seen, held_to: AmberRed) -> Line {
     let is_drifted = |row: &&Row<'_>| {
         let told = row.events.controls.get(&ControlName::Radios);
         told.is_some_and(|told| told.outcome == "drifted")
     };
     let left = rows.iter().filter(is_drifted).count() as u64;
     let mut total: u64 = 0;
-    let mut red = left;
+    let mut worst_week: u64 = 0;
     let mut which = Vec::new();
     for row in rows {
         let by_day: Vec<u64> = row.events.days.iter().map(|day| day.radio_drift).collect();
@@ -235,7 +238,7 @@ fn drift(rows: &[Row<'_>], seen: &Seen) -> Line {
             .windows(7.min(by_day.len()).max(1))
             .map(of_week)
             .max();
-        red += u64::from(worst.unwrap_or(0) >= DRIFT_RED);
+        worst_week = worst_week.max(worst.unwrap_or(0));
         total = total.saturating_add(sum);
         if sum > 0 {
             which.push(format!("{}: {sum}", row.server.name));
@@ -251,11 +254,17 @@ fn drift(rows: &[Row<'_>], seen: &Seen) -> Line {
     let line = seen.judge(
         "Bluetooth or sharing switched on and put back",
         total,
-        u64::from(red > 0),
+        held_to.from(worst_week),
         note.trim().to_owned(),
     );
-    if total == 0 && left > 0 {
+    if left > 0 {
+        let level = Level::Red;
+        if total > 0 {
+            return Line { level, ..line };
+        }
         return Line {
+            level,
+            note: note.trim().to_owned(),
             value: format!("not put back on {}", count_of(left)),
             ..line
         };
@@ -301,23 +310,30 @@ fn encryption(rows: &[Row<'_>]) -> Line {
     Line { level, ..line }
 }
 
-pub(super) fn apps(report: &Report, seen: &Seen) -> Section {
+pub(super) fn apps(report: &Report, seen: &Seen, held_to: &Thresholds) -> Section {
     let counts = &report.events.setting;
+    let from = |count: u64, least: u64, level| {
+        if count >= least { level } else { Level::Plain }
+    };
+    let blocked = from(counts.apps_blocked, held_to.apps_refused, Level::Amber);
+    let ran = from(counts.apps_ran, held_to.apps_ran, Level::Red);
     Section {
-        title: "Apps",
+        title: "Apps".to_owned(),
         lines: vec![
             seen.judge(
                 "Starts of unapproved programs refused",
                 counts.apps_blocked,
-                0,
+                blocked,
                 String::new(),
-            ),
+            )
+            .held(Held::AppsRefused),
             seen.judge(
                 "Unapproved programs that ran, watched only",
-                0,
                 counts.apps_ran,
+                ran,
                 "Where the profile only watches, nothing is stopped.".to_owned(),
-            ),
+            )
+            .held(Held::AppsRan),
         ],
     }
 }
@@ -437,7 +453,7 @@ pub(super) fn limits(report: &Report, rows: &[Row<'_>]) -> Section {
         Source::Server,
     ));
     Section {
-        title: "Limits: what was not seen",
+        title: "Limits: what was not seen".to_owned(),
         lines,
     }
 }

@@ -1,16 +1,13 @@
 //! What waits for somebody, photos, and the consent register.
 
-use super::{Level, Line, Section, Seen, Source, plain, span, unknown, when};
+use super::{Held, Level, Line, Section, Seen, Source, plain, span, unknown, when};
 use crate::domain::reports::figures::{OpenTasks, Report, TabletCounts};
 use crate::domain::reports::period::zone;
+use crate::domain::reports::thresholds::{AmberRed, Thresholds};
 use crate::domain::words;
 use crate::storage::TaskKind;
 use nestwarden_policy_schema::consent::Cause;
 use std::collections::BTreeMap;
-
-const UNTAGGED_AMBER: u64 = 10;
-const IMPORT_AMBER_DAYS: u64 = 7;
-const IMPORT_RED_DAYS: u64 = 14;
 
 pub(super) fn needs_you(report: &Report) -> Section {
     let mut lines: Vec<Line> = report.server.tasks.iter().map(task).collect();
@@ -30,7 +27,7 @@ pub(super) fn needs_you(report: &Report) -> Section {
         });
     }
     Section {
-        title: "Needs you",
+        title: "Needs you".to_owned(),
         lines,
     }
 }
@@ -84,13 +81,13 @@ const fn decision(kind: TaskKind) -> &'static str {
     }
 }
 
-pub(super) fn photos(report: &Report, seen: &Seen) -> Section {
+pub(super) fn photos(report: &Report, seen: &Seen, held_to: &Thresholds) -> Section {
     let counts = &report.events.setting;
     let destruction = &report.events.destruction;
     let mut lines = vec![
         seen.count("Taken", counts.captured, String::new()),
         tagged(counts),
-        untagged(counts, seen),
+        untagged(counts, seen, held_to).held(Held::Untagged),
         lapsed(counts, seen),
     ];
     if !counts.would_lapse.is_empty() {
@@ -110,15 +107,21 @@ pub(super) fn photos(report: &Report, seen: &Seen) -> Section {
         seen.judge_at_end(
             "Lapsed and still readable at the end",
             counts.readable,
-            counts.readable_24_hours,
+            held_to
+                .readable_hours
+                .older(counts.oldest_readable_minutes, 60),
             over_a_day(counts.readable_24_hours),
-        ),
+        )
+        .held(Held::Readable),
         seen.judge_at_end(
             "Could not be put away at the end",
             counts.incomplete,
-            counts.incomplete_24_hours,
+            held_to
+                .incomplete_hours
+                .older(counts.oldest_incomplete_minutes, 60),
             over_a_day(counts.incomplete_24_hours),
-        ),
+        )
+        .held(Held::Incomplete),
         seen.count("Sealed", counts.sealed, String::new()),
         seen.count("Brought back into use", counts.brought_back, String::new()),
         seen.count(
@@ -151,9 +154,13 @@ pub(super) fn photos(report: &Report, seen: &Seen) -> Section {
             ),
         },
     );
-    lines.extend([withdrawal(report), holds(report), take_downs(report)]);
+    lines.extend([
+        withdrawal(report),
+        holds(report, held_to.holds_past_review).held(Held::HoldReview),
+        take_downs(report),
+    ]);
     Section {
-        title: "Photos",
+        title: "Photos".to_owned(),
         lines,
     }
 }
@@ -182,30 +189,22 @@ fn tagged(counts: &TabletCounts) -> Line {
     }
 }
 
-fn untagged(counts: &TabletCounts, seen: &Seen) -> Line {
-    let many = counts.untagged > UNTAGGED_AMBER;
-    let amber = counts.untagged_3_days.max(u64::from(many));
-    let note = format!(
-        "{} in all wait for somebody to say who is in them.",
-        counts.untagged
-    );
-    let line = seen.judge_at_end(
-        "Untagged for more than 3 days at the end",
-        amber,
-        counts.untagged_7_days,
-        note,
-    );
-    if counts.untagged == 0 {
-        return line;
-    }
-    let days = counts.untagged_7_days;
-    Line {
-        value: match days {
-            0 => counts.untagged_3_days.to_string(),
-            days => format!("{}, {days} of them for more than 7", counts.untagged_3_days),
-        },
-        ..line
-    }
+fn untagged(counts: &TabletCounts, seen: &Seen, held_to: &Thresholds) -> Line {
+    let many = counts.untagged > held_to.untagged_photos;
+    let of_age = held_to
+        .untagged_days
+        .older(counts.oldest_untagged_minutes, 24 * 60);
+    let worst = of_age.max(if many { Level::Amber } else { Level::Plain });
+    let note = match counts.oldest_untagged_minutes {
+        Some(oldest) => format!(
+            "{} for more than 3 days, {} for more than 7; the oldest for {}.",
+            counts.untagged_3_days,
+            counts.untagged_7_days,
+            span(oldest)
+        ),
+        None => "Nobody said who is in them.".to_owned(),
+    };
+    seen.judge_at_end("Untagged at the end", counts.untagged, worst, note)
 }
 
 fn lapsed(counts: &TabletCounts, seen: &Seen) -> Line {
@@ -248,7 +247,7 @@ fn withdrawal(report: &Report) -> Line {
     )
 }
 
-fn holds(report: &Report) -> Line {
+fn holds(report: &Report, red: u64) -> Line {
     let server = &report.server;
     let note = match server.holds_past_review {
         0 => "How many photos each covers is on the page Holds.".to_owned(),
@@ -261,7 +260,7 @@ fn holds(report: &Report) -> Line {
         Source::Server,
     );
     Line {
-        level: if server.holds_past_review > 0 {
+        level: if server.holds_past_review >= red {
             Level::Red
         } else {
             Level::Plain
@@ -284,7 +283,7 @@ fn take_downs(report: &Report) -> Line {
     plain("Take-downs open at the end", value, note, Source::Server)
 }
 
-pub(super) fn register(report: &Report) -> Section {
+pub(super) fn register(report: &Report, held_to: &Thresholds) -> Section {
     let register = &report.server.register;
     let of_today =
         "Of the children on the register when this was made; answers as they were at the end.";
@@ -308,11 +307,7 @@ pub(super) fn register(report: &Report) -> Section {
     let zone = zone(Some(&report.time_zone));
     let import = match (register.last_import_at, register.import_age_days) {
         (Some(at), Some(age)) => Line {
-            level: match age {
-                IMPORT_RED_DAYS.. => Level::Red,
-                IMPORT_AMBER_DAYS.. => Level::Amber,
-                _ => Level::Good,
-            },
+            level: import_level(age, held_to.import_age_days),
             ..plain(
                 "Last import",
                 format!("{age} days before the end"),
@@ -337,7 +332,7 @@ pub(super) fn register(report: &Report) -> Section {
         Source::Server,
     );
     Section {
-        title: "Consent register",
+        title: "Consent register".to_owned(),
         lines: vec![
             plain(
                 "Children",
@@ -352,7 +347,7 @@ pub(super) fn register(report: &Report) -> Section {
                 "",
                 Source::Server,
             ),
-            import,
+            import.held(Held::ImportAge),
             Line {
                 level: if register.rows_refused > 0 {
                     Level::Amber
@@ -362,5 +357,13 @@ pub(super) fn register(report: &Report) -> Section {
                 ..refused
             },
         ],
+    }
+}
+
+/// Below both thresholds a known age is good.
+fn import_level(age: u64, held_to: AmberRed) -> Level {
+    match held_to.from(age) {
+        Level::Plain => Level::Good,
+        level @ (Level::Good | Level::NotKnown | Level::Amber | Level::Red) => level,
     }
 }

@@ -4,7 +4,9 @@ use super::days_of_march;
 use super::month::{Chance, Month};
 use crate::domain::export::{self, ErasedLine, Line};
 use crate::domain::reports::check::{Recount, Recounted, open, report_days};
+use crate::domain::reports::lines::Level;
 use crate::domain::reports::signed::{SignedReport, manifest, written};
+use crate::domain::reports::thresholds::AmberRed;
 use crate::domain::reports::{Report, make};
 use crate::storage::StorageError;
 use jiff::Timestamp;
@@ -267,5 +269,73 @@ async fn a_tablet_that_was_left_out_or_made_up_is_found() {
         [format!(
             "tablet {gone} is in the report and not in the evidence"
         )]
+    );
+}
+
+#[tokio::test]
+async fn a_figure_that_is_judged_better_than_its_thresholds_do_is_found() {
+    let setting = Setting::of(17).await;
+    let problems = |report: &Report| {
+        let opened = open(&setting.signed(report), Some(setting.public())).unwrap();
+        opened.problems
+    };
+    let report = &setting.report;
+    assert_eq!(problems(report), Vec::<String>::new());
+    let held_to = report.held_to.clone().unwrap();
+    let red = held_to
+        .judged
+        .iter()
+        .find(|(_, level)| **level == Level::Red);
+    let (held, _) = red.unwrap();
+    let mut better = report.clone();
+    let theirs = better.held_to.as_mut().unwrap();
+    theirs.judged.insert(*held, Level::Good);
+    let found = problems(&better);
+    assert!(
+        found[0].contains("as \"good\", and its figures and thresholds come to \"red\""),
+        "{found:?}"
+    );
+    // Nor is there a way round it by other thresholds or none.
+    let mut looser = report.clone();
+    let most = AmberRed {
+        amber: 8_000,
+        red: 8_000,
+    };
+    looser.held_to.as_mut().unwrap().thresholds.incomplete_hours = most;
+    looser.held_to.as_mut().unwrap().thresholds.readable_hours = most;
+    assert!(!problems(&looser).is_empty());
+    let mut silent = report.clone();
+    silent.held_to = None;
+    assert_eq!(
+        problems(&silent),
+        ["it does not say what its figures were held to"]
+    );
+}
+
+#[tokio::test]
+async fn a_report_of_the_first_version_still_holds() {
+    let setting = Setting::of(18).await;
+    let mut text = serde_json::to_value(&setting.report).unwrap();
+    text["version"] = json!(1);
+    text.as_object_mut().unwrap().remove("held_to");
+    let whole = text["events"]["setting"].as_object_mut().unwrap();
+    whole.retain(|name, _| !name.starts_with("oldest_"));
+    for tablet in text["events"]["tablets"].as_array_mut().unwrap() {
+        let counts = tablet["counts"].as_object_mut().unwrap();
+        counts.retain(|name, _| !name.starts_with("oldest_"));
+        let tablet = tablet.as_object_mut().unwrap();
+        tablet.retain(|name, _| name != "in_force" && name != "photos_by_stage");
+        for day in tablet["days"].as_array_mut().unwrap() {
+            let new = ["captured", "lapsed", "sealed", "destroyed"];
+            let day = day.as_object_mut().unwrap();
+            day.retain(|name, _| !new.contains(&name.as_str()));
+        }
+    }
+    let first: Report = serde_json::from_value(text).unwrap();
+    let opened = open(&setting.signed(&first), Some(setting.public())).unwrap();
+    assert_eq!(opened.problems, Vec::<String>::new());
+    assert_eq!(
+        recounted(&first, &setting.lines).problems,
+        Vec::<String>::new()
     );
 }

@@ -1,6 +1,6 @@
 //! The figures of a month again, asked one by one of the raw events. Knows nothing of the report's code.
 
-use super::month::{at, march};
+use super::month::at;
 use crate::storage::StoredEvent;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -21,19 +21,29 @@ struct Log {
     until: Timestamp,
 }
 
-pub(super) fn from() -> Timestamp {
-    "2026-03-01T00:00:00Z".parse().unwrap()
+/// The days that are asked for.
+#[derive(Clone)]
+pub(super) struct Asked {
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
+    days: Vec<Date>,
 }
 
-/// Summer time begins on the 29th.
-pub(super) fn until() -> Timestamp {
-    "2026-03-31T23:00:00Z".parse().unwrap()
+impl Asked {
+    pub(super) fn of(days: Vec<Date>) -> Self {
+        let after = days.last().unwrap().tomorrow().unwrap();
+        Self {
+            from: at(days[0], 0, 0),
+            until: at(after, 0, 0),
+            days,
+        }
+    }
 }
 
-pub(super) fn used(all: &[StoredEvent]) -> Vec<&StoredEvent> {
+pub(super) fn used<'a>(all: &'a [StoredEvent], asked: &Asked) -> Vec<&'a StoredEvent> {
     let last = all
         .iter()
-        .filter(|s| s.event.at < until())
+        .filter(|s| s.event.at < asked.until)
         .map(|s| s.event.seq)
         .max();
     all.iter().filter(|s| Some(s.event.seq) <= last).collect()
@@ -44,8 +54,10 @@ fn kind(body: &Value) -> &str {
 }
 
 impl Log {
-    fn of(all: &[StoredEvent]) -> Self {
-        let told = used(all).into_iter().filter(|s| s.event.at < until());
+    fn of(all: &[StoredEvent], asked: &Asked) -> Self {
+        let told = used(all, asked)
+            .into_iter()
+            .filter(|s| s.event.at < asked.until);
         Self {
             told: told
                 .map(|s| Told {
@@ -57,8 +69,8 @@ impl Log {
                         .map(|body| serde_json::from_str(body).unwrap()),
                 })
                 .collect(),
-            from: from(),
-            until: until(),
+            from: asked.from,
+            until: asked.until,
         }
     }
 
@@ -91,10 +103,10 @@ impl Log {
     }
 
     fn photos(&self) -> BTreeSet<String> {
-        let ids = self
-            .told
-            .iter()
-            .filter_map(|told| photo_of(told.body.as_ref()?));
+        // What would have been done to a photo does not say that there is one: its own events are of later, or erased.
+        let would = |body: &Value| kind(body) == "photo_stage" && body["observed_only"] == true;
+        let bodies = self.told.iter().filter_map(|told| told.body.as_ref());
+        let ids = bodies.filter(|body| !would(body)).filter_map(photo_of);
         ids.collect()
     }
 
@@ -172,11 +184,8 @@ fn photo(told: &[(Timestamp, &Value)]) -> Photo {
     }
 }
 
-fn hours_before_end(at: Timestamp) -> f64 {
-    until().duration_since(at).as_secs_f64() / 3600.0
-}
-
 fn counts(log: &Log) -> Value {
+    let hours_before_end = |at: Timestamp| log.until.duration_since(at).as_secs_f64() / 3600.0;
     let photos: Vec<Photo> = log
         .photos()
         .iter()
@@ -237,7 +246,14 @@ fn counts(log: &Log) -> Value {
         doubts += u64::from(now && !doubtful && at >= log.from);
         doubtful = now;
     }
-    json!({
+    // A minute that has begun is one.
+    let oldest = |of: &mut dyn Iterator<Item = Timestamp>| {
+        of.min().map(|at| {
+            let whole = log.until.duration_since(at).as_nanos() + 59_999_999_999;
+            u64::try_from(whole / 60_000_000_000).unwrap_or(0)
+        })
+    };
+    let mut told = json!({
         "events": count(log.within()),
         "captured": count(new()),
         "tagged": count(new().filter(|p| p.tagging == "complete" || p.tagging == "no_child")),
@@ -265,7 +281,27 @@ fn counts(log: &Log) -> Value {
         "erased": count(log.within().filter(|told| told.body.is_none())),
         "erased_before": count(log.told.iter().filter(|t| t.at < log.from && t.body.is_none())),
         "unread": 0,
-    })
+    });
+    for (name, age) in [
+        (
+            "untagged",
+            oldest(&mut waiting().filter_map(|p| p.captured_at)),
+        ),
+        ("incomplete", oldest(&mut stuck().map(|(_, since)| since))),
+        (
+            "readable",
+            oldest(
+                &mut stuck()
+                    .filter(|(p, _)| p.stage == "live")
+                    .map(|(_, since)| since),
+            ),
+        ),
+    ] {
+        if let Some(minutes) = age {
+            told[format!("oldest_{name}_minutes")] = json!(minutes);
+        }
+    }
+    told
 }
 
 fn rank(outcome: &str) -> u8 {
@@ -284,7 +320,7 @@ fn worst(log: &Log, begins: Timestamp, ends: Timestamp) -> &'static str {
     let mut index_of_first = None;
     // A day begins as everything stood when its first event came, or the first of a later day.
     for (index, told) in log.told.iter().enumerate() {
-        if told.at >= begins && told.at >= from() {
+        if told.at >= begins && told.at >= log.from {
             index_of_first = Some(index);
             break;
         }
@@ -314,9 +350,12 @@ fn worst(log: &Log, begins: Timestamp, ends: Timestamp) -> &'static str {
     ["not_known", "as_wanted", "watched", "attention"][usize::from(worst)]
 }
 
-fn days(log: &Log) -> Vec<Value> {
-    let days = march();
-    days.iter()
+fn days(log: &Log, asked: &Asked) -> Vec<Value> {
+    let ids = log.photos();
+    let photos: Vec<Photo> = ids.iter().map(|id| photo(&log.about(id))).collect();
+    asked
+        .days
+        .iter()
         .map(|day: &Date| {
             let (begins, ends) = (at(*day, 0, 0), at(day.tomorrow().unwrap(), 0, 0));
             let of_day = |told: &&Told| told.at >= begins && told.at < ends;
@@ -330,13 +369,38 @@ fn days(log: &Log) -> Vec<Value> {
                     .map(|body| body["count"].as_u64().unwrap())
                     .sum()
             };
-            json!({
+            let is_then = |at: Timestamp| at >= begins && at < ends;
+            let mut told = json!({
                 "day": day,
                 "events": count(log.within().filter(of_day)),
                 "controls": worst(log, begins, ends),
                 "radio_drift": sum(&|b| kind(b) == "drift_reverted" && b["control"] == "radios"),
                 "apps_blocked": sum(&|b| kind(b) == "app_refused" && b["observed_only"] == false),
-            })
+            });
+            let taken = photos
+                .iter()
+                .filter(|p| !p.found && p.captured_at.is_some_and(is_then));
+            let moves = |is: &dyn Fn(&Value) -> bool| {
+                let moves = log
+                    .of_kind_within("photo_stage")
+                    .filter(|(at, _)| is_then(*at));
+                count(moves.filter(|(_, b)| b["observed_only"] == false && is(b)))
+            };
+            let destroyed = log.of_kind_within("destroyed");
+            for (name, number) in [
+                ("captured", count(taken)),
+                (
+                    "lapsed",
+                    moves(&|b| b["from"] == "live" && b["to"] != "live"),
+                ),
+                ("sealed", moves(&|b| b["to"] == "sealed")),
+                ("destroyed", count(destroyed.filter(|(at, _)| is_then(*at)))),
+            ] {
+                if number > 0 {
+                    told[name] = json!(number);
+                }
+            }
+            told
         })
         .collect()
 }
@@ -449,11 +513,11 @@ fn root(leaves: &[Digest]) -> Digest {
     }
 }
 
-fn range(all: &[StoredEvent]) -> Value {
-    let used = used(all);
+fn range(all: &[StoredEvent], asked: &Asked) -> Value {
+    let used = used(all, asked);
     let first = used
         .iter()
-        .position(|s| s.event.at >= from() && s.event.at < until());
+        .position(|s| s.event.at >= asked.from && s.event.at < asked.until);
     let leaves: Vec<Digest> = first.map_or_else(Vec::new, |first| {
         used[first..].iter().map(|s| s.event.hash).collect()
     });
@@ -469,27 +533,40 @@ fn range(all: &[StoredEvent]) -> Value {
     range
 }
 
-pub(super) fn tablet(device: DeviceId, all: &[StoredEvent]) -> Value {
-    let log = Log::of(all);
+pub(super) fn tablet(device: DeviceId, all: &[StoredEvent], asked: &Asked) -> Value {
+    let log = Log::of(all, asked);
     let doubtful = log
         .of_kind("clock_doubt")
         .last()
         .is_some_and(|(_, b)| b["doubtful"] == true);
-    json!({
+    let mut told = json!({
         "device": device,
-        "range": range(all),
-        "days": days(&log),
+        "range": range(all, asked),
+        "days": days(&log, asked),
         "counts": counts(&log),
         "controls": controls(&log),
         "passcode": passcode(&log),
         "encryption": encryption(&log),
         "clock_doubtful": doubtful,
-    })
+    });
+    if let Some((since, body)) = log.of_kind("bundle_applied").last() {
+        told["in_force"] = json!({ "generation": body["generation"], "since": since });
+    }
+    let mut stages = Map::new();
+    for id in log.photos() {
+        let stage = photo(&log.about(&id)).stage;
+        let before = stages.get(&stage).map_or(0, |sum| sum.as_u64().unwrap());
+        stages.insert(stage, json!(before + 1));
+    }
+    if !stages.is_empty() {
+        told["photos_by_stage"] = Value::Object(stages);
+    }
+    told
 }
 
 /// Minutes from sealed to destroyed, in order.
-pub(super) fn destructions(all: &[StoredEvent]) -> Vec<i64> {
-    let log = Log::of(all);
+pub(super) fn destructions(all: &[StoredEvent], asked: &Asked) -> Vec<i64> {
+    let log = Log::of(all, asked);
     let receipts = log
         .of_kind_within("destroyed")
         .map(|(_, body)| &body["receipt"]);

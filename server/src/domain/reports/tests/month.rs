@@ -8,6 +8,7 @@ use crate::storage::{Device, StoredEvent};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::consent::{Cause, Stage, Tagging};
 use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
 use nestwarden_policy_schema::event::EventBody;
@@ -43,6 +44,7 @@ pub(crate) struct Month {
     pub(crate) devices: Vec<DeviceId>,
     /// When each tablet told how it stands.
     pub(crate) told: BTreeMap<DeviceId, Vec<Timestamp>>,
+    days: (Date, Date),
 }
 
 pub(crate) fn london() -> TimeZone {
@@ -57,6 +59,15 @@ pub(crate) fn at(day: Date, hour: i8, minute: i8) -> Timestamp {
 impl Month {
     /// From the middle of February to the middle of April 2026.
     pub(crate) async fn told(seed: u64) -> Self {
+        let days = (
+            jiff::civil::date(2026, 2, 16),
+            jiff::civil::date(2026, 4, 12),
+        );
+        Self::lived(seed, TABLETS, days).await
+    }
+
+    /// So many tablets, from a first day to a last.
+    pub(crate) async fn lived(seed: u64, tablets: usize, days: (Date, Date)) -> Self {
         let test = TestStorage::create().await;
         let storage = &test.storage;
         storage
@@ -68,11 +79,12 @@ impl Month {
             devices: Vec::new(),
             told: BTreeMap::new(),
             test,
+            days,
         };
-        for number in 0..TABLETS {
+        for number in 0..tablets {
             let device = Device {
                 name: format!("Ladybird-{}", number + 1),
-                enrolled_at: at(jiff::civil::date(2026, 2, 16), 7, 0),
+                enrolled_at: at(days.0, 7, 0),
                 ..device("early-years")
             };
             let mut tablet = TestTablet::enrol_as(&month.test.storage, device).await;
@@ -84,16 +96,22 @@ impl Month {
 
     async fn life(&mut self, number: usize, tablet: &mut TestTablet, chance: &mut Chance) {
         let storage = self.test.storage.clone();
-        let first = jiff::civil::date(2026, 2, 16);
-        let last = jiff::civil::date(2026, 4, 12);
+        let (first, last) = self.days;
         let mut album = Album::new(number);
-        let mut waiting: Vec<(Timestamp, EventBody)> = Vec::new();
+        let mut waiting = vec![(at(first, 7, 30), bundle(1))];
         let mut day = first;
         while day <= last {
             let is_open = day.weekday().to_monday_one_offset() <= 5;
-            // One tablet lies in a drawer for days on end.
-            let in_drawer = number == 1 && (9..=12).contains(&day.day());
+            // One tablet lies in a drawer for days on end, and one for weeks.
+            let in_drawer = match number {
+                1 => (9..=12).contains(&day.day()),
+                4 if self.days.0.year() == 2025 => day.month() == 2,
+                _ => false,
+            };
             if is_open && !in_drawer {
+                if day == jiff::civil::date(2026, 3, 16) || day == jiff::civil::date(2026, 4, 6) {
+                    waiting.push((at(day, 7, 30), bundle(u64::from(day.day().unsigned_abs()))));
+                }
                 self.day(tablet, &mut album, day, chance, &mut waiting)
                     .await;
                 // Some evenings there is no network.
@@ -189,6 +207,13 @@ impl Month {
             }
             all.extend(page);
         }
+    }
+}
+
+fn bundle(generation: u64) -> EventBody {
+    EventBody::BundleApplied {
+        generation: Generation::new(generation),
+        digest: None,
     }
 }
 

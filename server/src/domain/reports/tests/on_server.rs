@@ -20,11 +20,11 @@ use nestwarden_policy_schema::id::{HoldId, TaskId};
 use nestwarden_policy_schema::profile::EARLY_YEARS;
 use uuid::Uuid;
 
-fn at(text: &str) -> Timestamp {
+pub(crate) fn at(text: &str) -> Timestamp {
     format!("2026-03-{text}:00Z").parse().unwrap()
 }
 
-fn by(act: &str, when: &str) -> AuditEntry {
+pub(super) fn by(act: &str, when: &str) -> AuditEntry {
     AuditEntry {
         at: at(when),
         ..audit(act)
@@ -32,7 +32,7 @@ fn by(act: &str, when: &str) -> AuditEntry {
 }
 
 /// Two tablets, one profile.
-async fn setting() -> (TestStorage, TestTablet, TestTablet) {
+pub(crate) async fn setting() -> (TestStorage, TestTablet, TestTablet) {
     let test = TestStorage::create().await;
     let storage = &test.storage;
     let applied = by("profile.apply", "01T08:00");
