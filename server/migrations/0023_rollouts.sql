@@ -31,3 +31,5 @@ CREATE TABLE rollout_tablets (
     PRIMARY KEY (setting_id, profile, begun_at, device_id),
     FOREIGN KEY (setting_id, profile, begun_at) REFERENCES rollouts
 );
+
+CREATE INDEX rollout_tablets_by_device ON rollout_tablets (setting_id, device_id, joined_at);

@@ -68,6 +68,13 @@ pub trait RolloutStore: Send + Sync {
     /// Those under way, by profile.
     fn rollout_list(&self) -> Answer<'_, Vec<Rollout>>;
 
+    /// What a tablet had before the others at `at`: the text, and since when. `None`: nothing.
+    fn rollout_then(
+        &self,
+        device: DeviceId,
+        at: Timestamp,
+    ) -> Answer<'_, Option<(String, Timestamp)>>;
+
     /// `Already`: one of this profile is under way, or another version is live than `on_version`.
     fn rollout_begin<'a>(
         &'a self,

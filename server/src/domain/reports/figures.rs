@@ -332,6 +332,9 @@ pub struct ProfileThen {
     pub name: String,
     pub version: u64,
     pub applied_at: Timestamp,
+    /// Since when it had a new version before the others, in place of this one; absent: it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_since: Option<Timestamp>,
 }
 
 /// What this server heard of a tablet on one day, apart from its events.

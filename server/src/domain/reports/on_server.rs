@@ -6,9 +6,7 @@ use super::figures::{
 use super::period::Days;
 use super::{median, minutes, registers};
 use crate::domain::register::Register;
-use crate::storage::{
-    Device, ProfileVersion, Role, Storage, StorageError, Task, TaskKind, ToldHour, WithClosed,
-};
+use crate::storage::{Device, Role, Storage, StorageError, Task, TaskKind, ToldHour, WithClosed};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::calendar::Calendar;
@@ -122,6 +120,8 @@ async fn tablet(
     let refused_since = conflict
         .filter(|c| c.since < ends && c.over_at.is_none_or(|over| over > begins))
         .map(|c| c.since);
+    let early = storage.rollout_then(device.id, ends).await?;
+    let (early, early_since) = early.unzip();
     Ok(TabletOnServer {
         device: device.id,
         name: device.name.clone(),
@@ -133,11 +133,12 @@ async fn tablet(
         silent_contact_minutes: silent,
         encryption_asked: then
             .as_ref()
-            .and_then(|then| encryption_asked(then, device)),
+            .and_then(|then| encryption_asked(early.as_ref().unwrap_or(&then.source), device)),
         profile: then.map(|then| ProfileThen {
             name: then.name,
             version: then.version,
             applied_at: then.applied_at,
+            early_since,
         }),
         came_late,
         refused_since,
@@ -184,8 +185,8 @@ fn contact_minutes(calendar: &Calendar, since: Timestamp, ends: Timestamp) -> u6
 }
 
 /// With its overrides as they are.
-fn encryption_asked(then: &ProfileVersion, device: &Device) -> Option<bool> {
-    let profile = PolicyProfile::from_toml(&then.source).ok()?;
+fn encryption_asked(source: &str, device: &Device) -> Option<bool> {
+    let profile = PolicyProfile::from_toml(source).ok()?;
     let storage = profile.policy_with(&device.overrides).storage;
     Some(storage.is_some_and(|policy| policy.require_encryption))
 }

@@ -156,6 +156,30 @@ impl RolloutStore for SqlStorage {
         })
     }
 
+    fn rollout_then(
+        &self,
+        device: DeviceId,
+        at: Timestamp,
+    ) -> Answer<'_, Option<(String, Timestamp)>> {
+        Box::pin(async move {
+            let row = sqlx::query(
+                "SELECT r.source, t.joined_at FROM rollout_tablets t \
+                 JOIN rollouts r ON r.setting_id = t.setting_id AND r.profile = t.profile \
+                 AND r.begun_at = t.begun_at \
+                 WHERE t.setting_id = $1 AND t.device_id = $2 AND t.joined_at < $3 \
+                 AND (r.ended_at IS NULL OR r.ended_at >= $3) ORDER BY t.joined_at DESC LIMIT 1",
+            )
+            .bind(&self.setting_text)
+            .bind(device.to_string())
+            .bind(at.as_microsecond())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(failed("find what a tablet had before the others"))?;
+            row.map(|row| Ok((text(&row, "source", WHAT)?, time(&row, "joined_at", WHAT)?)))
+                .transpose()
+        })
+    }
+
     fn rollout_begin<'a>(
         &'a self,
         rollout: &'a Rollout,

@@ -56,7 +56,11 @@ fn in_force(row: &Row<'_>, zone: &TimeZone) -> Line {
         |then| {
             let applied = when(then.applied_at, zone);
             let (name, version) = (&then.name, then.version);
-            format!("The profile {name} was at version {version}, applied {applied}.")
+            let early = then.early_since.map_or_else(String::new, |since| {
+                let since = when(since, zone);
+                format!(" It had a newer version before the other tablets, from {since}.")
+            });
+            format!("The profile {name} was at version {version}, applied {applied}.{early}")
         },
     );
     let Some(found) = row.events.in_force else {
