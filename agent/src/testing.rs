@@ -114,6 +114,8 @@ impl Signer {
             },
             holds: HoldList::new(at, Vec::new()),
             roster: BTreeSet::new(),
+            aup: None,
+            custody: None,
             corrections: Vec::new(),
             found_photos: None,
             put_back: None,

@@ -182,6 +182,8 @@ impl Inputs {
             register: self.register(now),
             holds: self.holds(now),
             roster: BTreeSet::new(),
+            aup: None,
+            custody: None,
             corrections: self.corrections_for(device.id, now),
             found_photos: self.found.get(&device.id).copied(),
             put_back: self.put_back.get(&device.id).copied(),

@@ -266,6 +266,10 @@ impl<'a> Tally<'a> {
             | EventBody::BundleApplied { .. }
             | EventBody::BundleRefused { .. }
             | EventBody::BundleExpired { .. }
+            | EventBody::CustodyTaken { .. }
+            | EventBody::CustodyReturned { .. }
+            | EventBody::PinRefused { .. }
+            | EventBody::PinLockedOut { .. }
             | EventBody::SessionStarted { .. }
             | EventBody::SessionEnded { .. }
             | EventBody::AccessReview { .. }
