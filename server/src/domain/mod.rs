@@ -29,6 +29,7 @@ pub mod registers;
 pub mod reports;
 pub mod returning;
 pub mod role;
+pub mod roster;
 pub mod subject_access;
 pub mod task;
 pub mod token;

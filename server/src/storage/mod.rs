@@ -35,6 +35,7 @@ pub mod task;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod token;
+pub mod told;
 mod trouble;
 
 pub use access::{AccessRow, AccessStore};
@@ -70,6 +71,7 @@ pub use task::{
     WithClosed,
 };
 pub use token::{EnrolOutcome, EnrolToken, TokenStore};
+pub use told::{ToldCustody, ToldStore};
 pub use trouble::{Trouble, trouble};
 
 use nestwarden_policy_schema::id::SettingId;
@@ -141,6 +143,7 @@ pub trait Store:
     + AlertStore
     + AuditStore
     + EntryStore
+    + ToldStore
 {
     fn setting(&self) -> SettingId;
 

@@ -437,7 +437,7 @@ proptest! {
     }
 }
 
-const KINDS: [TaskKind; 23] = [
+const KINDS: [TaskKind; 24] = [
     TaskKind::TabletLost,
     TaskKind::AppsUnapproved,
     TaskKind::AppDecision,
@@ -459,6 +459,7 @@ const KINDS: [TaskKind; 23] = [
     TaskKind::CourseEnds,
     TaskKind::AupOutstanding,
     TaskKind::CustodyOverdue,
+    TaskKind::PinOnTwoTablets,
     TaskKind::EndAccess,
     TaskKind::TabletMissing,
 ];
