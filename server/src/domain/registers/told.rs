@@ -16,26 +16,38 @@ use crate::storage::{
 use jiff::Timestamp;
 use nestwarden_policy_schema::event::EventBody;
 use nestwarden_policy_schema::id::{DeviceId, EntryId};
+use std::collections::BTreeMap;
 use tokio::sync::Mutex;
 
-const AT_ONCE: u32 = 200;
+const AT_ONCE: u32 = 5_000;
 /// Somebody else wrote at the same time.
 const TRIES: u32 = 5;
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-/// Writes everything that waits; how much it was.
+/// Writes everything that waits; how much it was. A tablet whose word cannot be written now keeps no other's waiting, and its
+/// later words wait behind it.
 pub async fn write_all(storage: &Storage) -> Result<usize, StorageError> {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let mut written = 0;
+    let (mut written, mut stuck) = (0, BTreeMap::new());
     loop {
-        let told = storage.told_list(AT_ONCE).await?;
-        if told.is_empty() {
-            return Ok(written);
+        let before = written;
+        for one in storage.told_list(AT_ONCE).await? {
+            if stuck.contains_key(&one.device) {
+                continue;
+            }
+            match write(storage, &one).await {
+                Ok(()) => {
+                    storage.told_done(one.device, one.seq).await?;
+                    written += 1;
+                }
+                Err(error) => {
+                    stuck.insert(one.device, error);
+                }
+            }
         }
-        for one in told {
-            write(storage, &one).await?;
-            storage.told_done(one.device, one.seq).await?;
-            written += 1;
+        if written == before {
+            let error = stuck.into_values().next();
+            return error.map_or(Ok(written), Err);
         }
     }
 }
