@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod clock;
 pub mod control;
+pub mod custody;
 pub mod decision;
 pub mod door;
 pub mod identity;

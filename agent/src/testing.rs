@@ -12,8 +12,10 @@ use nestwarden_policy_schema::calendar::{Calendar, Day, TimeRange};
 use nestwarden_policy_schema::consent::RegisterSnapshot;
 use nestwarden_policy_schema::envelope::{Signed, sign};
 use nestwarden_policy_schema::hold::HoldList;
-use nestwarden_policy_schema::id::{DeviceId, SettingId};
+use nestwarden_policy_schema::id::{DeviceId, SettingId, StaffId};
+use nestwarden_policy_schema::pin::PinVerifier;
 use nestwarden_policy_schema::policy::Policy;
+use nestwarden_policy_schema::roster::{MayHave, RosterEntry};
 use nestwarden_policy_schema::trust::{Anchors, SigningPublicKey, SpkiPin};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,6 +116,8 @@ impl Signer {
             },
             holds: HoldList::new(at, Vec::new()),
             roster: BTreeSet::new(),
+            aup: None,
+            custody: None,
             corrections: Vec::new(),
             found_photos: None,
             put_back: None,
@@ -141,6 +145,30 @@ pub(crate) fn enrolment(signer: &Signer) -> Enrolment {
         server: "127.0.0.1:1".to_owned(),
         anchors: signer.anchors(),
         enrolled_at: "2026-03-02T08:00:00Z".parse().unwrap(),
+    }
+}
+
+/// Of a PIN, and cheap to check.
+pub(crate) fn pin_verifier(pin: &str) -> PinVerifier {
+    use argon2::password_hash::PasswordHasher as _;
+    use argon2::{Algorithm, Argon2, Params, Version};
+    let params = Params::new(8, 1, 1, None).unwrap();
+    let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let hash: argon2::password_hash::phc::PasswordHash = argon
+        .hash_password_with_salt(pin.as_bytes(), b"salt of a test")
+        .unwrap();
+    PinVerifier::new(hash.to_string()).unwrap()
+}
+
+/// Somebody who may have the tablet.
+pub(crate) fn roster_entry(number: u128, name: &str, pin: &str) -> RosterEntry {
+    RosterEntry {
+        staff: StaffId::from_uuid(uuid::Uuid::from_u128(number)),
+        name: name.to_owned(),
+        pin: Some(pin_verifier(pin)),
+        may_have: MayHave::Yes,
+        until: None,
+        acknowledged: true,
     }
 }
 

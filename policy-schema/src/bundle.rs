@@ -9,9 +9,10 @@ use crate::control::ControlName;
 use crate::envelope::{Signable, Signed};
 use crate::generation::Generation;
 use crate::hold::HoldList;
-use crate::id::{DeviceId, SettingId, StaffId};
+use crate::id::{DeviceId, SettingId};
 use crate::policy::{DatedException, Policy};
 use crate::put_back::PutBack;
+use crate::roster::{AupNotice, CustodyWord, RosterEntry};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,12 +34,6 @@ pub const FEATURES: [&str; 8] = [
 
 /// Photos can be reviewed for a subject access request. Needed only by a bundle that carries one.
 pub const REVIEW_FEATURE: &str = "photos.2";
-
-/// A registered person who may use the tablet. No name: tablets show the code staff know.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct RosterEntry {
-    pub staff: StaffId,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bundle {
@@ -66,8 +61,15 @@ pub struct Bundle {
     pub requires: BTreeMap<ControlName, BTreeSet<Feature>>,
     pub register: RegisterSnapshot,
     pub holds: HoldList,
+    /// Who works here. Where nobody on it has a PIN, the office signs tablets out.
     #[serde(default)]
     pub roster: BTreeSet<RosterEntry>,
+    /// Absent: no policy for staff is in force, or the server is older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aup: Option<AupNotice>,
+    /// Absent: the server is older, and knows only what was signed out in the office.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custody: Option<CustodyWord>,
     #[serde(default)]
     pub commands: Vec<ApprovedCommand>,
     /// Commands to set a passcode. Apart from the others, because an agent that does not know them could not read a list

@@ -142,7 +142,7 @@ pub fn check(policy: &PasscodePolicy, code: &Code) -> Result<(), CodeRefused> {
     Ok(())
 }
 
-fn is_simple(text: &str) -> bool {
+pub(crate) fn is_simple(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut different = bytes.to_vec();
     different.sort_unstable();

@@ -5,6 +5,7 @@ use crate::bundle::Bundle;
 use crate::bytes::{Base64, Digest};
 use crate::generation::Generation;
 use crate::id::{DeviceId, SettingId};
+use crate::roster;
 use crate::trust::{Anchors, KeyId, SigningPublicKey};
 use ring::signature::Ed25519KeyPair;
 use serde::de::DeserializeOwned;
@@ -176,6 +177,8 @@ pub fn verify_bundle(
     if let Some(problem) = bundle.policy.problems().into_iter().next() {
         return Err(BundleError::Unsound(problem.to_string()));
     }
+    roster::check(&bundle.roster, bundle.aup.as_ref(), bundle.custody.as_ref())
+        .map_err(|e| BundleError::Unsound(e.to_string()))?;
     Ok(VerifiedBundle {
         bundle,
         signed,

@@ -10,7 +10,9 @@ use crate::consent::{Cause, PhotoFacts, RoomName, Stage, Tagging};
 use crate::control::{ControlName, Outcome};
 use crate::envelope::{Signable, Signed};
 use crate::generation::Generation;
-use crate::id::{AccessRequestId, CommandId, DeviceId, PhotoId, SessionId};
+use crate::id::{
+    AccessRequestId, CommandId, CustodyId, DeviceId, EntryId, PhotoId, SessionId, StaffId,
+};
 use crate::receipt::Receipt;
 use jiff::Timestamp;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
@@ -63,6 +65,33 @@ pub enum EventBody {
     PasscodeLockedOut {
         tries: u16,
         until: Timestamp,
+    },
+    /// Somebody signed the tablet out on the tablet itself.
+    CustodyTaken {
+        custody: CustodyId,
+        staff: StaffId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        room: Option<RoomName>,
+        due: Timestamp,
+        /// The version of the policy they agreed to just then; absent: they had before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        acknowledged: Option<EntryId>,
+    },
+    /// Somebody signed it in again, whoever had it.
+    CustodyReturned {
+        custody: CustodyId,
+        by: StaffId,
+    },
+    /// Wrong PINs for one person; repeats are counted. Who tried nobody knows.
+    PinRefused {
+        staff: StaffId,
+        count: u64,
+    },
+    /// So many in a row that the tablet makes whoever holds it wait.
+    PinLockedOut {
+        staff: StaffId,
+        tries: u32,
+        wait_s: u32,
     },
     SessionStarted {
         session: SessionId,
@@ -167,6 +196,8 @@ impl EventBody {
                 | Self::PhotoStage { .. }
                 | Self::PhotoReviewed { .. }
                 | Self::PhotoExported { .. }
+                | Self::CustodyTaken { .. }
+                | Self::CustodyReturned { .. }
                 | Self::RecordContinued { .. }
                 | Self::Alarm { .. }
         )

@@ -68,6 +68,8 @@ ids! {
     CommandId = "command",
     /// One answer of one person about one purpose.
     ConsentId = "consent",
+    /// One time that somebody has a tablet, wherever it was signed out. On the server the id of its entry.
+    CustodyId = "custody",
     /// One enrolled tablet. Enrolling again makes a new one.
     DeviceId = "device",
     /// One entry of one of the setting's registers: an incident, a concern, a member of staff, a tablet handed out.
@@ -89,6 +91,7 @@ ids! {
     SessionId = "session",
     /// A nursery. Every row on a server belongs to one.
     SettingId = "setting",
+    /// Somebody on the staff, by the id of their entry in the staff register.
     StaffId = "staff",
     /// Something a person has to do, with an owner and a day.
     TaskId = "task",

@@ -13,6 +13,7 @@ use crate::generation::Generation;
 use crate::hold::HoldList;
 use crate::id::PhotoId;
 use crate::policy::Tighten as _;
+use crate::roster;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,8 +28,8 @@ pub struct PutBack {
 }
 
 impl Bundle {
-    /// This bundle, no looser than `held` in anything that a decision can loosen: policy, exceptions, register, holds and
-    /// what was said of photos. Calendar, keys and commands are those of this bundle.
+    /// This bundle, no looser than `held` in anything that a decision can loosen: policy, exceptions, register, holds,
+    /// who may have it, and what was said of photos. Calendar, keys and commands are those of this bundle.
     #[must_use]
     pub fn no_looser_than(self, held: &Self) -> Self {
         let policy = self.policy.tighten(&held.policy);
@@ -48,6 +49,7 @@ impl Bundle {
             rooms: anywhere_or_union(&self.rooms, &held.rooms),
             register: stricter_register(self.register, &held.register),
             holds: united(&self.holds, &held.holds),
+            roster: roster::stricter(self.roster, &held.roster),
             corrections: newest_of_each(self.corrections, &held.corrections),
             found_photos: self
                 .found_photos

@@ -2,6 +2,7 @@
 
 use crate::domain::account::sealed::{self, SealError};
 use crate::domain::bundle::SettingSecrets;
+use crate::domain::registers::told;
 use crate::domain::task::looked::Looked;
 use crate::door::Doors;
 use crate::http::{self, ConsoleSetup, KnownHosts, Limits, ServeContext, ServeError};
@@ -90,6 +91,7 @@ pub(crate) async fn serve(
     let release = checked_release(&data.keys_dir(), &recipient)?;
     seal_second_factors(&storage, &keys, doors).await?;
     let wake_socket = wake_socket(&data.wake_socket_path())?;
+    write_told(&storage).await;
     let (tablets, tablets_address) = listen("tablets", settings.tablets.listen).await?;
     let (people, people_address) = listen("people", settings.console.listen).await?;
     let signer = SignerClient::new(data.signer_socket_path());
@@ -103,6 +105,7 @@ pub(crate) async fn serve(
             release_recipient: keys.public.release_recipient,
             recovery_recipient: keys.public.recovery_recipient,
         },
+        release: checked_release(&data.keys_dir(), &recipient)?,
         clock: Arc::clone(&doors.clock),
         wakes: wakes.clone(),
         nudge: nudge.clone(),
@@ -216,6 +219,17 @@ fn post(settings: &MailServer) -> Arc<dyn Post> {
             let error = anyhow::Error::from(error);
             tracing::error!(error = format!("{error:#}"), "no e-mail can be sent");
             Arc::new(Broken(format!("{error:#}")))
+        }
+    }
+}
+
+/// What a process before this one took in and did not get to write.
+async fn write_told(storage: &Storage) {
+    match told::write_all(storage).await {
+        Ok(0) => {}
+        Ok(written) => tracing::info!(written, "wrote down who has tablets"),
+        Err(error) => {
+            tracing::error!(%error, "who has tablets could not be written down; tried again with their next events");
         }
     }
 }

@@ -52,12 +52,21 @@ pub(super) fn repeat(body: &EventBody) -> Option<Repeat> {
             at_once: 6,
             count: 1,
         }),
+        EventBody::PinRefused { staff, count } => Some(Repeat {
+            kind: "pin_refused",
+            key: format!("pin_refused/{staff}"),
+            at_once: 1,
+            count: (*count).max(1),
+        }),
         EventBody::Enrolled { .. }
         | EventBody::AgentStarted { .. }
         | EventBody::BundleApplied { .. }
         | EventBody::BundleRefused { .. }
         | EventBody::BundleExpired { .. }
         | EventBody::PasscodeLockedOut { .. }
+        | EventBody::CustodyTaken { .. }
+        | EventBody::CustodyReturned { .. }
+        | EventBody::PinLockedOut { .. }
         | EventBody::SessionStarted { .. }
         | EventBody::SessionEnded { .. }
         | EventBody::PhotoSeen { .. }
@@ -173,7 +182,9 @@ impl LedgerTx<'_> {
 }
 
 fn with_count(mut body: EventBody, held: u64) -> EventBody {
-    if let EventBody::AppRefused { count, .. } | EventBody::DriftReverted { count, .. } = &mut body
+    if let EventBody::AppRefused { count, .. }
+    | EventBody::DriftReverted { count, .. }
+    | EventBody::PinRefused { count, .. } = &mut body
     {
         *count = held;
     }

@@ -2,6 +2,7 @@
 
 use super::layout;
 use super::texts;
+use crate::custody::CustodyError;
 use crate::photos::PhotosError;
 use futures_util::stream;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -55,6 +56,25 @@ pub(super) enum Trouble {
     Photos(PhotosError),
     /// What was sent is nothing the page sends.
     Request,
+}
+
+/// What the person can put right is said on the screen they are at; the rest is none of their doing.
+impl From<CustodyError> for Trouble {
+    fn from(error: CustodyError) -> Self {
+        Self::Photos(match error {
+            CustodyError::NoBundle => PhotosError::NoBundle,
+            CustodyError::Ledger(error) => PhotosError::Ledger(error),
+            CustodyError::Wrong { .. }
+            | CustodyError::Wait { .. }
+            | CustodyError::Taken
+            | CustodyError::NotTaken
+            | CustodyError::MayNot(_)
+            | CustodyError::MustAgree
+            | CustodyError::DueBefore
+            | CustodyError::Room
+            | CustodyError::Ended => PhotosError::TaskEnded,
+        })
+    }
 }
 
 impl From<PhotosError> for Trouble {

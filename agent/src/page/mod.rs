@@ -1,4 +1,4 @@
-//! The page staff use on the tablet: who is there, whom the camera leaves out, and who is in what was taken.
+//! The page staff use on the tablet: who has it, who is there, whom the camera leaves out, and who is in what was taken.
 //!
 //! Served on the loopback address, to the tablet's own browser and to nobody else (`gate.rs`). It only translates: what
 //! holds of photos is asked of the photos task, names of a door. Names live in memory for one session.
@@ -15,6 +15,7 @@ mod screens;
 mod texts;
 
 use crate::clock::TrustedClock;
+use crate::custody::Custody;
 use crate::door::NamesDoor;
 use crate::ledger::Ledger;
 use crate::paths::Paths;
@@ -47,6 +48,7 @@ struct Desk {
     photos: PhotosHandle,
     notices: Notices,
     names: Names,
+    custody: Custody,
     /// What was last said of a photo in the session, for the next one that shows the same.
     said: Mutex<Option<(SessionId, Tags)>>,
     /// For sealed photos that are reviewed.
@@ -86,6 +88,7 @@ impl Page {
             gate,
             desk: Arc::new(Desk {
                 names: Names::new(names),
+                custody: Custody::new(ledger.clone(), clock.clone()),
                 notices: Notices::new(ledger, clock),
                 photos,
                 said: Mutex::default(),
@@ -119,7 +122,8 @@ impl Page {
             }
             std::future::pending::<()>().await;
         };
-        tokio::join!(serve, forget, hide);
+        let listen = self.desk.custody.clone().take_over_words();
+        tokio::join!(serve, forget, hide, listen);
         drop(self.link);
     }
 }
@@ -173,6 +177,9 @@ impl Drop for LinkFile {
     }
 }
 
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may panic")]
+mod custody_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod reach_tests;

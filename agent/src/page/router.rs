@@ -3,7 +3,9 @@
 use super::Desk;
 use super::answer::{Answer, Refusal, Trouble};
 use super::form::Form;
-use super::screens::{assets, end, here, home, names, notices, photos, picture, review, sort};
+use super::screens::{
+    assets, custody, end, here, home, names, notices, photos, picture, review, sort,
+};
 use hyper::Method;
 use std::future::ready;
 use std::pin::Pin;
@@ -32,7 +34,7 @@ pub(super) struct Ask {
     pub(super) range: Option<String>,
 }
 
-pub(super) fn routes() -> [Route; 21] {
+pub(super) fn routes() -> [Route; 24] {
     use Requires::{Cookie, Token};
     let get = |path, requires, answer| Route {
         method: Method::GET,
@@ -49,6 +51,9 @@ pub(super) fn routes() -> [Route; 21] {
     [
         get("/open", Token, |desk, ask| Box::pin(home::show(desk, ask))),
         get("/", Cookie, |desk, ask| Box::pin(home::show(desk, ask))),
+        get("/custody", Cookie, |desk, ask| {
+            Box::pin(custody::show(desk, ask))
+        }),
         get("/here", Cookie, |desk, ask| Box::pin(here::show(desk, ask))),
         get("/sort", Cookie, |desk, ask| Box::pin(sort::show(desk, ask))),
         get("/photos", Cookie, |desk, _| Box::pin(photos::show(desk))),
@@ -70,6 +75,12 @@ pub(super) fn routes() -> [Route; 21] {
         }),
         get("/icon.svg", Cookie, |_, _| {
             Box::pin(ready(Ok(assets::icon())))
+        }),
+        post("/custody/out", |desk, ask| {
+            Box::pin(custody::sign_out(desk, ask))
+        }),
+        post("/custody/in", |desk, ask| {
+            Box::pin(custody::sign_in(desk, ask))
         }),
         post("/start", |desk, ask| Box::pin(home::start(desk, ask))),
         post("/here", |desk, ask| Box::pin(here::save(desk, ask))),

@@ -1,11 +1,13 @@
 //! Everything the page says, in one place.
 
+use crate::custody::{CustodyError, Holder};
 use crate::photos::PhotosError;
 use crate::photos::listing::{Deadline, Listing};
 use jiff::civil::DateTime;
 use nestwarden_policy_schema::access::Reviewed;
 use nestwarden_policy_schema::consent::{Cause, RoomName, Stage};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 pub(super) const LANGUAGE: &str = "en-GB";
 pub(super) const PRODUCT: &str = "Photos";
@@ -95,6 +97,35 @@ pub(super) const REVIEW_AGAIN: &str = "Look again";
 pub(super) const REVIEW_FINISH_LEAD: &str = "Nothing has been sent so far. What you include goes to the safeguarding lead, encrypted to the key of the sheet; nothing can be changed afterwards.";
 pub(super) const REVIEW_SENT_LEAD: &str =
     "The rest goes when the server can be reached. You can close this page.";
+
+pub(super) const CUSTODY_TAKE: &str = "Sign out this tablet";
+pub(super) const CUSTODY_WHO: &str = "Who takes it?";
+pub(super) const CUSTODY_NOT_LISTED: &str = "Who is not listed, and why";
+pub(super) const CUSTODY_SOMEBODY_ELSE: &str = "That is not me";
+pub(super) const CUSTODY_PIN: &str = "Your PIN";
+pub(super) const CUSTODY_ROOM: &str = "For which room?";
+pub(super) const CUSTODY_NO_ROOM: &str = "No room in particular";
+pub(super) const CUSTODY_DUE: &str = "Back by";
+pub(super) const CUSTODY_NOTICE: &str = "Before you use it";
+pub(super) const CUSTODY_OBSERVES: &str = "This tablet tells your setting who signed it out and until when, when it was changed against its rules and put right, how often an app was refused, and how many photos there are. It tells nothing of what you type, say or send, and takes no pictures of the screen.";
+pub(super) const CUSTODY_TAKEN: &str = "Signed out. It is yours until you sign it in.";
+pub(super) const CUSTODY_BACK: &str = "Signed in. Thank you.";
+pub(super) const CUSTODY_BRING_BACK: &str = "Sign it in";
+pub(super) const CUSTODY_BACK_BY_ANOTHER: &str = "Somebody else signs it in";
+pub(super) const CUSTODY_BACK_BY_OFFICE: &str =
+    "Where nobody can, the office writes down that it is back.";
+pub(super) const CUSTODY_OVERDUE: &str = "It should be back already.";
+pub(super) const CUSTODY_MAY_NOT: &str =
+    "By the office's word they have no tablet at the moment. Bring it back, or tell the office.";
+pub(super) const CUSTODY_UNKNOWN: &str =
+    "Who has this tablet cannot be read just now. Tell the manager if it stays so.";
+pub(super) const CUSTODY_BEFORE_SESSION: &str = "Nobody has signed this tablet out yet. Sign it out first: a session shows the children's names, and they are for whoever has it.";
+pub(super) const CUSTODY_START_ANYWAY: &str = "Start without signing it out";
+pub(super) const CUSTODY_HOME: &str = "Back";
+
+/// Where the browser goes once it was done.
+pub(super) const TAKEN_PATH: &str = "/?taken=1";
+pub(super) const BACK_PATH: &str = "/?back=1";
 
 pub(super) const MESSAGE: &str = "Message from your setting";
 pub(super) const MESSAGE_READ: &str = "Read";
@@ -218,6 +249,81 @@ pub(super) fn review_finish(included: usize) -> String {
 
 pub(super) fn review_sent(sent: usize, included: usize) -> String {
     format!("{sent} of {included} sent")
+}
+
+pub(super) fn custody_with(name: &str) -> String {
+    format!("{name} has this tablet")
+}
+
+pub(super) fn custody_since(holder: &Holder) -> String {
+    let room = holder.room.as_ref();
+    let room = room.map_or_else(String::new, |room| format!(" for {}", room.as_str()));
+    let (since, due) = (moment(holder.since), moment(holder.due));
+    format!("Signed out on {since}{room}, due back on {due}.")
+}
+
+pub(super) fn custody_pin_of(name: &str) -> String {
+    format!("{name} signs it in")
+}
+
+pub(super) fn custody_agree(version: &str) -> String {
+    format!("I have read this, and I agree to the acceptable use policy, version {version}.")
+}
+
+pub(super) fn custody_old(issued: DateTime) -> String {
+    format!(
+        "What this tablet knows of staff is of {}, older than it should be. You can go on; it needs the network.",
+        moment(issued)
+    )
+}
+
+pub(super) fn custody_problem(error: &CustodyError, holder: Option<&Holder>) -> String {
+    match error {
+        CustodyError::Wrong { wait } if wait.is_zero() => {
+            "That is not the PIN. Try again.".to_owned()
+        }
+        CustodyError::Wrong { wait } => {
+            format!("That is not the PIN. The next try is in {}.", length(*wait))
+        }
+        CustodyError::Wait { wait } => format!(
+            "Too many PINs were wrong. Wait {}, or let somebody else do it.",
+            length(*wait)
+        ),
+        CustodyError::Taken => holder.map_or_else(
+            || "Somebody was quicker. Look again.".to_owned(),
+            |holder| {
+                let since = moment(holder.since);
+                format!(
+                    "{} has had it since {since}. Sign it in first.",
+                    holder.name
+                )
+            },
+        ),
+        CustodyError::NotTaken => "Nobody has it any more: it is signed in already.".to_owned(),
+        CustodyError::MayNot(why) => why.clone(),
+        CustodyError::MustAgree => {
+            "Read what is said below, and tick it. Then type your PIN.".to_owned()
+        }
+        CustodyError::DueBefore => {
+            "Write a time today that is still to come, and type your PIN again.".to_owned()
+        }
+        CustodyError::Room => {
+            "This tablet is not used in that room. Choose another one.".to_owned()
+        }
+        CustodyError::NoBundle | CustodyError::Ended | CustodyError::Ledger(_) => {
+            "Something went wrong on the tablet. Try again, and tell the manager if it stays."
+                .to_owned()
+        }
+    }
+}
+
+/// Rounded up, so that nobody tries too early.
+fn length(wait: Duration) -> String {
+    match wait.as_secs().div_ceil(5) * 5 {
+        seconds @ ..60 => format!("{seconds} seconds"),
+        60 => "1 minute".to_owned(),
+        seconds => format!("{} minutes", seconds.div_ceil(60)),
+    }
 }
 
 /// `Mon 7 Sep, 10:30`

@@ -3,7 +3,8 @@
 use crate::nursery::{at, device};
 use crate::papers::{
     APPROVER_A, APPROVER_B, RECOVERY, SIGNING, STRANGER, access_events, access_request, anchors,
-    bundle, chain, command, key, public, receipt, time_statement,
+    bundle, bundle_with_custody, chain, command, custody_events, key, public, receipt,
+    time_statement,
 };
 use nestwarden_policy_schema::access::ApprovedAccess;
 use nestwarden_policy_schema::bundle::TimeStatement;
@@ -95,6 +96,15 @@ fn a_frozen_bundle_verifies_and_says_what_it_said() {
         &payload,
         "bundle",
     );
+}
+
+#[test]
+fn a_frozen_roster_and_what_a_tablet_tells_of_it_read_as_they_were_meant() {
+    let signed: Signed = frozen("bundle_with_custody.json");
+    let verified = verify_bundle(signed, &anchors(), device(), None).unwrap();
+    assert_eq!(verified.bundle(), &bundle_with_custody());
+    let told: Vec<EventBody> = frozen("custody_events.json");
+    assert_eq!(told, custody_events());
 }
 
 #[test]
@@ -221,6 +231,11 @@ fn every_golden_file_is_there() {
             "bundle.json",
             json(&sign(&bundle(7), &key(SIGNING)).unwrap()),
         ),
+        (
+            "bundle_with_custody.json",
+            json(&sign(&bundle_with_custody(), &key(SIGNING)).unwrap()),
+        ),
+        ("custody_events.json", json(&custody_events())),
         (
             "time_statement.json",
             json(&sign(&time_statement(), &key(SIGNING)).unwrap()),

@@ -26,6 +26,7 @@ mod presence;
 mod put_back;
 mod ranges;
 mod reasons;
+mod rosters;
 mod signed;
 mod texts;
 mod verdict;

@@ -3,17 +3,20 @@
 use crate::nursery::{answers, at, calendar, child, device, given, hold};
 use nestwarden_policy_schema::Generation;
 use nestwarden_policy_schema::access::{AccessRequest, ReviewStep, Reviewed};
-use nestwarden_policy_schema::bundle::{Bundle, RosterEntry, TimeStatement};
+use nestwarden_policy_schema::bundle::{Bundle, TimeStatement};
 use nestwarden_policy_schema::bytes::{Base64, Digest, Secret};
 use nestwarden_policy_schema::command::{ApprovedCommand, Command, CommandKind};
 use nestwarden_policy_schema::consent::{Cause, RegisterSnapshot};
 use nestwarden_policy_schema::event::{ChainPosition, Event, EventBody};
 use nestwarden_policy_schema::hold::{HoldList, HoldScope};
 use nestwarden_policy_schema::id::{
-    AccessRequestId, ApproverId, CommandId, ConsentId, PhotoId, ReceiptId, SettingId, StaffId,
+    AccessRequestId, ApproverId, CommandId, ConsentId, CustodyId, EntryId, PhotoId, ReceiptId,
+    SettingId, StaffId,
 };
+use nestwarden_policy_schema::pin::PinVerifier;
 use nestwarden_policy_schema::profile::{EARLY_YEARS, PolicyProfile};
 use nestwarden_policy_schema::receipt::{Artefact, ArtefactKind, ArtefactResult, Receipt, Rescan};
+use nestwarden_policy_schema::roster::{AupNotice, CustodyWord, MayHave, OpenCustody, RosterEntry};
 use nestwarden_policy_schema::trust::{Anchors, Approver, SigningPublicKey, SpkiPin};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,9 +89,9 @@ pub(crate) fn bundle(generation: u64) -> Bundle {
             at("2026-03-02T06:00:00Z"),
             vec![hold(HoldScope::Child { child: child(1) })],
         ),
-        roster: BTreeSet::from([RosterEntry {
-            staff: StaffId::from_uuid(Uuid::from_u128(0xb000)),
-        }]),
+        roster: BTreeSet::from([roster_entry(0xb000)]),
+        aup: None,
+        custody: None,
         corrections: Vec::new(),
         found_photos: None,
         put_back: None,
@@ -103,6 +106,92 @@ pub(crate) fn bundle(generation: u64) -> Bundle {
         recovery_recipient: "age1recovery".to_owned(),
         anchors: None,
     }
+}
+
+fn staff(number: u128) -> StaffId {
+    StaffId::from_uuid(Uuid::from_u128(number))
+}
+
+/// As an older server tells of somebody.
+pub(crate) fn roster_entry(number: u128) -> RosterEntry {
+    RosterEntry {
+        staff: staff(number),
+        name: String::new(),
+        pin: None,
+        may_have: MayHave::default(),
+        until: None,
+        acknowledged: false,
+    }
+}
+
+/// Somebody who may have a tablet, with a verifier that is nobody's.
+pub(crate) fn may_have(number: u128) -> RosterEntry {
+    let phc = "$argon2id$v=19$m=19456,t=2,p=1$bmVzdHdhcmRlbi1ub2JvZHk$9VYUpdfM3Bu0R2Ot2fyNRmJd8RKdlF0Ikc9JnzQ8N7g";
+    RosterEntry {
+        name: "Kim M.".to_owned(),
+        pin: Some(PinVerifier::new(phc.to_owned()).unwrap()),
+        may_have: MayHave::Yes,
+        until: Some(jiff::civil::date(2026, 3, 13)),
+        acknowledged: true,
+        ..roster_entry(number)
+    }
+}
+
+/// A bundle in which staff sign the tablet out themselves, and somebody has.
+pub(crate) fn bundle_with_custody() -> Bundle {
+    let reason = "No tablet at the moment. Ask the office.".to_owned();
+    let not = RosterEntry {
+        name: "Rosa R.".to_owned(),
+        may_have: MayHave::No { reason },
+        ..roster_entry(0xb001)
+    };
+    let custody = |number| CustodyId::from_uuid(Uuid::from_u128(number));
+    Bundle {
+        roster: BTreeSet::from([may_have(0xb000), not]),
+        aup: Some(AupNotice {
+            version: EntryId::from_uuid(Uuid::from_u128(0xe001)),
+            name: "2026-1".to_owned(),
+            notice: "We count what is blocked. Nobody reads along.".to_owned(),
+        }),
+        custody: Some(CustodyWord {
+            open: Some(OpenCustody {
+                custody: custody(0xcd02),
+                staff: staff(0xb000),
+                name: "Kim M.".to_owned(),
+                room: Some("Ladybirds".parse().unwrap()),
+                since: at("2026-03-02T09:00:00Z"),
+                due: at("2026-03-02T18:30:00Z"),
+            }),
+            over: BTreeSet::from([custody(0xcd01)]),
+        }),
+        ..bundle(8)
+    }
+}
+
+pub(crate) fn custody_events() -> Vec<EventBody> {
+    let custody = CustodyId::from_uuid(Uuid::from_u128(0xcd03));
+    vec![
+        EventBody::CustodyTaken {
+            custody,
+            staff: staff(0xb000),
+            room: Some("Ladybirds".parse().unwrap()),
+            due: at("2026-03-02T18:30:00Z"),
+            acknowledged: Some(EntryId::from_uuid(Uuid::from_u128(0xe001))),
+        },
+        EventBody::CustodyReturned {
+            custody,
+            by: staff(0xb001),
+        },
+        EventBody::PinRefused {
+            staff: staff(0xb000),
+            count: 4,
+        },
+        EventBody::PinLockedOut {
+            staff: staff(0xb000),
+            tries: 5,
+            wait_s: 300,
+        },
+    ]
 }
 
 pub(crate) fn time_statement() -> TimeStatement {

@@ -2,7 +2,9 @@
 
 use super::session::Session;
 use crate::domain::bundle::{Inputs, SettingSecrets, content_digest};
-use crate::signing::{ServerKeys, SignerClient};
+use crate::domain::registers::Registers;
+use crate::domain::roster::Roster;
+use crate::signing::{ReleaseKey, ServerKeys, SignerClient};
 use anyhow::Context as _;
 use nestwarden_policy_schema::generation::Generation;
 use serde::Serialize;
@@ -76,7 +78,14 @@ pub(super) async fn of_now(session: &Session) -> anyhow::Result<Delivery> {
         recovery_recipient: keys.public.recovery_recipient,
     };
     let (storage, now) = (&session.storage, session.now());
-    let inputs = Inputs::load(storage).await?;
+    let release = ReleaseKey::load(&session.data.keys_dir()).context("failed to read the keys")?;
+    let registers = Registers {
+        storage,
+        release: &release,
+        recipient: &secrets.release_recipient,
+    };
+    let roster = Roster::load(&registers).await?;
+    let inputs = Inputs::load(storage).await?.with_roster(roster);
     let mut delivery = Delivery::default();
     for device in storage.device_list().await? {
         if device.revoked.is_some() {

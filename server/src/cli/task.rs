@@ -91,6 +91,7 @@ fn way(task: &Task, references: &BTreeMap<ChildId, String>) -> String {
         TaskKind::CourseEnds
         | TaskKind::AupOutstanding
         | TaskKind::CustodyOverdue
+        | TaskKind::PinOnTwoTablets
         | TaskKind::TabletMissing => ", in the console".to_owned(),
         TaskKind::AppsUnapproved | TaskKind::AppDecision | TaskKind::AppReview => {
             ", in the console; `app list` shows them".to_owned()

@@ -195,6 +195,7 @@ fn interrupts(task: &Task, today: Date) -> Option<String> {
         | TaskKind::CourseEnds
         | TaskKind::AupOutstanding
         | TaskKind::CustodyOverdue
+        | TaskKind::PinOnTwoTablets
         | TaskKind::EndAccess
         | TaskKind::TabletMissing => None,
     }

@@ -4,6 +4,7 @@ use super::loss;
 use super::photo::Setup;
 use super::register::Register;
 use super::rollout::InForce;
+use super::roster::Roster;
 use crate::storage::{AccessRow, Device, Storage, StorageError};
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::access::{ApprovedAccess, MAX_REQUESTS};
@@ -49,6 +50,7 @@ pub struct Inputs {
     profiles: InForce,
     put_back: BTreeMap<DeviceId, PutBack>,
     access: Vec<(AccessRow, BTreeSet<DeviceId>)>,
+    roster: Roster,
 }
 
 /// Why no bundle can be made for a tablet. It keeps the one it has.
@@ -82,6 +84,7 @@ impl Inputs {
             .collect();
         Ok(Self {
             access,
+            roster: Roster::default(),
             setting: storage.setting(),
             register: Register::load(storage).await?,
             holds,
@@ -97,6 +100,12 @@ impl Inputs {
                 .map(|row| (row.device, row.bundle))
                 .collect(),
         })
+    }
+
+    /// With who may sign tablets out. Only what becomes a bundle needs it.
+    #[must_use]
+    pub fn with_roster(self, roster: Roster) -> Self {
+        Self { roster, ..self }
     }
 
     /// As tablets are told of it at `now`.
@@ -155,6 +164,7 @@ impl Inputs {
         if let Some(problem) = policy.problems().into_iter().next() {
             return Err(ComposeError::Unsound(problem));
         }
+        let today = profile.calendar.local_date(now);
         let access_requests = self.access_to(device.id, now);
         let (passcode_orders, commands) = self
             .commands_to(device.id, now)
@@ -176,7 +186,9 @@ impl Inputs {
             exceptions: profile.exceptions.clone(),
             register: self.register(now),
             holds: self.holds(now),
-            roster: BTreeSet::new(),
+            roster: self.roster.entries(today),
+            aup: self.roster.aup(today),
+            custody: Some(self.roster.custody(device.id)),
             corrections: self.corrections_for(device.id, now),
             found_photos: self.found.get(&device.id).copied(),
             put_back: self.put_back.get(&device.id).copied(),

@@ -1,5 +1,6 @@
 //! Taking in what a tablet tells: its batch must be one stretch of a chain that ends in a head it signed.
 
+use super::registers::told;
 use crate::storage::{AppendOutcome, DeviceKey, NewBatch, Storage, StorageError};
 use jiff::Timestamp;
 use nestwarden_policy_schema::device_api::{EventBatch, MAX_BATCH_EVENTS};
@@ -41,7 +42,13 @@ pub async fn take_in(
     let has_events = !batch.events.is_empty();
     let taken = continue_record(storage, device, batch, now).await;
     match &taken {
-        Ok(_) if has_events => storage.conflict_over(device, now).await?,
+        Ok(_) if has_events => {
+            storage.conflict_over(device, now).await?;
+            // Their events are on disk: what cannot be written now is written with the next, or at the next start.
+            if let Err(error) = told::write_all(storage).await {
+                tracing::error!(device.id = %device, %error, "who has a tablet could not be written down yet");
+            }
+        }
         Err(error) if error.breaks_the_record() => {
             tracing::warn!(device.id = %device, %error, "a tablet's events do not continue its record");
             storage

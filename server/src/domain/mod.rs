@@ -30,6 +30,7 @@ pub mod reports;
 pub mod returning;
 pub mod role;
 pub mod rollout;
+pub mod roster;
 pub mod subject_access;
 pub mod task;
 pub mod token;

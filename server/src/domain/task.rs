@@ -267,6 +267,7 @@ pub fn says(
                 "{tablet} is signed out and should be back; find it, or say for how much longer"
             )
         }
+        TaskKind::PinOnTwoTablets => "the PIN of one of the staff signed out two tablets that are both still out; ask them, sign one in, and set a new PIN if somebody else knows it".to_owned(),
         TaskKind::EndAccess => "somebody who is suspended or has left can still sign in to this console; take their roles away or remove them, or close this where that is meant to be".to_owned(),
         TaskKind::TabletMissing => format!(
             "{tablet} was neither here nor signed out at the last closing count; look for it, then count again"

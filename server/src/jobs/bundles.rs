@@ -2,8 +2,10 @@
 
 use super::wake::{BundleWakes, Nudge};
 use crate::domain::bundle::{ComposeError, Inputs, LIFE, SettingSecrets, content_digest};
+use crate::domain::registers::Registers;
+use crate::domain::roster::Roster;
 use crate::door::Clock;
-use crate::signing::{SignerClient, SignerClientError};
+use crate::signing::{ReleaseKey, SignerClient, SignerClientError};
 use crate::storage::{Device, IssuedBundle, Storage, StorageError};
 use jiff::Timestamp;
 use nestwarden_policy_schema::bundle::Bundle;
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 /// How often the database is asked whether somebody changed it without saying so.
 const ROUND: Duration = Duration::from_secs(1);
+const QUARTER_S: i64 = 15 * 60;
 
 /// The door to the process that signs.
 pub trait BundleSigner: Send + Sync + 'static {
@@ -40,6 +43,8 @@ pub struct BundleJob {
     pub storage: Storage,
     pub signer: Arc<dyn BundleSigner>,
     pub secrets: SettingSecrets,
+    /// Opens names and PIN verifiers of staff for the roster.
+    pub release: ReleaseKey,
     pub clock: Arc<dyn Clock>,
     pub wakes: BundleWakes,
     pub nudge: Nudge,
@@ -90,10 +95,12 @@ impl BundleJob {
         }
     }
 
-    async fn round(&self, done_version: &mut Option<i64>) -> Result<(), BundleJobError> {
+    async fn round(&self, done_version: &mut Option<(i64, i64)>) -> Result<(), BundleJobError> {
         // Read before the inputs: a change in between is seen in the next round.
         let version = self.storage.inputs_version().await?;
         let now = self.clock.now();
+        // Who may have a tablet changes with the day too, at a midnight that is one somewhere every quarter of an hour.
+        let version = (version, now.as_second().div_euclid(QUARTER_S));
         if *done_version != Some(version) {
             let round = self.issue_changed(now).await?;
             *done_version = Some(version);
@@ -105,7 +112,7 @@ impl BundleJob {
 
     /// Issues to every tablet whose bundle would say something else, and wakes those that were revoked.
     pub async fn issue_changed(&self, now: Timestamp) -> Result<Round, BundleJobError> {
-        let inputs = Inputs::load(&self.storage).await?;
+        let inputs = self.inputs().await?;
         let mut done = Round::default();
         for device in self.storage.device_list().await? {
             if device.revoked.is_some() {
@@ -131,7 +138,7 @@ impl BundleJob {
         if due.is_empty() {
             return Ok(done);
         }
-        let inputs = Inputs::load(&self.storage).await?;
+        let inputs = self.inputs().await?;
         for device in self.storage.device_list().await? {
             if due.contains(&device.id) {
                 self.issue(&inputs, &device, now, Only::Always, &mut done)
@@ -139,6 +146,16 @@ impl BundleJob {
             }
         }
         Ok(done)
+    }
+
+    async fn inputs(&self) -> Result<Inputs, StorageError> {
+        let registers = Registers {
+            storage: &self.storage,
+            release: &self.release,
+            recipient: &self.secrets.release_recipient,
+        };
+        let roster = Roster::load(&registers).await?;
+        Ok(Inputs::load(&self.storage).await?.with_roster(roster))
     }
 
     async fn issue(

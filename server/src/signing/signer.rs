@@ -15,6 +15,7 @@ use nestwarden_policy_schema::bytes::Base64;
 use nestwarden_policy_schema::device_api::MAX_NONCE_CHARS;
 use nestwarden_policy_schema::envelope::{Signable, Signed, sign};
 use nestwarden_policy_schema::id::{DeviceId, SettingId};
+use nestwarden_policy_schema::roster;
 use nestwarden_policy_schema::trust::{Anchors, SigningPublicKey};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use std::collections::BTreeSet;
@@ -377,6 +378,10 @@ fn sound(bundle: &Bundle) -> Result<(), Refusal> {
         return unsound(problem.to_string());
     }
     if let Some(problem) = bundle.policy.problems().into_iter().next() {
+        return unsound(problem.to_string());
+    }
+    let (aup, custody) = (bundle.aup.as_ref(), bundle.custody.as_ref());
+    if let Err(problem) = roster::check(&bundle.roster, aup, custody) {
         return unsound(problem.to_string());
     }
     if !is_life_sound(bundle.issued_at, bundle.expires_at) {

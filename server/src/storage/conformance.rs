@@ -15,7 +15,8 @@ pub(super) use commands::{
 };
 
 pub(super) use entries::{
-    no_two_open_entries_are_about_the_same, words_of_a_line_are_erased_by_a_second_person,
+    no_two_open_entries_are_about_the_same, what_tablets_told_of_custody_waits_until_it_is_written,
+    words_of_a_line_are_erased_by_a_second_person,
 };
 
 pub(super) use photos::{

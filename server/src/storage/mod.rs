@@ -36,6 +36,7 @@ pub mod task;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod token;
+pub mod told;
 mod trouble;
 
 pub use access::{AccessRow, AccessStore};
@@ -72,6 +73,7 @@ pub use task::{
     WithClosed,
 };
 pub use token::{EnrolOutcome, EnrolToken, TokenStore};
+pub use told::{ToldCustody, ToldStore};
 pub use trouble::{Trouble, trouble};
 
 use nestwarden_policy_schema::id::SettingId;
@@ -144,6 +146,7 @@ pub trait Store:
     + AlertStore
     + AuditStore
     + EntryStore
+    + ToldStore
 {
     fn setting(&self) -> SettingId;
 

@@ -38,6 +38,8 @@ pub enum TaskKind {
     /// Not all staff acknowledged the policy in force.
     AupOutstanding,
     CustodyOverdue,
+    /// One PIN signed out two tablets that are both still out.
+    PinOnTwoTablets,
     /// Somebody who is suspended or has left can still sign in.
     EndAccess,
     /// Neither here nor signed out at the last count.
@@ -71,6 +73,7 @@ impl TaskKind {
             | Self::CourseEnds
             | Self::AupOutstanding
             | Self::CustodyOverdue
+            | Self::PinOnTwoTablets
             | Self::EndAccess
             | Self::TabletMissing
             | Self::AppsUnapproved

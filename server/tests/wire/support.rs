@@ -80,6 +80,8 @@ pub(crate) fn bundle(device: DeviceId, generation: u64) -> Bundle {
         },
         holds: HoldList::new(start(), Vec::new()),
         roster: BTreeSet::new(),
+        aup: None,
+        custody: None,
         corrections: Vec::new(),
         found_photos: None,
         put_back: None,

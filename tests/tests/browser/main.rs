@@ -7,6 +7,7 @@
 
 mod concern;
 mod console;
+mod custody;
 mod enrol;
 mod passkeys;
 mod review;

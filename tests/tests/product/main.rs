@@ -8,6 +8,7 @@
 mod admin_api;
 mod commands;
 mod consent;
+mod custody;
 mod demo_month;
 mod disk;
 mod enrolment;
@@ -15,6 +16,7 @@ mod kill;
 mod kill_photos;
 mod lost;
 mod network;
+mod page;
 mod put_back;
 mod restart;
 mod setting;

@@ -1,83 +1,17 @@
 //! A family asks for the photos of their child: two people, a sheet of paper, somebody who looks, and an archive that only
 //! the sheet's other half opens.
 
+use crate::page::Browser;
 use crate::setting::{AVA, BEN, events, photo_of, setting_with_tablet, until_sealed};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use system_tests::evidence;
-use system_tests::fleet::{DSL, Fleet, Tablet};
+use system_tests::fleet::{DSL, Fleet};
 use system_tests::patience::until;
 
 const SECOND: &str = "Kim Manager";
-
-/// The tablet's browser: says what the gate asks, and follows where forms lead.
-struct Browser {
-    host: String,
-    cookie: String,
-}
-
-impl Browser {
-    fn open(tablet: &Tablet) -> Self {
-        let link = tablet.root_dir().join("run/nestwarden/page.url");
-        let link = fs::read_to_string(link).unwrap();
-        let rest = link.trim().strip_prefix("http://").unwrap();
-        let (host, path) = rest.split_once('/').unwrap();
-        let mut browser = Self {
-            host: host.to_owned(),
-            cookie: String::new(),
-        };
-        let (_, head, _) = browser.ask("GET", &format!("/{path}"), "");
-        let cookie = header(&head, "set-cookie").unwrap();
-        cookie
-            .split(';')
-            .next()
-            .unwrap()
-            .clone_into(&mut browser.cookie);
-        browser
-    }
-
-    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String, Vec<u8>) {
-        let mut stream = TcpStream::connect(&self.host).unwrap();
-        let Self { host, cookie } = self;
-        let length = body.len();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nhost: {host}\r\norigin: http://{host}\r\nsec-fetch-site: same-origin\r\n\
-             cookie: {cookie}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-        )
-        .unwrap();
-        let mut came = Vec::new();
-        stream.read_to_end(&mut came).unwrap();
-        let end = came.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
-        let head = String::from_utf8(came[..end].to_vec()).unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, head, came[end + 4..].to_vec())
-    }
-
-    fn get(&self, path: &str) -> (u16, String) {
-        let (status, _, body) = self.ask("GET", path, "");
-        (status, String::from_utf8_lossy(&body).into_owned())
-    }
-
-    fn post(&self, path: &str, form: &str) -> (u16, String) {
-        let (status, head, body) = self.ask("POST", path, form);
-        match header(&head, "location") {
-            Some(to) => self.get(&to),
-            None => (status, String::from_utf8_lossy(&body).into_owned()),
-        }
-    }
-}
-
-fn header(head: &str, name: &str) -> Option<String> {
-    head.lines().find_map(|line| {
-        let (key, value) = line.split_once(": ")?;
-        key.eq_ignore_ascii_case(name).then(|| value.to_owned())
-    })
-}
 
 fn text(answer: &Value, path: &str) -> String {
     answer

@@ -5,7 +5,10 @@ use super::super::router::Ask;
 use super::super::{Desk, layout, texts};
 use super::do_not_photograph;
 use crate::photos::roll::Roll;
+use hyper::StatusCode;
 use maud::{Markup, html};
+use nestwarden_policy_schema::consent::RoomName;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(in super::super) async fn show(desk: Arc<Desk>, ask: Ask) -> Result<Answer, Trouble> {
@@ -13,11 +16,16 @@ pub(in super::super) async fn show(desk: Arc<Desk>, ask: Ask) -> Result<Answer, 
         return super::notices::lost(&desk).await;
     }
     let messages = super::notices::messages(&desk).await?;
+    let messages = html! { (messages) (super::custody::banner(&desk).await) };
     let (roll, sheet) = super::roll(&desk).await?;
     let left = desk.photos.to_sort(0).await?.count;
     let requests = desk.photos.offers().await?.len();
     let said = if ask.query.has("saved") {
         Some(texts::HERE_SAVED)
+    } else if ask.query.has("taken") {
+        Some(texts::CUSTODY_TAKEN)
+    } else if ask.query.has("back") {
+        Some(texts::CUSTODY_BACK)
     } else if ask.query.has("ended") {
         Some(texts::SESSION_ENDED)
     } else {
@@ -60,7 +68,13 @@ pub(in super::super) async fn show(desk: Arc<Desk>, ask: Ask) -> Result<Answer, 
 }
 
 pub(in super::super) async fn start(desk: Arc<Desk>, ask: Ask) -> Result<Answer, Trouble> {
-    desk.photos.session_start(ask.form.values("room")?).await?;
+    let rooms: BTreeSet<RoomName> = ask.form.values("room")?;
+    // The children's names are for whoever has the tablet. It is asked for, and keeps nobody from their work.
+    if !ask.form.has("unsigned") && super::custody::is_nobodys(&desk).await {
+        let screen = super::custody::before_session(&rooms);
+        return Ok(answer::page_with(StatusCode::CONFLICT, screen));
+    }
+    desk.photos.session_start(rooms).await?;
     Ok(answer::see("/here"))
 }
 

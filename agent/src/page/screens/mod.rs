@@ -1,6 +1,7 @@
 //! One file a screen.
 
 pub(super) mod assets;
+pub(super) mod custody;
 pub(super) mod end;
 pub(super) mod here;
 pub(super) mod home;

@@ -4,7 +4,7 @@
 pub mod ceremony;
 pub mod invitation;
 pub mod passkey;
-mod password;
+pub(in crate::domain) mod password;
 pub mod sealed;
 pub mod session;
 pub mod set_up;

@@ -54,7 +54,7 @@ pub(super) fn check(password: &str, names: [&str; 2]) -> Result<(), PasswordErro
 }
 
 /// `None`: no random bits, or no memory.
-pub(super) async fn hash(password: Zeroizing<String>) -> Option<String> {
+pub(in crate::domain) async fn hash(password: Zeroizing<String>) -> Option<String> {
     at_leisure(move || {
         let mut salt = [0; 16];
         SystemRandom::new().fill(&mut salt).ok()?;

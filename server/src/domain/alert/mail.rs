@@ -203,6 +203,10 @@ const fn what(kind: TaskKind) -> (&'static str, &'static str) {
             "a tablet that is signed out should be back",
             "tablets that are signed out should be back",
         ),
+        TaskKind::PinOnTwoTablets => (
+            "one PIN signed out two tablets that are both still out",
+            "PINs signed out several tablets each that are still out",
+        ),
         TaskKind::EndAccess => (
             "somebody who left or is suspended can still sign in",
             "people who left or are suspended can still sign in",

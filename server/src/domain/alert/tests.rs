@@ -437,7 +437,7 @@ proptest! {
     }
 }
 
-const KINDS: [TaskKind; 24] = [
+const KINDS: [TaskKind; 25] = [
     TaskKind::RolloutStopped,
     TaskKind::TabletLost,
     TaskKind::AppsUnapproved,
@@ -460,6 +460,7 @@ const KINDS: [TaskKind; 24] = [
     TaskKind::CourseEnds,
     TaskKind::AupOutstanding,
     TaskKind::CustodyOverdue,
+    TaskKind::PinOnTwoTablets,
     TaskKind::EndAccess,
     TaskKind::TabletMissing,
 ];

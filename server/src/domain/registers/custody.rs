@@ -4,13 +4,14 @@
 use super::aup::AupVersion;
 use super::staff::{Staff, Standing, standing};
 use super::words::Words;
-use super::{Entry, Hand, Refused, RegisterError, Registers, find, list};
+use super::{Entry, Hand, Kept, Refused, RegisterError, Registers, find, list};
 use crate::storage::{Device, RegisterName, Role, Which};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use nestwarden_policy_schema::id::{DeviceId, EntryId};
+use nestwarden_policy_schema::consent::RoomName;
+use nestwarden_policy_schema::id::{CustodyId, DeviceId, EntryId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Out {
@@ -33,12 +34,35 @@ pub enum Act {
     In,
     /// A manager says that it is back, with a reason: nobody signed it in.
     Forced,
+    /// Signed out on the tablet itself.
+    Taken {
+        out: Out,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        room: Option<RoomName>,
+    },
+    /// Signed in on the tablet itself.
+    Returned {
+        /// An entry of the staff register.
+        by: EntryId,
+    },
+    /// It was signed out anew, by somebody who did not know of this time yet.
+    Overtaken,
+}
+
+/// Where it was signed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Office,
+    Tablet,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Custody {
     pub out: Out,
     pub out_at: Timestamp,
+    pub place: Place,
+    /// As said on the tablet.
+    pub room: Option<RoomName>,
     pub back_at: Option<Timestamp>,
 }
 
@@ -66,11 +90,23 @@ impl Entry for Custody {
                 Ok(Self {
                     out: out.clone(),
                     out_at: at,
+                    place: Place::Office,
+                    room: None,
                     back_at: None,
                 })
             }
+            // What a tablet tells has happened, whatever its clock said.
+            (None, Act::Taken { out, room }) => Ok(Self {
+                out: out.clone(),
+                out_at: at,
+                place: Place::Tablet,
+                room: room.clone(),
+                back_at: None,
+            }),
             (None, _) => Err(Refused::whole("It was not signed out.")),
-            (Some(_), Act::Out { .. }) => Err(Refused::whole("It is signed out already.")),
+            (Some(_), Act::Out { .. } | Act::Taken { .. }) => {
+                Err(Refused::whole("It is signed out already."))
+            }
             (Some(custody), _) if custody.back_at.is_some() => {
                 Err(Refused::whole("It is back already."))
             }
@@ -82,10 +118,12 @@ impl Entry for Custody {
                 };
                 Ok(Self { out, ..custody })
             }
-            (Some(custody), Act::In | Act::Forced) => Ok(Self {
-                back_at: Some(at),
-                ..custody
-            }),
+            (Some(custody), Act::In | Act::Forced | Act::Returned { .. } | Act::Overtaken) => {
+                Ok(Self {
+                    back_at: Some(at),
+                    ..custody
+                })
+            }
         }
     }
 
@@ -96,6 +134,28 @@ impl Entry for Custody {
     fn subject(&self) -> Option<String> {
         Some(self.out.device.to_string())
     }
+}
+
+/// By which tablets know one of the times.
+pub const fn custody_id(entry: EntryId) -> CustodyId {
+    CustodyId::from_uuid(*entry.as_uuid())
+}
+
+pub const fn entry_id(custody: CustodyId) -> EntryId {
+    EntryId::from_uuid(*custody.as_uuid())
+}
+
+/// Who has more than one tablet signed out with their PIN: somebody else may know it.
+pub fn with_several(open: &[Kept<Custody>]) -> BTreeMap<EntryId, BTreeSet<EntryId>> {
+    let mut times: BTreeMap<EntryId, BTreeSet<EntryId>> = BTreeMap::new();
+    let on_tablets = open
+        .iter()
+        .filter(|kept| kept.now.is_open() && kept.now.place == Place::Tablet);
+    for kept in on_tablets {
+        times.entry(kept.now.out.staff).or_default().insert(kept.id);
+    }
+    times.retain(|_, of_one| of_one.len() > 1);
+    times
 }
 
 /// Signs a tablet out to somebody who works here today, is not suspended, and acknowledged the policy.

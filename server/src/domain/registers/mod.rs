@@ -11,7 +11,9 @@ pub mod circle;
 pub mod concern;
 pub mod custody;
 pub mod incident;
+pub mod pin;
 pub mod staff;
+pub mod told;
 pub mod video;
 pub mod words;
 

@@ -10,7 +10,7 @@ use crate::storage::{Operator, RegisterName};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use nestwarden_policy_schema::calendar::Calendar;
-use nestwarden_policy_schema::id::{EntryId, OperatorId};
+use nestwarden_policy_schema::id::{EntryId, OperatorId, StaffId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -35,6 +35,8 @@ pub enum Method {
     OnPaper,
     OnScreen,
     InPerson,
+    /// On a tablet, as they signed it out with their PIN.
+    OnTablet,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +75,9 @@ pub enum Act {
         on: Date,
         method: Method,
     },
+    /// By which they sign tablets out themselves. Its verifier, and how tablets name them, are words of the line.
+    SetPin,
+    RemovePin,
 }
 
 impl Act {
@@ -85,7 +90,9 @@ impl Act {
             | Self::Leave { .. }
             | Self::Stay
             | Self::Course { .. }
-            | Self::Acknowledge { .. } => None,
+            | Self::Acknowledge { .. }
+            | Self::SetPin
+            | Self::RemovePin => None,
         }
     }
 }
@@ -105,6 +112,7 @@ pub struct Staff {
     pub courses: BTreeMap<String, Course>,
     /// By version: on which day.
     pub acknowledged: BTreeMap<EntryId, Date>,
+    pub has_pin: bool,
 }
 
 impl Staff {
@@ -157,6 +165,9 @@ impl Staff {
             Act::Acknowledge { version, on, .. } => {
                 self.acknowledged.insert(*version, *on);
             }
+            Act::SetPin => self.has_pin = true,
+            Act::RemovePin if !self.has_pin => return Err(Refused::whole("They have no PIN.")),
+            Act::RemovePin => self.has_pin = false,
         }
         Ok(())
     }
@@ -174,6 +185,7 @@ impl Entry for Staff {
                 suspended_at: None,
                 courses: BTreeMap::new(),
                 acknowledged: BTreeMap::new(),
+                has_pin: false,
             }),
             (None, _) => Err(Refused::whole("They are not on the register.")),
             (Some(mut staff), act) => {
@@ -186,7 +198,7 @@ impl Entry for Staff {
     fn never_waits(act: &Act) -> bool {
         matches!(
             act,
-            Act::Suspend | Act::Reinstate | Act::Leave { .. } | Act::Stay
+            Act::Suspend | Act::Reinstate | Act::Leave { .. } | Act::Stay | Act::RemovePin
         )
     }
 
@@ -194,6 +206,15 @@ impl Entry for Staff {
     fn is_open(&self) -> bool {
         true
     }
+}
+
+/// By which tablets know somebody: one person has one id, whoever tells of them.
+pub const fn staff_id(entry: EntryId) -> StaffId {
+    StaffId::from_uuid(*entry.as_uuid())
+}
+
+pub const fn entry_id(staff: StaffId) -> EntryId {
+    EntryId::from_uuid(*staff.as_uuid())
 }
 
 /// Writes a line, and ends the sessions of whoever is out by it. They could sign in again: for that there is a task, because

@@ -300,6 +300,10 @@ impl<'a> Tally<'a> {
             EventBody::Enrolled { .. }
             | EventBody::AgentStarted { .. }
             | EventBody::BundleRefused { .. }
+            | EventBody::CustodyTaken { .. }
+            | EventBody::CustodyReturned { .. }
+            | EventBody::PinRefused { .. }
+            | EventBody::PinLockedOut { .. }
             | EventBody::SessionStarted { .. }
             | EventBody::SessionEnded { .. }
             | EventBody::AccessReview { .. }

@@ -2,7 +2,7 @@
 
 use super::Today;
 use crate::domain::registers::aup::{Audience, AupVersion, current};
-use crate::domain::registers::custody::{Count, Custody};
+use crate::domain::registers::custody::{Count, Custody, with_several};
 use crate::domain::registers::staff::Staff;
 use crate::domain::registers::{Kept, list};
 use crate::storage::task::{TaskDraft, TaskKind};
@@ -24,7 +24,15 @@ pub(super) async fn find(
     access(today, staff, &storage.operator_list().await?, drafts);
     let versions = list::<AupVersion>(storage, Which::Open).await?;
     policy(today, staff, &versions, drafts);
-    for kept in list::<Custody>(storage, Which::Open).await? {
+    let out = list::<Custody>(storage, Which::Open).await?;
+    for (person, times) in with_several(&out) {
+        let times: Vec<String> = times.iter().map(EntryId::to_string).collect();
+        let key = format!("pin_on_two_tablets/{person}/{}", times.join("+"));
+        let mut draft = today.draft(TaskKind::PinOnTwoTablets, key, Role::Manager, today.date);
+        draft.subject.entry = Some(person);
+        drafts.push(draft);
+    }
+    for kept in out {
         let out = &kept.now.out;
         if !kept.now.is_overdue(today.now) {
             continue;

@@ -82,6 +82,7 @@ const fn way(kind: TaskKind) -> &'static str {
         TaskKind::CourseEnds
         | TaskKind::AupOutstanding
         | TaskKind::CustodyOverdue
+        | TaskKind::PinOnTwoTablets
         | TaskKind::TabletMissing
         | TaskKind::AppsUnapproved
         | TaskKind::AppDecision
@@ -120,7 +121,7 @@ fn register_of(task: &Task) -> Markup {
             (TaskKind::AupOutstanding, _) => { " (" a href="/staff" { "staff" } ")" }
             (TaskKind::AppsUnapproved, _) => { " (" a href="/apps" { "apps" } ")" }
             (TaskKind::AppDecision | TaskKind::AppReview, Some(entry)) => { " (" a href={ "/apps/" (entry) } { "the app's page" } ")" }
-            (TaskKind::CustodyOverdue | TaskKind::TabletMissing, _) => { " (" a href="/custody" { "custody" } ")" }
+            (TaskKind::CustodyOverdue | TaskKind::PinOnTwoTablets | TaskKind::TabletMissing, _) => { " (" a href="/custody" { "custody" } ")" }
             _ => {}
         }
     }

@@ -210,6 +210,13 @@ pub(super) fn event(body: &EventBody) -> Option<String> {
         EventBody::PasscodeLockedOut { tries, .. } => {
             format!("{tries} wrong passcodes; it makes whoever holds it wait")
         }
+        EventBody::CustodyTaken { .. } => "It was signed out on the tablet".to_owned(),
+        EventBody::CustodyReturned { .. } => "It was signed in again on the tablet".to_owned(),
+        EventBody::PinRefused { count: 1, .. } => "A wrong PIN was typed".to_owned(),
+        EventBody::PinRefused { count, .. } => format!("Wrong PINs were typed, {count} times"),
+        EventBody::PinLockedOut { tries, .. } => {
+            format!("{tries} wrong PINs in a row for one person; it makes whoever holds it wait")
+        }
         EventBody::SessionStarted { .. } => "A session began".to_owned(),
         EventBody::SessionEnded { photos, .. } => format!("A session ended with {photos} photos"),
         EventBody::PhotoStage {

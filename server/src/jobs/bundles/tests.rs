@@ -6,6 +6,7 @@ use crate::domain::{import, profile};
 use crate::signing::Refusal;
 use crate::storage::testing::{TestStorage, audit, now};
 use crate::storage::{BundleReport, Reported};
+use age::secrecy::ExposeSecret as _;
 use nestwarden_policy_schema::bytes::Secret;
 use nestwarden_policy_schema::consent::{ConsentState, GivenBy, Method, Purpose};
 use nestwarden_policy_schema::envelope::sign;
@@ -142,6 +143,7 @@ impl World {
                 release_recipient: "age1release".to_owned(),
                 recovery_recipient: "age1recovery".to_owned(),
             },
+            release: release_key(dir.dir.path()),
             clock: Arc::new(crate::door::SystemClock),
             wakes: BundleWakes::default(),
             nudge: Nudge::default(),
@@ -157,6 +159,10 @@ impl World {
         self.job.issue_changed(now()).await.unwrap()
     }
 
+    async fn newest_bundle(&self) -> Bundle {
+        serde_json::from_str(&self.newest().await.signed.payload).unwrap()
+    }
+
     async fn newest(&self) -> IssuedBundle {
         self.job
             .storage
@@ -165,6 +171,12 @@ impl World {
             .unwrap()
             .unwrap()
     }
+}
+
+fn release_key(dir: &std::path::Path) -> ReleaseKey {
+    let identity = age::x25519::Identity::generate().to_string();
+    std::fs::write(dir.join("release.age"), identity.expose_secret()).unwrap();
+    ReleaseKey::load(dir).unwrap()
 }
 
 /// Signs in this process, with the rule of the high-water mark.
@@ -222,4 +234,115 @@ async fn a_bundle_goes_above_what_a_tablet_had_and_names_it_until_that_is_settle
     assert_eq!(named(&world.newest().await), None);
     let reported = storage.bundle_report(world.device, &report).await.unwrap();
     assert_eq!(reported, Reported::Known);
+}
+
+/// Somebody with a PIN, who acknowledged the policy in force.
+async fn somebody_with_a_pin(job: &BundleJob) -> nestwarden_policy_schema::id::EntryId {
+    use crate::domain::registers::aup::{self, Audience, AupVersion};
+    use crate::domain::registers::pin::{self, Typed};
+    use crate::domain::registers::staff::{Act, Job, Method, Post, Staff, write};
+    use crate::domain::registers::words::Words;
+    let registers = registers(job);
+    let kim = somebody();
+    let by = crate::domain::registers::testing::hand(&kim, now());
+    let day = jiff::civil::date(2026, 1, 5);
+    let post = Post {
+        job: Job::Practitioner,
+        start: day,
+        operator: None,
+    };
+    let name = Words::default().line("name", "Rosa Reed").unwrap();
+    let add = Act::Add { post };
+    let rosa = registers.begin::<Staff>(&add, &name, None, by).await;
+    let rosa = rosa.unwrap();
+    let publish = aup::Act::Publish {
+        audience: Audience::Staff,
+        version: "2026-1".to_owned(),
+        from: day,
+    };
+    let none = Words::default();
+    let version = registers
+        .begin::<AupVersion>(&publish, &none, None, by)
+        .await;
+    let acknowledge = Act::Acknowledge {
+        version: version.unwrap(),
+        on: day,
+        method: Method::OnPaper,
+    };
+    write(&registers, rosa, &acknowledge, &none, by)
+        .await
+        .unwrap();
+    let pin = || zeroize::Zeroizing::new("482915".to_owned());
+    let typed = Typed {
+        shown: "Rosa",
+        pin: pin(),
+        again: pin(),
+    };
+    pin::set(&registers, rosa, typed, by).await.unwrap();
+    rosa
+}
+
+fn somebody() -> crate::storage::Operator {
+    crate::storage::Operator {
+        id: nestwarden_policy_schema::id::OperatorId::from_uuid(uuid::Uuid::new_v4()),
+        name: "Kim".to_owned(),
+        roles: [crate::storage::Role::Manager].into(),
+        created_at: now(),
+    }
+}
+
+fn registers(job: &BundleJob) -> Registers<'_> {
+    Registers {
+        storage: &job.storage,
+        release: &job.release,
+        recipient: &job.secrets.release_recipient,
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_suspended_is_off_the_tablets_with_the_next_round() {
+    use crate::domain::registers::staff::{Act, write};
+    use crate::domain::registers::words::Words;
+    let mut world = World::new(0).await;
+    world.job.secrets.release_recipient = world.job.release.recipient();
+    let rosa = somebody_with_a_pin(&world.job).await;
+    assert_eq!(world.round().await.issued, vec![world.device]);
+    assert_eq!(world.round().await.issued, vec![], "it says the same");
+    let told = world.newest_bundle().await;
+    let entry = told.roster.first().unwrap();
+    assert_eq!(entry.name, "Rosa");
+    let today = told.calendar.local_date(now());
+    assert_eq!((entry.may_have_on(today), told.roster.len()), (Ok(()), 1));
+    assert_eq!(told.aup.unwrap().name, "2026-1");
+
+    let kim = somebody();
+    let by = crate::domain::registers::testing::hand(&kim, now());
+    let why = Words::default();
+    let suspended = write(&registers(&world.job), rosa, &Act::Suspend, &why, by).await;
+    suspended.unwrap();
+    assert_eq!(world.round().await.issued, vec![world.device]);
+    let told = world.newest_bundle().await;
+    let entry = told.roster.first().unwrap();
+    assert!(entry.may_have_on(today).is_err() && entry.pin.is_none());
+}
+
+#[tokio::test]
+async fn a_day_that_begins_is_told_without_anybody_writing_anything() {
+    use crate::domain::registers::staff::{Act, write};
+    use crate::domain::registers::words::Words;
+    let mut world = World::new(0).await;
+    world.job.secrets.release_recipient = world.job.release.recipient();
+    let rosa = somebody_with_a_pin(&world.job).await;
+    let kim = somebody();
+    let by = crate::domain::registers::testing::hand(&kim, now());
+    let last_day = jiff::civil::date(2026, 3, 11);
+    let leave = Act::Leave { last_day };
+    let leaves = write(&registers(&world.job), rosa, &leave, &Words::default(), by).await;
+    leaves.unwrap();
+    world.round().await;
+    assert_eq!(world.newest_bundle().await.roster.len(), 1);
+    let later = now() + jiff::SignedDuration::from_hours(72);
+    let done = world.job.issue_changed(later).await.unwrap();
+    assert_eq!(done.issued, vec![world.device]);
+    assert!(world.newest_bundle().await.roster.is_empty());
 }

@@ -1,11 +1,12 @@
 //! What every backend keeps of registers.
 
-use crate::storage::testing::{audit, now};
+use crate::storage::testing::{TestTablet, audit, now};
 use crate::storage::{
     Changed, EntryBegun, EntryHead, EntryWords, EraseAsked, Leaves, NewLine, RegisterName, Storage,
     Which,
 };
-use nestwarden_policy_schema::id::EntryId;
+use nestwarden_policy_schema::event::EventBody;
+use nestwarden_policy_schema::id::{CustodyId, EntryId, StaffId};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -129,4 +130,37 @@ pub(in crate::storage) async fn words_of_a_line_are_erased_by_a_second_person(st
         why: "a name".to_owned(),
     };
     assert_eq!(found.lines[0].words, erased);
+}
+
+/// What tablets tell of who has them waits in their order until it is written, and waits once.
+pub(in crate::storage) async fn what_tablets_told_of_custody_waits_until_it_is_written(
+    storage: Storage,
+) {
+    let mut tablet = TestTablet::enrol(&storage).await;
+    let custody = CustodyId::from_uuid(Uuid::from_u128(1));
+    let staff = StaffId::from_uuid(Uuid::from_u128(2));
+    let bodies = [
+        EventBody::CustodyTaken {
+            custody,
+            staff,
+            room: None,
+            due: now(),
+            acknowledged: None,
+        },
+        EventBody::PinRefused { staff, count: 1 },
+        EventBody::CustodyReturned { custody, by: staff },
+    ];
+    let batch = tablet.batch_of(&bodies);
+    storage.event_append(batch.clone()).await.unwrap();
+    storage.event_append(batch).await.unwrap();
+    let told = storage.told_list(10).await.unwrap();
+    let waits: Vec<_> = told.iter().map(|told| (told.seq, &told.body)).collect();
+    assert_eq!(waits, [(1, &bodies[0]), (3, &bodies[2])]);
+    assert_eq!((told[0].device, told[0].at), (tablet.id, now()));
+    assert_eq!(storage.told_list(1).await.unwrap().len(), 1);
+    for _ in 0..2 {
+        storage.told_done(tablet.id, 1).await.unwrap();
+    }
+    let left = storage.told_list(10).await.unwrap();
+    assert_eq!(left, told[1..]);
 }

@@ -5,6 +5,7 @@ use super::access;
 use super::command;
 use super::event::position;
 use super::photo;
+use super::told;
 use super::value::{parsed, stored, to_base64};
 use super::{StorageError, begin, commit, failed, touch_inputs};
 use crate::storage::{AppendOutcome, NewBatch};
@@ -145,6 +146,7 @@ async fn one(
             photos_changed |= photo::read(tx, setting, batch.device, seq, at, body).await?;
             commands_changed |= command::read(tx, setting, batch.device, at, body).await?;
             access::read(tx, setting, batch.device, at, body).await?;
+            told::read(tx, setting, batch.device, (seq, at), body).await?;
         }
     }
     if commands_changed {

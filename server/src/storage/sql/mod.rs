@@ -32,6 +32,7 @@ mod session;
 mod tally;
 mod task;
 mod token;
+mod told;
 mod value;
 
 use super::{Answer, AuditEntry, Erased, Storage, StorageError, Store};

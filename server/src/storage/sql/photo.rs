@@ -124,6 +124,10 @@ pub(super) fn about(body: &EventBody) -> Option<PhotoId> {
         | EventBody::DriftReverted { .. }
         | EventBody::AppRefused { .. }
         | EventBody::PasscodeLockedOut { .. }
+        | EventBody::CustodyTaken { .. }
+        | EventBody::CustodyReturned { .. }
+        | EventBody::PinRefused { .. }
+        | EventBody::PinLockedOut { .. }
         | EventBody::SessionStarted { .. }
         | EventBody::SessionEnded { .. }
         | EventBody::AccessReview { .. }
@@ -199,6 +203,10 @@ fn told(row: &mut PhotoRow, seq: u64, at: Timestamp, body: EventBody, opened: Op
         | EventBody::DriftReverted { .. }
         | EventBody::AppRefused { .. }
         | EventBody::PasscodeLockedOut { .. }
+        | EventBody::CustodyTaken { .. }
+        | EventBody::CustodyReturned { .. }
+        | EventBody::PinRefused { .. }
+        | EventBody::PinLockedOut { .. }
         | EventBody::SessionStarted { .. }
         | EventBody::SessionEnded { .. }
         | EventBody::AccessReview { .. }

@@ -32,6 +32,7 @@ macro_rules! conforms {
 
 conforms! {
     no_two_open_entries_are_about_the_same,
+    what_tablets_told_of_custody_waits_until_it_is_written,
     words_of_a_line_are_erased_by_a_second_person,
     a_command_taken_back_waits_no_more_and_what_came_of_it_is_noted,
     a_command_waits_until_its_tablet_says_what_came_of_it,

@@ -5,6 +5,7 @@ mod apps;
 #[path = "../../../src/domain/account/authenticator.rs"]
 mod authenticator;
 mod concerns;
+mod custody;
 mod importing;
 mod incidents;
 mod orders;

@@ -228,3 +228,49 @@ async fn whoever_leaves_has_new_passcodes_set_on_every_tablet() {
     assert!(open.contains(due) && !open.contains("Rosa"), "{open}");
     nursery.close().await;
 }
+
+#[tokio::test]
+async fn a_pin_is_set_by_typing_it_twice_and_is_shown_nowhere() {
+    let nursery = Nursery::open().await;
+    nursery.holds_passcodes().await;
+    nursery.enrolled().await;
+    let kim = Person::of(&nursery, "Kim", &[Role::Manager]).await;
+    let rosa = goes_to(&kim.post("/staff", &ROSA).await);
+    let page = says(&kim, &rosa).await;
+    assert!(page.contains("None: the office signs tablets out to them"));
+    assert!(page.contains("value=\"Rosa R.\""), "{page}");
+    let set = |pin: &'static str, again: &'static str| {
+        [
+            ("act", "set_pin"),
+            ("shown", "Rosa"),
+            ("pin", pin),
+            ("again", again),
+        ]
+    };
+    for (pin, again, says) in [
+        ("482915", "482951", "The two were not the same"),
+        ("123456", "123456", "too easy to guess"),
+        ("4829", "4829", "6 to 8 digits and nothing else"),
+    ] {
+        let refused = kim.post(&rosa, &set(pin, again)).await;
+        assert_eq!(refused.status(), 422);
+        let page = refused.text().await.unwrap();
+        assert!(page.contains(says), "{page}");
+        assert!(!page.contains(&format!("value=\"{pin}\"")), "{page}");
+    }
+    let done = kim.post(&rosa, &set("482915", "482915")).await;
+    assert_eq!(done.status(), 303);
+    let page = says(&kim, &rosa).await;
+    assert!(page.contains("A PIN for tablets was set.") && page.contains("On tablets"));
+    for secret in ["482915", "argon2"] {
+        assert!(!page.contains(secret), "{page}");
+    }
+    let log = nursery.storage.audit_list(50).await.unwrap();
+    assert!(log.iter().any(|entry| entry.act == "staff.set_pin"));
+    let log = format!("{log:?}");
+    assert!(!log.contains("482915") && !log.contains("argon2"));
+    let remove = kim.post(&rosa, &[("act", "remove_pin")]).await;
+    assert_eq!(remove.status(), 303);
+    assert!(says(&kim, &rosa).await.contains("None: the office"));
+    nursery.close().await;
+}

@@ -71,6 +71,7 @@ const fn decision(kind: TaskKind) -> &'static str {
         TaskKind::CourseEnds => "Book a course again before it runs out",
         TaskKind::AupOutstanding => "Have the acceptable use policy acknowledged",
         TaskKind::CustodyOverdue => "Get a tablet back that is overdue",
+        TaskKind::PinOnTwoTablets => "Look why one PIN signed out two tablets",
         TaskKind::EndAccess => "End the access of somebody suspended or gone",
         TaskKind::TabletLost => "Find a tablet that is marked as lost, or report its loss",
         TaskKind::RolloutStopped => "Look at a tablet in trouble with a new version of its profile",

@@ -7,6 +7,7 @@ use super::{PLACE, hand, registers};
 use crate::domain::registers::aup::{Act, Audience, AupVersion, current, version_name};
 use crate::domain::registers::words::Words;
 use crate::domain::registers::{Kept, Refused, RegisterError, find};
+use crate::domain::roster::NOTICE;
 use crate::http::app::App;
 use crate::http::console::form::{Form, parsed};
 use crate::http::console::gate::Visitor;
@@ -19,6 +20,7 @@ use axum::extract::{Extension, Path, State};
 use axum::response::Response;
 use maud::{Markup, html};
 use nestwarden_policy_schema::id::EntryId;
+use nestwarden_policy_schema::roster::NOTICE_CHARS;
 
 const AUDIENCES: [Audience; 4] = [
     Audience::Staff,
@@ -80,6 +82,7 @@ async fn listed(
                 (filled.choice("audience", "For", "", &options(&AUDIENCES, audience), ""))
                 (filled.line("version", "What it is called", "As on the paper, such as 2026-1.", Need::Must))
                 (filled.day("from", "In force from", "", (Need::Must, Some(when.today()))))
+                (filled.text(NOTICE, "Notice on tablets", "Shown to staff before they use a tablet: what you observe, and what for. May be left out; what the tablet itself observes is always said.", Need::May))
                 (filled.text("note", "What changed", "May be left out.", Need::May))
                 button.main { "Publish" }
             }
@@ -136,7 +139,13 @@ async fn published(app: &App, visitor: &Visitor, form: &Form) -> Result<EntryId,
         version: version_name(form.text("version"))?,
         from: day(form, "from")?,
     };
-    let words = Words::default().text_if_any("note", form.text("note"))?;
+    let words = Words::default()
+        .text_if_any("note", form.text("note"))?
+        .text_if_any(NOTICE, form.text(NOTICE))?;
+    if words.of(NOTICE).chars().count() > NOTICE_CHARS {
+        let says = format!("Shorten this to {NOTICE_CHARS} characters.");
+        return Err(Refused::at(NOTICE, says).into());
+    }
     registers(app)
         .begin::<AupVersion>(&act, &words, None, hand(app, visitor))
         .await

@@ -5,7 +5,9 @@ use super::incidents::{device_of, tablet, tablets};
 use super::parts::{Filter, Telling, act, answered, erase, history, is_erasing};
 use super::staff::{everybody, name, versions};
 use super::{PLACE, found, hand, registers, when};
-use crate::domain::registers::custody::{Act, Count, Custody, Out, count, may_force, sign_out};
+use crate::domain::registers::custody::{
+    Act, Count, Custody, Out, Place, count, may_force, sign_out, with_several,
+};
 use crate::domain::registers::staff::standing;
 use crate::domain::registers::words::Words;
 use crate::domain::registers::{self, Kept, Refused, RegisterError};
@@ -83,7 +85,9 @@ async fn listed(
     let found = found.map_err(ApiError::internal)?;
     let counts = registers::list::<Count>(&app.storage, Which::All).await;
     let counts = counts.map_err(ApiError::internal)?;
-    let rows: Vec<Vec<Markup>> = found.iter().map(|kept| row(kept, &names, &when)).collect();
+    let several = with_several(&found);
+    let rows = found.iter().map(|kept| row(kept, &names, &several, &when));
+    let rows: Vec<Vec<Markup>> = rows.collect();
     let out: BTreeSet<DeviceId> = found
         .iter()
         .filter(|kept| kept.now.back_at.is_none())
@@ -94,7 +98,7 @@ async fn listed(
         @if rows.is_empty() {
             (empty(&html! { p { "No tablet is signed out. Sign one out below when somebody takes it." } }))
         } @else {
-            (table(&format!("{} times.", rows.len()), &["Tablet", "With", "Due back", "State"], &rows))
+            (table(&format!("{} times.", rows.len()), &["Tablet", "With", "Signed out", "Due back", "State"], &rows))
         }
         div.two {
             section.card { h2 { "Sign a tablet out" } (out_form(app, visitor, &when, &names, sent).await?) }
@@ -104,14 +108,34 @@ async fn listed(
     Ok(page(visitor, PLACE, "Custody", &content))
 }
 
-fn row(kept: &Kept<Custody>, names: &Names, when: &When) -> Vec<Markup> {
+fn row(
+    kept: &Kept<Custody>,
+    names: &Names,
+    several: &BTreeMap<EntryId, BTreeSet<EntryId>>,
+    when: &When,
+) -> Vec<Markup> {
     let custody = &kept.now;
+    let is_one_of_several = several
+        .get(&custody.out.staff)
+        .is_some_and(|times| times.contains(&kept.id));
     vec![
         html! { a href=(path_of(kept.id)) { (names.device(custody.out.device)) } },
-        html! { (names.staff(custody.out.staff)) },
+        html! {
+            (names.staff(custody.out.staff))
+            @if is_one_of_several { " " (badge(Tone::Bad, "One PIN, two tablets")) }
+        },
+        html! { (place(custody)) ", " (when.at(custody.out_at)) },
         html! { (when.at(custody.out.due)) },
         state(custody, when),
     ]
+}
+
+fn place(custody: &Custody) -> String {
+    match (custody.place, &custody.room) {
+        (Place::Office, _) => "In the office".to_owned(),
+        (Place::Tablet, None) => "On the tablet".to_owned(),
+        (Place::Tablet, Some(room)) => format!("On the tablet for {}", room.as_str()),
+    }
 }
 
 fn state(custody: &Custody, when: &When) -> Markup {
@@ -269,7 +293,7 @@ async fn shown(
             p { (state(custody, &when)) }
             dl {
                 dt { "With" } dd { a href={ "/staff/" (custody.out.staff) } { (names.staff(custody.out.staff)) } }
-                dt { "Signed out" } dd { (when.local.at(custody.out_at)) }
+                dt { "Signed out" } dd { (place(custody)) ", " (when.local.at(custody.out_at)) }
                 dt { "Due back" } dd { (when.local.at(custody.out.due)) }
             }
         }
@@ -323,6 +347,9 @@ fn says(line: &Act, names: &Names, when: &When) -> Markup {
             Act::Extend { due } => { "Needed for longer, due " (when.local.at(*due)) "." }
             Act::In => "Signed in.",
             Act::Forced => "Found to be back.",
+            Act::Taken { out, room } => { "Signed out by " (names.staff(out.staff)) " on the tablet" @if let Some(room) = room { " for " (room.as_str()) } ", due " (when.local.at(out.due)) "." }
+            Act::Returned { by } => { "Signed in by " (names.staff(*by)) " on the tablet." }
+            Act::Overtaken => "Over: it was signed out anew.",
         }
     }
 }

@@ -95,6 +95,16 @@ impl<'a> Filled<'a> {
         })
     }
 
+    /// Digits that nobody reads along, and that do not come back.
+    pub(super) fn digits(&self, name: &str, label: &str, hint: &str, most: usize) -> Markup {
+        self.around((name, label, hint), |wrong| {
+            html! {
+                input type="password" inputmode="numeric" name=(name) maxlength=(most) autocomplete="new-password" required
+                    aria-invalid=[wrong.map(|_| "true")] aria-describedby=[wrong];
+            }
+        })
+    }
+
     pub(super) fn text(&self, name: &str, label: &str, hint: &str, need: Need) -> Markup {
         let typed = self.typed(name, "");
         self.around((name, label, hint), |wrong| {

@@ -13,6 +13,7 @@ pub(in crate::http) mod incident;
 pub(in crate::http) mod incidents;
 pub(in crate::http::console) mod matters;
 mod parts;
+mod pin;
 mod search;
 pub(in crate::http) mod staff;
 pub(in crate::http) mod video;

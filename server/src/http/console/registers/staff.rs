@@ -2,8 +2,9 @@
 
 use super::filled::{Filled, Need, chosen, code, day, day_if_any, options};
 use super::parts::{Filter, Telling, act, answered, erase, history, is_erasing};
-use super::{PLACE, aup, found, hand, registers};
+use super::{PLACE, aup, found, hand, pin, registers};
 use crate::domain::registers::aup::{Audience, AupVersion, current};
+use crate::domain::registers::pin::on_tablets;
 use crate::domain::registers::staff::{
     self, Act, Job, Method, Post, Staff, Standing, course_name, signs_in_as, standing,
 };
@@ -26,7 +27,12 @@ use nestwarden_policy_schema::id::{EntryId, OperatorId};
 /// Who suspends somebody, and sees why somebody is.
 const SUSPENDERS: [Role; 2] = [Role::Dsl, Role::Manager];
 
-const LABELS: [(&str, &str); 3] = [("name", "Name"), ("why", "Why"), ("note", "Note")];
+const LABELS: [(&str, &str); 4] = [
+    ("name", "Name"),
+    ("shown", "On tablets"),
+    ("why", "Why"),
+    ("note", "Note"),
+];
 
 const JOBS: [Job; 7] = [
     Job::Practitioner,
@@ -57,6 +63,7 @@ const fn method(method: Method) -> &'static str {
         Method::OnPaper => "Signed on paper",
         Method::OnScreen => "Read and agreed on screen",
         Method::InPerson => "Read out and agreed in person",
+        Method::OnTablet => "Agreed on a tablet, with their PIN",
     }
 }
 
@@ -275,12 +282,15 @@ async fn shown(
         hides: &|line| matches!(line, Act::Suspend | Act::Reinstate) && !sees_why,
         labels: &LABELS,
     };
+    // One whose words were erased is none.
+    let has_pin = on_tablets(&registers(app), kept).pin.is_some();
     let content = html! {
         section.card {
             p { (says_standing(standing(staff, &versions, when.today()))) }
             dl {
                 dt { "Job" } dd { (job(staff.post.job)) }
                 dt { "First day" } dd { (shown_day(staff.post.start)) }
+                dt { "PIN for tablets" } dd { @if has_pin { "Set" } @else { "None: the office signs tablets out to them" } }
                 @if let Some(last) = staff.last_day { dt { "Last day" } dd { (shown_day(last)) } }
             }
         }
@@ -339,6 +349,7 @@ fn forms(
                 (acknowledge.choice("method", "How", "", &options(&METHODS, method), ""))
             }))
         }
+        (pin::forms(visitor, (path, name, staff.has_pin), sent))
         (act(visitor, (path, &course), ("course", "They took a course", "Write it down"), &html! {
             (course.line("course", "Course", "Named as before, it takes the place of the earlier one.", Need::Must))
             (course.day("on", "On", "", (Need::Must, Some(today))))
@@ -396,6 +407,8 @@ fn says(line: &Act, versions: &[Kept<AupVersion>]) -> Markup {
             Act::Reinstate => "Reinstated.",
             Act::Leave { last_day } => { "Leaves; last day " (shown_day(*last_day)) "." }
             Act::Stay => "Stays.",
+            Act::SetPin => "A PIN for tablets was set.",
+            Act::RemovePin => "The PIN for tablets was removed.",
             Act::Course { course, on, until } => { "Course: " (course) ", " (shown_day(*on)) @if let Some(until) = until { ", good until " (shown_day(*until)) } "." }
             Act::Acknowledge { version, on, method: how } => { "Acknowledged " (called(*version)) " " (shown_day(*on)) ": " (method(*how).to_lowercase()) "." }
         }
@@ -456,6 +469,8 @@ async fn written(
             (Act::Leave { last_day }, words)
         }
         "stay" => (Act::Stay, words),
+        "set_pin" => return pin::set(app, kept.id, form, hand(app, visitor)).await,
+        "remove_pin" => (Act::RemovePin, words),
         "course" => {
             let line = Act::Course {
                 course: course_name(text("course"))?,
