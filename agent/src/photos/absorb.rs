@@ -24,6 +24,7 @@ use rusqlite::params;
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::OnceLock;
 use uuid::Uuid;
 
 impl Engine {
@@ -35,6 +36,7 @@ impl Engine {
         Ok(Known {
             ledger: self.ledger.clone(),
             frozen: self.frozen.clone(),
+            frozen_files: OnceLock::new(),
             everything_frozen: holds.any(|hold| self.freezes_what_is_new(hold, moment.now.at)),
             vaults: self.vaults.identities(&vaults),
             places: self.vaults.clone(),

@@ -2,6 +2,7 @@
 
 use super::error::PhotosError;
 use super::hash::Head;
+use super::known::Inode;
 use super::pages;
 use super::record::{Reader, file_of};
 pub(super) use super::record::{json, name_bytes, read, rel, unjson, unword, word};
@@ -14,7 +15,7 @@ use nestwarden_policy_schema::consent::{PhotoFacts, Stage, Subjects};
 use nestwarden_policy_schema::id::{ChildId, DeviceId, PhotoId, SessionId, StaffId};
 use nestwarden_policy_schema::receipt::{Artefact, ArtefactKind, ArtefactResult};
 use rusqlite::{Connection, OptionalExtension as _, params};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsString;
 
 /// The tables, for the ledger's migrations.
@@ -335,6 +336,27 @@ pub(super) fn files_present_from(
         files.push(file_of(row)?);
     }
     Ok(files)
+}
+
+/// The files of some photos that are there, wherever they lie.
+pub(super) fn inodes_of(
+    sql: &Connection,
+    photos: &BTreeSet<PhotoId>,
+) -> Result<HashSet<Inode>, PhotosError> {
+    let mut statement = sql.prepare_cached(
+        "SELECT dev, ino, born_ns FROM photo_file WHERE photo = ?1 AND state <> 'dropped'",
+    )?;
+    let mut found = HashSet::new();
+    for photo in photos {
+        let rows = statement.query_map([photo.to_string()], |row| {
+            let number = |at| row.get::<_, i64>(at).map(i64::cast_unsigned);
+            Ok((number(0)?, number(1)?, row.get(2)?))
+        })?;
+        for inode in rows {
+            found.insert(inode?);
+        }
+    }
+    Ok(found)
 }
 
 pub fn file_present_at(sql: &Connection, path: &RelPath) -> Result<Option<FileRow>, PhotosError> {

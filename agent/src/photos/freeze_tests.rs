@@ -1,8 +1,8 @@
 //! Which photos a freeze keeps even from being looked at, before anybody knows of them.
 
-use super::testing::{Tablet, jpeg};
+use super::testing::{Tablet, child, jpeg};
 use jiff::SignedDuration;
-use nestwarden_policy_schema::consent::Stage;
+use nestwarden_policy_schema::consent::{ConsentState, Stage};
 use nestwarden_policy_schema::hold::{HoldCategory, HoldScope};
 
 /// Whether a photo that turns up is looked at under a hold.
@@ -50,4 +50,43 @@ fn what_turned_up_under_a_freeze_is_looked_at_once_it_ends() {
     tablet.release_holds();
     tablet.look();
     assert_eq!(tablet.only().stage, Stage::Live);
+}
+
+/// Child 1 is in whatever nobody said anything of.
+fn freeze_of_one_child(tablet: &mut Tablet) {
+    let scope = HoldScope::Child { child: child(1) };
+    tablet.hold(scope, HoldCategory::IllegalContent);
+}
+
+#[test]
+fn a_file_of_a_frozen_photo_is_not_opened_under_another_name_either() {
+    let mut tablet = Tablet::new();
+    tablet.write("a.jpg", &jpeg(1));
+    tablet.look();
+    freeze_of_one_child(&mut tablet);
+    std::fs::hard_link(tablet.path("a.jpg"), tablet.path("b.jpg")).unwrap();
+    tablet.look();
+    assert_eq!(tablet.only().files, 1);
+    tablet.release_holds();
+    tablet.look();
+    assert_eq!(tablet.only().files, 2, "it is known once the freeze ends");
+}
+
+#[test]
+fn what_was_written_into_a_frozen_photo_is_not_emptied_through_another_name() {
+    let mut tablet = Tablet::new();
+    tablet.write("a.jpg", &jpeg(1));
+    tablet.look();
+    freeze_of_one_child(&mut tablet);
+    // The same content as a photo of another child, whose consent is gone.
+    tablet.write("a.jpg", &jpeg(2));
+    tablet.write("b.jpg", &jpeg(2));
+    tablet.look();
+    let other = tablet.list().remove(1).id;
+    tablet.tag(other, &[3]);
+    tablet.set_consent(3, ConsentState::Withdrawn);
+    tablet.look();
+    std::fs::hard_link(tablet.path("a.jpg"), tablet.path("b.jpg")).unwrap();
+    tablet.look();
+    assert_eq!(std::fs::read(tablet.path("a.jpg")).unwrap(), jpeg(2));
 }

@@ -15,9 +15,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
+use std::sync::OnceLock;
 
 /// The vaults, by device and inode: not part of any root.
 pub type Vaulted = HashSet<(u64, u64)>;
+
+/// Device, number and birth.
+pub(super) type Inode = (u64, u64, i64);
 
 /// Paths read at once.
 const PAGE: i64 = if cfg!(test) { 2 } else { 512 };
@@ -27,6 +31,8 @@ pub struct Known {
     pub(super) ledger: Ledger,
     /// Photos under a freezing hold: their files are not opened, not even asked about.
     pub(super) frozen: BTreeSet<PhotoId>,
+    /// Their files, under whatever name; looked up when the first file is about to be opened.
+    pub(super) frozen_files: OnceLock<HashSet<Inode>>,
     /// Nothing may be touched at all, known or not.
     pub everything_frozen: bool,
     pub(super) vaults: Vaulted,
@@ -100,6 +106,22 @@ impl Known {
                 Last::Seen(file.identity)
             }
         }))
+    }
+
+    /// Whether it is a file of a frozen photo, also under a name that nobody knew.
+    pub(super) fn is_of_frozen(&self, identity: &Identity) -> io::Result<bool> {
+        if self.frozen.is_empty() {
+            return Ok(false);
+        }
+        let files = match self.frozen_files.get() {
+            Some(files) => files,
+            None => {
+                let read = |sql: &Connection| catalogue::inodes_of(sql, &self.frozen);
+                let files = self.ledger.read(read).map_err(unread)?;
+                self.frozen_files.get_or_init(|| files)
+            }
+        };
+        Ok(files.contains(&(identity.dev, identity.ino, identity.born_ns)))
     }
 
     /// Whether no file is known in a folder or beneath it.

@@ -344,6 +344,13 @@ impl<'a> Pass<'a> {
         if stat.kind != Kind::File || unchanged {
             return Ok(());
         }
+        if self.known.is_of_frozen(&stat.identity)? {
+            // What was known under this name lies there no more.
+            if last.is_some() {
+                self.batch.missing.push(path.clone());
+            }
+            return Ok(());
+        }
         let read = if root.kind == RootKind::Elsewhere {
             self.read_elsewhere(at, stat)
         } else {

@@ -84,6 +84,7 @@ impl Place {
         let known = Known {
             ledger: self.ledger.clone(),
             frozen: self.frozen.clone(),
+            frozen_files: std::sync::OnceLock::new(),
             everything_frozen: self.everything_frozen,
             vaults: Vaulted::new(),
             places: Vaults::new(

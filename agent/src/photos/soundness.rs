@@ -1,13 +1,14 @@
 //! What must hold of a tablet's photos whenever everything is settled, whatever happened before.
 
-use super::catalogue::{self, FileState};
+use super::catalogue::{self, FileRow, FileState};
 use super::hash::{ContentKey, Stop};
 use super::testing::{Server, Tablet, walk};
 use super::tree::RelPath;
 use nestwarden_policy_schema::consent::Stage;
 use nestwarden_policy_schema::id::PhotoId;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 impl Tablet {
     pub(super) fn assert_sound(&self) {
@@ -18,22 +19,29 @@ impl Tablet {
         let key = ContentKey::new(&self.bundle.photo_hash_key);
         let hash = |bytes: &[u8]| key.hash(&mut &*bytes, &Stop::default()).unwrap().0;
         let judge = |row| engine.verdict_on(&moment, moment.policy().unwrap(), row);
-        // What lies under a name of a frozen photo is not opened, whatever was written there since.
-        let unopened: BTreeSet<PathBuf> = rows
+        // What lies under a name of a frozen photo is not opened, whatever was written there since, nor its file under
+        // another name.
+        let frozen: Vec<&FileRow> = rows
             .iter()
             .filter(|row| judge(row).frozen)
             .flat_map(|row| row.in_state(FileState::Present))
-            .map(|file| self.absolute(&file.path))
             .collect();
+        let is_unopened = |path: &Path| {
+            let inode = std::fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()));
+            frozen.iter().any(|file| {
+                let known = (file.identity.dev, file.identity.ino);
+                self.absolute(&file.path) == path || inode.as_ref().is_ok_and(|i| *i == known)
+            })
+        };
         for row in rows.iter().filter(|row| !row.is_gone()) {
             let judged = judge(row);
             if judged.frozen {
                 continue;
             }
             if judged.due >= Stage::Withheld {
-                let readable = plain.iter().find(|(path, bytes)| {
-                    !unopened.contains(*path) && Some(hash(bytes)) == row.hash
-                });
+                let readable = plain
+                    .iter()
+                    .find(|(path, bytes)| !is_unopened(path) && Some(hash(bytes)) == row.hash);
                 assert!(readable.is_none(), "{row:?} is readable at {readable:?}");
             }
             if judged.due >= Stage::Sealed {
