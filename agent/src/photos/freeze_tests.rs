@@ -1,5 +1,7 @@
 //! Which photos a freeze keeps even from being looked at, before anybody knows of them.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 use super::testing::{Tablet, child, jpeg};
 use jiff::SignedDuration;
 use nestwarden_policy_schema::consent::{ConsentState, Stage};

@@ -113,13 +113,12 @@ impl Known {
         if self.frozen.is_empty() {
             return Ok(false);
         }
-        let files = match self.frozen_files.get() {
-            Some(files) => files,
-            None => {
-                let read = |sql: &Connection| catalogue::inodes_of(sql, &self.frozen);
-                let files = self.ledger.read(read).map_err(unread)?;
-                self.frozen_files.get_or_init(|| files)
-            }
+        let files = if let Some(files) = self.frozen_files.get() {
+            files
+        } else {
+            let read = |sql: &Connection| catalogue::inodes_of(sql, &self.frozen);
+            let files = self.ledger.read(read).map_err(unread)?;
+            self.frozen_files.get_or_init(|| files)
         };
         Ok(files.contains(&(identity.dev, identity.ino, identity.born_ns)))
     }
