@@ -105,7 +105,7 @@ pub(super) async fn verify(
         }
         if evidence.is_some() || args.expected_key.is_some() || !is_export(file)? {
             anyhow::bail!(
-                "`{}` is no report and no export of events; `report --format json` makes the one, `events export` the other",
+                "`{}` is no report and no export of events; `report --format json` or `pdf` makes the one, `events export` the other",
                 file.display()
             );
         }

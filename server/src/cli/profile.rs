@@ -218,6 +218,9 @@ fn described(change: &ProfileChange) -> String {
     if change.loosens {
         text.push_str("This makes something looser than it is now.\n");
     }
+    if change.ends_rollout {
+        text.push_str("Some tablets have another new version already (`rollout show`); making this one live ends that.\n");
+    }
     let _ = writeln!(text, "It concerns {} tablet(s).", change.devices);
     text
 }

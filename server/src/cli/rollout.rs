@@ -4,12 +4,15 @@ use super::delivery;
 use super::profile::read;
 use super::reply::{Reply, row, table};
 use super::session::Session;
+use crate::domain::profile;
 use crate::domain::rollout::progress::Progress;
 use crate::domain::rollout::{self, Look};
 use crate::storage::Device;
 use anyhow::{Context as _, bail};
 use nestwarden_policy_schema::consent::RoomName;
+use nestwarden_policy_schema::control::ControlName;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -65,11 +68,21 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
         Action::Begin { file, tablet } => {
             let source = read(&file)?;
             let device = session.device(&tablet).await?;
+            let change = profile::diff(storage, &source)
+                .await
+                .with_context(|| format!("`{}` was not tried", file.display()))?;
             let look = rollout::begin(storage, (&source, None), device.id, by)
                 .await
                 .with_context(|| format!("`{}` was not tried", file.display()))?;
-            let delivery = delivery::after_change(session).await?;
-            Ok(shown(&look, session).await?.delivered(&delivery))
+            session.nudge();
+            let looser = if change.loosens {
+                "This makes something looser than it is now.\n"
+            } else {
+                ""
+            };
+            let keys: Vec<&str> = change.differences.iter().map(|d| d.key.as_str()).collect();
+            let narration = format!("{looser}Differs in {}.", keys.join(", "));
+            Ok(shown(&look, session).await?.narrate(narration))
         }
         Action::Add { profile, which } => {
             let look = match (which.tablet, which.room) {
@@ -83,8 +96,8 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
                 }
                 _ => bail!("say either --tablet or --room"),
             };
-            let delivery = delivery::after_change(session).await?;
-            Ok(shown(&look, session).await?.delivered(&delivery))
+            session.nudge();
+            shown(&look, session).await
         }
         Action::Show { profile } => match rollout::look(storage, &profile, now).await? {
             Some(look) => shown(&look, session).await,
@@ -115,6 +128,11 @@ pub(super) async fn run(action: Action, session: &Session) -> anyhow::Result<Rep
     }
 }
 
+fn names(controls: &BTreeSet<ControlName>) -> String {
+    let names: Vec<&str> = controls.iter().map(|control| control.as_str()).collect();
+    names.join(", ")
+}
+
 async fn shown(look: &Look, session: &Session) -> anyhow::Result<Reply> {
     let local = session.local_time().await?;
     let mut rows = vec![row!["tablet", "since", "how far"]];
@@ -124,7 +142,14 @@ async fn shown(look: &Look, session: &Session) -> anyhow::Result<Reply> {
         let says = match &trying.progress {
             Progress::Waits => "not heard since".to_owned(),
             Progress::OnItsWay => "on its way".to_owned(),
-            Progress::Holds => "holds".to_owned(),
+            Progress::Holds { but_for } if but_for.is_empty() => "holds".to_owned(),
+            Progress::Holds { but_for } => format!(
+                "holds, BUT FOR {}: not known, or not so before either",
+                names(but_for)
+            ),
+            Progress::Trouble(why) if trying.excused => {
+                format!("IN TROUBLE, let pass by a person: {why}")
+            }
             Progress::Trouble(why) => format!("IN TROUBLE: {why}"),
             Progress::ShutOut => "takes no part any more".to_owned(),
         };

@@ -39,6 +39,8 @@ pub struct ProfileChange {
     pub live_unreadable: bool,
     /// Tablets that have this profile.
     pub devices: usize,
+    /// Some of them have another new version before the others, and making this one live ends that.
+    pub ends_rollout: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -84,8 +86,19 @@ pub async fn diff(storage: &Storage, source: &str) -> Result<ProfileChange, Prof
         live_unreadable: live.is_some() && old.is_none(),
         live: live.map(|live| live.version),
         devices: devices.len(),
+        ends_rollout: is_other_under_way(storage, &new.name, source).await?,
         name: new.name,
     })
+}
+
+async fn is_other_under_way(
+    storage: &Storage,
+    profile: &str,
+    source: &str,
+) -> Result<bool, StorageError> {
+    let under_way = storage.rollout_list().await?;
+    let mut of_it = under_way.iter().filter(|one| one.profile == profile);
+    Ok(of_it.any(|one| one.source != source))
 }
 
 /// Makes `source` live. What was live stays so unless the whole file is good, and is what this was compared with.
@@ -134,7 +147,8 @@ async fn put(
         act: "profile.apply".to_owned(),
         subject: change.name.clone(),
         detail: serde_json::json!({
-            "differences": change.differences.len(), "loosens": change.loosens
+            "differences": change.differences.len(), "loosens": change.loosens,
+            "ends_rollout": change.ends_rollout
         }),
     };
     let on = change.live.unwrap_or(0);

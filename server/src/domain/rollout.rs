@@ -115,7 +115,9 @@ pub enum RolloutError {
     UnderWay(String),
     #[error("no version of \"{0}\" is being tried")]
     None(String),
-    #[error("choose a tablet that has the profile \"{0}\", and is not trying the new version yet")]
+    #[error(
+        "no tablet of that name or room has the profile \"{0}\" and is without the new version; choose among those that `device list` shows"
+    )]
     NoTablet(String),
     #[error(
         "\"{0}\" was not heard within the last quarter of an hour; switch it on, or begin with another one"
@@ -129,6 +131,12 @@ pub enum RolloutError {
         "\"{0}\" has it and did not yet report that everything holds; wait until every tablet that has it did"
     )]
     NotYet(String),
+    #[error(
+        "no tablet that has it takes part any more, so nobody knows whether it holds; take it back, and begin with another tablet"
+    )]
+    Nobody,
+    #[error("it is not stopped, and nothing has to be let pass")]
+    NotStopped,
     #[error("say why, in 1 to {MAX_REASON_CHARS} characters")]
     Reason,
     #[error(transparent)]
@@ -157,7 +165,7 @@ impl Look {
     /// The first that is not done with it; `None`: it may go further.
     pub fn not_yet(&self) -> Option<&Trying> {
         let is_done = |trying: &Trying| {
-            trying.excused || matches!(trying.progress, Progress::Holds | Progress::ShutOut)
+            trying.excused || matches!(trying.progress, Progress::Holds { .. } | Progress::ShutOut)
         };
         self.tablets.iter().find(|trying| !is_done(trying))
     }
@@ -166,7 +174,9 @@ impl Look {
         let counted = self.tablets.iter().filter(|trying| !trying.excused);
         counted.filter_map(|trying| match &trying.progress {
             Progress::Trouble(why) => Some((trying.tablet.device().id, why.as_str())),
-            Progress::Waits | Progress::OnItsWay | Progress::Holds | Progress::ShutOut => None,
+            Progress::Waits | Progress::OnItsWay | Progress::Holds { .. } | Progress::ShutOut => {
+                None
+            }
         })
     }
 
@@ -313,6 +323,10 @@ fn is_ready(look: &Look) -> Result<(), RolloutError> {
         let why = stopped.why.clone();
         return Err(RolloutError::Stopped { tablet, why });
     }
+    let counts = |trying: &Trying| trying.progress != Progress::ShutOut;
+    if !look.tablets.iter().any(counts) {
+        return Err(RolloutError::Nobody);
+    }
     match look.not_yet() {
         None => Ok(()),
         Some(trying) => Err(RolloutError::NotYet(trying.tablet.device().name.clone())),
@@ -387,7 +401,8 @@ pub async fn go_on(
     let this = (profile, look.rollout.begun_at);
     let excused = look.troubles().map(|(device, _)| device).collect();
     match storage.rollout_go_on(this, &excused, &entry).await? {
-        Changed::Yes | Changed::Already => Ok(()),
+        Changed::Yes => Ok(()),
+        Changed::Already => Err(RolloutError::NotStopped),
         Changed::Missing => Err(RolloutError::None(profile.to_owned())),
     }
 }

@@ -130,19 +130,15 @@ impl Roster {
 
 /// For whoever holds the tablet, so never why somebody is suspended, nor that they are.
 fn may_have(standing: Standing) -> MayHave {
-    let reason = match standing {
-        Standing::Ready | Standing::Grace { .. } => return MayHave::Yes,
-        Standing::NotHere => "Not at work here today. Ask the office.",
-        Standing::Suspended => "No tablet at the moment. Ask the office.",
-        Standing::NotInducted => {
-            "The acceptable use policy is not acknowledged yet. Ask the office."
-        }
-        Standing::AupOutOfDate => {
-            "The policy that was acknowledged is out of date. Ask the office."
-        }
-    };
-    MayHave::No {
-        reason: reason.to_owned(),
+    match standing {
+        Standing::Ready | Standing::Grace { .. } => MayHave::Yes,
+        // One text for all: whoever holds the tablet reads it, and could tell by elimination who is suspended.
+        Standing::NotHere
+        | Standing::Suspended
+        | Standing::NotInducted
+        | Standing::AupOutOfDate => MayHave::No {
+            reason: "No tablet at the moment. Ask the office.".to_owned(),
+        },
     }
 }
 

@@ -62,7 +62,7 @@ fn known_only<'de, D: Deserializer<'de>>(from: D) -> Result<Thresholds, D::Error
     let found = serde_ignored::deserialize(from, |path| unknown.push(path.to_string()))?;
     match unknown.first() {
         Some(key) => Err(D::Error::custom(format!(
-            "`reports.thresholds.{key}` is no threshold; `nestwarden-server doctor` names those there are"
+            "`reports.thresholds.{key}` is no threshold; take it out, and `nestwarden-server doctor` names those there are"
         ))),
         None => Ok(found),
     }

@@ -136,6 +136,7 @@ fn take(standing: &Standing, one: &Somebody, sent: Option<&Sent<'_>>) -> Markup 
         form method="post" action="/custody/out" {
             input type="hidden" name="staff" value=(one.staff);
             @if let Some(aup) = standing.aup.as_ref().filter(|_| one.must_agree) { (agree(aup)) }
+            @else { details { summary { (texts::CUSTODY_NOTICE) } (notice(standing.aup.as_ref())) } }
             (pin())
             @if !standing.rooms.is_empty() {
                 label.field for="room" { (texts::CUSTODY_ROOM) }
@@ -158,13 +159,21 @@ fn agree(aup: &AupNotice) -> Markup {
     html! {
         section.camera aria-labelledby="notice" {
             h2 id="notice" { (texts::CUSTODY_NOTICE) }
-            p { (texts::CUSTODY_OBSERVES) }
-            @for part in aup.notice.lines().filter(|part| !part.trim().is_empty()) { p { (part) } }
+            (notice(Some(aup)))
             label.chip {
                 input type="checkbox" name="agreed" value=(aup.version) required;
                 span { (texts::custody_agree(&aup.name)) }
             }
         }
+    }
+}
+
+/// What the tablet observes, and what the setting says of it.
+fn notice(aup: Option<&AupNotice>) -> Markup {
+    let own = aup.map_or("", |aup| aup.notice.as_str());
+    html! {
+        p { (texts::CUSTODY_OBSERVES) }
+        @for part in own.lines().filter(|part| !part.trim().is_empty()) { p { (part) } }
     }
 }
 

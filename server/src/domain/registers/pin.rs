@@ -3,8 +3,9 @@
 
 use super::staff::{self, Act, Staff};
 use super::words::{Read, Words};
-use super::{Hand, Kept, Refused, RegisterError, Registers};
+use super::{Hand, Kept, Refused, RegisterError, Registers, every};
 use crate::domain::account::password;
+use crate::storage::Which;
 use nestwarden_policy_schema::id::EntryId;
 use nestwarden_policy_schema::pin::{Pin, PinVerifier};
 use nestwarden_policy_schema::roster::NAME_CHARS;
@@ -34,6 +35,10 @@ pub async fn set(
         let says = format!("Shorten this to {NAME_CHARS} characters.");
         return Err(Refused::at(SHOWN, says).into());
     }
+    if is_taken(registers, id, words.of(SHOWN)).await? {
+        let says = "Somebody else is named so on tablets. Add a letter or two, so that people pick themselves.";
+        return Err(Refused::at(SHOWN, says).into());
+    }
     if typed.pin != typed.again {
         return Err(Refused::at("again", "The two were not the same. Type both anew.").into());
     }
@@ -41,6 +46,19 @@ pub async fn set(
     let verifier = verifier(&pin).await.ok_or(RegisterError::Seal)?;
     let words = words.line(PIN, verifier.as_str())?;
     staff::write(registers, id, &Act::SetPin, &words, hand).await
+}
+
+/// Whether tablets name somebody else so who has a PIN.
+async fn is_taken(
+    registers: &Registers<'_>,
+    id: EntryId,
+    shown: &str,
+) -> Result<bool, RegisterError> {
+    let staff = every::<Staff>(registers.storage, Which::All).await?;
+    let others = staff.iter().filter(|one| one.id != id && one.now.has_pin);
+    let shown = shown.trim().to_lowercase();
+    let mut named = others.map(|one| on_tablets(registers, one).name.to_lowercase());
+    Ok(!shown.is_empty() && named.any(|name| name == shown))
 }
 
 async fn verifier(pin: &Pin) -> Option<PinVerifier> {

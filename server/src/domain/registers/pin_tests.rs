@@ -93,3 +93,37 @@ async fn a_pin_that_is_mistyped_or_easily_guessed_is_refused_by_its_field() {
     }
     assert_eq!(office.on_tablets().await.pin, None);
 }
+
+#[tokio::test]
+async fn no_two_people_with_a_pin_are_named_alike_on_tablets() {
+    let office = Office::new().await;
+    office.set("482915", "482915").await.unwrap();
+    // Her own name is hers to keep.
+    office.set("739186", "739186").await.unwrap();
+    let post = Post {
+        job: Job::Practitioner,
+        start: jiff::civil::date(2026, 1, 5),
+        operator: None,
+    };
+    let name = Words::default().line("name", "Rosa Green").unwrap();
+    let registers = office.house.registers();
+    let by = hand(&office.kim, now());
+    let other = registers
+        .begin::<Staff>(&Act::Add { post }, &name, None, by)
+        .await
+        .unwrap();
+    let set_as = async |shown: &str| {
+        let typed = Typed {
+            shown,
+            pin: Zeroizing::new("619384".to_owned()),
+            again: Zeroizing::new("619384".to_owned()),
+        };
+        set(&registers, other, typed, hand(&office.kim, now())).await
+    };
+    let alike = set_as("rosa").await;
+    assert!(
+        matches!(&alike, Err(RegisterError::Refused(refused)) if refused.field == SHOWN),
+        "{alike:?}"
+    );
+    set_as("Rosa G.").await.unwrap();
+}

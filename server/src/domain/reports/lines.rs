@@ -158,7 +158,7 @@ pub fn sections(report: &Report) -> Vec<Section> {
         of_work::photos(report, &seen, &held_to),
         of_work::register(report, &held_to),
         of_tablets::tablets(report, &rows, &seen, &held_to),
-        of_tablets::apps(report, &seen, &held_to),
+        of_tablets::apps(report, &rows, &seen, &held_to),
         of_registers::people(report, &held_to),
         Section {
             title: "Filtering and monitoring".to_owned(),

@@ -14,6 +14,9 @@ const TERM_WEEKS: i32 = 12;
 const YEAR_MONTHS: i32 = 12;
 
 /// What was asked for.
+/// No tablet was there before it, and nothing that could be reported.
+const FIRST_YEAR: i16 = 2000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// The last whole week, Monday to Sunday.
@@ -48,6 +51,8 @@ pub enum PeriodError {
     TooLong { first: Date, last: Date },
     #[error("{0} has not begun yet; ask for days that have")]
     Future(Date),
+    #[error("{0} is before the year {FIRST_YEAR}; ask for later days")]
+    Early(Date),
 }
 
 impl FromStr for Asked {
@@ -96,6 +101,9 @@ impl Asked {
         };
         if period.first > today {
             return Err(PeriodError::Future(period.first));
+        }
+        if period.first.year() < FIRST_YEAR {
+            return Err(PeriodError::Early(period.first));
         }
         Ok(period)
     }

@@ -5,7 +5,7 @@ use crate::domain::local_time::LocalTime;
 use crate::storage::Joined;
 use jiff::{SignedDuration, Timestamp};
 use nestwarden_policy_schema::calendar::Calendar;
-use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
+use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome, wording};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -20,8 +20,8 @@ pub enum Progress {
     Waits,
     /// Heard, and not everything was measured under it yet.
     OnItsWay,
-    /// It took it over, and everything asked for was read back since.
-    Holds,
+    /// It took it over, and everything asked for was read back since, but for what could not be before either.
+    Holds { but_for: BTreeSet<ControlName> },
     /// A sentence for people, without the tablet's name.
     Trouble(String),
     /// It was shut out, and takes no part any more.
@@ -53,6 +53,7 @@ pub fn of(
         return Progress::OnItsWay;
     }
     let mut all_measured = true;
+    let mut but_for = BTreeSet::new();
     for control in &found.controls {
         if control.mode.is_none() {
             continue;
@@ -64,10 +65,15 @@ pub fn of(
         match since {
             None => all_measured = false,
             Some(report) => {
-                if let Some(why) =
-                    trouble(report).filter(|_| !joined.already.contains(&control.control))
-                {
-                    return Progress::Trouble(why);
+                match trouble(report) {
+                    Some(_) if joined.already.contains(&control.control) => {
+                        but_for.insert(control.control);
+                    }
+                    Some(why) => return Progress::Trouble(why),
+                    None if is_unread(report) => {
+                        but_for.insert(control.control);
+                    }
+                    None => {}
                 }
                 // It was measured by the rules before.
                 all_measured &= report.outcome != Outcome::Unmanaged;
@@ -75,7 +81,7 @@ pub fn of(
         }
     }
     if all_measured {
-        Progress::Holds
+        Progress::Holds { but_for }
     } else {
         Progress::OnItsWay
     }
@@ -88,6 +94,16 @@ pub fn in_trouble(found: &Compliance) -> BTreeSet<ControlName> {
         .filter(|report| trouble(report).is_some())
         .map(|report| report.control)
         .collect()
+}
+
+/// Watched only, and a part of it could not be read.
+fn is_unread(report: &ControlReport) -> bool {
+    let Outcome::Observed { would_change } = &report.outcome else {
+        return false;
+    };
+    would_change
+        .iter()
+        .any(|what| what.starts_with(wording::UNREAD))
 }
 
 fn trouble(report: &ControlReport) -> Option<String> {

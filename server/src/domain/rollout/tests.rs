@@ -65,6 +65,12 @@ fn stricter() -> String {
     stricter
 }
 
+fn holds() -> Progress {
+    Progress::Holds {
+        but_for: BTreeSet::new(),
+    }
+}
+
 impl Setting {
     fn storage(&self) -> &Storage {
         &self.test.storage
@@ -167,7 +173,7 @@ async fn it_goes_no_further_before_every_tablet_that_has_it_was_measured_under_i
     setting.tells(0, 3, &Outcome::Unmanaged).await;
     assert_eq!(setting.progress(3).await, Progress::OnItsWay);
     setting.tells(0, 4, &Outcome::Compliant).await;
-    assert_eq!(setting.progress(4).await, Progress::Holds);
+    assert_eq!(setting.progress(4).await, holds());
     assert_eq!(setting.watched(4).await, 0);
 }
 
@@ -228,7 +234,12 @@ async fn what_was_wrong_before_it_had_the_new_version_stops_nothing() {
     setting.begin().await;
     setting.tells(0, 1, &drifted()).await;
     assert_eq!(setting.watched(1).await, 0);
-    assert_eq!(setting.progress(1).await, Progress::Holds);
+    let but_for = ControlName::ALL.into_iter().collect();
+    assert_eq!(
+        setting.progress(1).await,
+        Progress::Holds { but_for },
+        "and it is said"
+    );
 }
 
 #[tokio::test]
@@ -266,9 +277,10 @@ async fn another_version_made_live_ends_it_and_reaches_every_tablet() {
     let setting = setting().await;
     setting.begin().await;
     let other = EARLY_YEARS.replace("min_length = 6", "min_length = 7");
-    profile::apply(setting.storage(), &other, BY, after(1))
+    let (change, _) = profile::apply(setting.storage(), &other, BY, after(1))
         .await
         .unwrap();
+    assert!(change.ends_rollout, "and it is said");
     assert_eq!(setting.lengths().await, [7, 7, 7]);
 }
 
@@ -321,7 +333,15 @@ async fn a_tablet_that_is_shut_out_is_not_waited_for() {
         .await
         .unwrap();
     assert_eq!(setting.progress(1).await, Progress::ShutOut);
-    setting.add_second(1).await.unwrap();
+    // Nor does it prove anything.
+    assert!(matches!(
+        setting.add_second(1).await,
+        Err(RolloutError::Nobody)
+    ));
+    let live = make_live(setting.storage(), "early-years", (BY, after(1))).await;
+    assert!(matches!(live, Err(RolloutError::Nobody)));
+    let gone_on = go_on(setting.storage(), "early-years", "x", (BY, after(1))).await;
+    assert!(matches!(gone_on, Err(RolloutError::NotStopped)));
 }
 
 #[tokio::test]
@@ -351,4 +371,16 @@ async fn a_version_this_server_cannot_read_leaves_its_tablets_what_they_have() {
     };
     assert!(in_force.of(&of(0).await).is_none());
     assert!(in_force.of(&of(1).await).is_some());
+}
+
+#[tokio::test]
+async fn what_is_watched_and_cannot_be_read_is_said_to_be_not_known() {
+    let setting = setting().await;
+    setting.begin().await;
+    let unread = Outcome::Observed {
+        would_change: vec!["check the camera: no such device".to_owned()],
+    };
+    setting.tells(0, 1, &unread).await;
+    let but_for = ControlName::ALL.into_iter().collect();
+    assert_eq!(setting.progress(1).await, Progress::Holds { but_for });
 }

@@ -7,6 +7,7 @@ use super::order_forms::REASON_CHARS;
 use super::page::see;
 use super::profiles;
 use super::when::When;
+use super::words;
 use crate::domain::profile::ProfileChange;
 use crate::domain::role::Area;
 use crate::domain::rollout::progress::Progress;
@@ -95,10 +96,19 @@ fn says(trying: &Trying) -> Markup {
         Progress::OnItsWay => {
             html! { (badge(Tone::Open, "On its way")) " Everything has to be measured under it first." }
         }
-        Progress::Holds => html! { (badge(Tone::Good, "Holds")) " Everything was measured since." },
+        Progress::Holds { but_for } if but_for.is_empty() => {
+            html! { (badge(Tone::Good, "Holds")) " Everything was measured since." }
+        }
+        Progress::Holds { but_for } => {
+            let names: Vec<&str> = but_for
+                .iter()
+                .map(|control| words::control(*control))
+                .collect();
+            html! { (badge(Tone::Watched, "Holds in part")) " Not known, or not so before either: " (names.join(", ")) "." }
+        }
         Progress::Trouble(why) => html! {
             (badge(Tone::Bad, "In trouble")) " " (why) "."
-            @if trying.excused { " Somebody said that it goes on all the same." }
+            @if trying.excused { " Somebody said that it goes on all the same; the audit log says who, and why." }
         },
         Progress::ShutOut => html! { (badge(Tone::Open, "Takes no part any more")) },
     }
@@ -109,7 +119,8 @@ fn further(visitor: &Visitor, look: &Look) -> Markup {
     let profile = &look.rollout.profile;
     let rooms: BTreeSet<&RoomName> = look.others.iter().flat_map(|d| &d.rooms).collect();
     html! {
-        p { "Every tablet that has it holds it." }
+        @if look.tablets.iter().any(|trying| trying.excused) { p { "Every tablet that has it holds it, or was let pass." } }
+        @else { p { "Every tablet that has it holds it." } }
         @if !look.others.is_empty() {
             form method="post" action={ "/profiles/" (profile) "/try/more" } {
                 (token(visitor))
@@ -154,14 +165,8 @@ pub(super) async fn offer(
     let devices = app.storage.device_list().await;
     let mut devices: Vec<Device> = devices.map_err(ApiError::internal)?;
     devices.retain(|device| device.profile == change.name && device.revoked.is_none());
-    let under_way = app
-        .storage
-        .rollout_list()
-        .await
-        .map_err(ApiError::internal)?;
-    let is_tried = under_way.iter().any(|one| one.profile == change.name);
     Ok(html! {
-        @if is_tried {
+        @if change.ends_rollout {
             p.notice { "Some tablets have another new version already. Making this one live ends that: every tablet gets this one." }
         } @else if let (Some(live), false) = (change.live, devices.is_empty()) {
             form method="post" action={ "/profiles/" (change.name) "/try" } {
@@ -262,6 +267,8 @@ fn failed(error: RolloutError) -> ApiError {
         error @ (RolloutError::UnderWay(_)
         | RolloutError::None(_)
         | RolloutError::Stopped { .. }
+        | RolloutError::Nobody
+        | RolloutError::NotStopped
         | RolloutError::NotYet(_)) => refused(StatusCode::CONFLICT, error),
         error @ (RolloutError::Same
         | RolloutError::New(_)

@@ -15,9 +15,9 @@ pub(super) fn people(report: &Report, held_to: &Thresholds) -> Section {
 }
 
 fn custody(report: &Report, late_minutes: u64) -> Line {
-    let name = "Signed out and not back at the end";
+    let name = "Overdue and not back at the end";
     let Some(found) = report.server.custody else {
-        let note = "No tablet was signed out in this console.";
+        let note = "No tablet was signed out.";
         return unknown(name, "not known", note);
     };
     let level = match (found.past_close, found.overdue) {
@@ -31,7 +31,7 @@ fn custody(report: &Report, late_minutes: u64) -> Line {
         _ => format!(" The longest for {}.", span(found.longest_minutes)),
     };
     let note = format!(
-        "Of {} signed out, as people wrote it down.{late}",
+        "Of {} that were signed out then, as the office wrote down and tablets told.{late}",
         found.out
     );
     Line {

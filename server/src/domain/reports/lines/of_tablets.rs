@@ -257,6 +257,7 @@ fn drift(rows: &[Row<'_>], seen: &Seen, held_to: AmberRed) -> Line {
         held_to.from(worst_week),
         note.trim().to_owned(),
     );
+    let line = known_where_read(line, total, rows, ControlName::Radios);
     if left > 0 {
         let level = Level::Red;
         if total > 0 {
@@ -310,28 +311,62 @@ fn encryption(rows: &[Row<'_>]) -> Line {
     Line { level, ..line }
 }
 
-pub(super) fn apps(report: &Report, seen: &Seen, held_to: &Thresholds) -> Section {
+/// None told is good only where every tablet reads the control from which it would be told.
+fn known_where_read(line: Line, count: u64, rows: &[Row<'_>], control: ControlName) -> Line {
+    let reads = |row: &&Row<'_>| {
+        let told = row.events.controls.get(&control);
+        let outcome = told.map(|told| told.outcome.as_str());
+        matches!(
+            outcome,
+            Some("compliant" | "corrected" | "observed" | "drifted")
+        )
+    };
+    let blind = rows.len() - rows.iter().filter(reads).count();
+    if count > 0 || blind == 0 {
+        return line;
+    }
+    let note = format!("{} {} could not tell.", line.note, count_of(blind as u64));
+    Line {
+        level: Level::NotKnown,
+        note: note.trim().to_owned(),
+        ..line
+    }
+}
+
+pub(super) fn apps(
+    report: &Report,
+    rows: &[Row<'_>],
+    seen: &Seen,
+    held_to: &Thresholds,
+) -> Section {
     let counts = &report.events.setting;
     let from = |count: u64, least: u64, level| {
         if count >= least { level } else { Level::Plain }
     };
     let blocked = from(counts.apps_blocked, held_to.apps_refused, Level::Amber);
     let ran = from(counts.apps_ran, held_to.apps_ran, Level::Red);
+    let read = |line, count| known_where_read(line, count, rows, ControlName::Apps);
     Section {
         title: "Apps".to_owned(),
         lines: vec![
-            seen.judge(
-                "Starts of unapproved programs refused",
+            read(
+                seen.judge(
+                    "Starts of unapproved programs refused",
+                    counts.apps_blocked,
+                    blocked,
+                    String::new(),
+                ),
                 counts.apps_blocked,
-                blocked,
-                String::new(),
             )
             .held(Held::AppsRefused),
-            seen.judge(
-                "Unapproved programs that ran, watched only",
+            read(
+                seen.judge(
+                    "Unapproved programs that ran, watched only",
+                    counts.apps_ran,
+                    ran,
+                    "Where the profile only watches, nothing is stopped.".to_owned(),
+                ),
                 counts.apps_ran,
-                ran,
-                "Where the profile only watches, nothing is stopped.".to_owned(),
             )
             .held(Held::AppsRan),
         ],

@@ -192,3 +192,44 @@ async fn the_steps_of_a_long_period_come_to_what_the_whole_does() {
     let open = steps.iter().filter(|step| step.covered < step.expected);
     assert!(open.flat_map(trend::Step::says).all(|said| said != "0"));
 }
+
+#[tokio::test]
+async fn none_told_is_not_known_where_a_tablet_cannot_read_what_would_be_told() {
+    let unsupported = Outcome::Unsupported {
+        reason: "no radios here".to_owned(),
+    };
+    for (outcome, expected) in [
+        (Outcome::Compliant, Level::Good),
+        (unsupported, Level::NotKnown),
+    ] {
+        let test = TestStorage::create().await;
+        let device = crate::storage::testing::device("early-years");
+        let enrolled_at = at("08T08:00");
+        let device = crate::storage::Device {
+            enrolled_at,
+            ..device
+        };
+        let mut tablet = TestTablet::enrol_as(&test.storage, device).await;
+        let applied = by("profile.apply", "01T08:00");
+        let put = test
+            .storage
+            .profile_put("early-years", 0, EARLY_YEARS, &applied);
+        put.await.unwrap();
+        tells(&test, &mut tablet, &[(at("09T09:01"), radios(outcome))]).await;
+        measured(&test, &tablet, at("09T12:00")).await;
+        let report = inspection(&test).await;
+        let lines = sections(&report)
+            .into_iter()
+            .flat_map(|section| section.lines);
+        let mut put_back = lines.filter(|line| line.name.ends_with("switched on and put back"));
+        assert_eq!(put_back.next().map(|line| line.level), Some(expected));
+    }
+}
+
+#[test]
+fn a_day_before_there_were_tablets_is_refused() {
+    let day = "-009999-01-01".parse().unwrap();
+    let today = "2026-03-09".parse().unwrap();
+    let asked = Asked::Inspection(day).period(today, None);
+    assert!(asked.is_err(), "{asked:?}");
+}

@@ -5,10 +5,11 @@ use super::incidents::{device_of, tablet, tablets};
 use super::parts::{Filter, Telling, act, answered, erase, history, is_erasing};
 use super::staff::{everybody, name, versions};
 use super::{PLACE, found, hand, registers, when};
+use crate::domain::registers::aup::AupVersion;
 use crate::domain::registers::custody::{
     Act, Count, Custody, Out, Place, count, may_force, sign_out, with_several,
 };
-use crate::domain::registers::staff::standing;
+use crate::domain::registers::staff::{Staff, standing};
 use crate::domain::registers::words::Words;
 use crate::domain::registers::{self, Kept, Refused, RegisterError};
 use crate::http::app::App;
@@ -22,6 +23,7 @@ use crate::storage::{Device, Which};
 use axum::extract::{Extension, Path, Query, State};
 use axum::response::Response;
 use jiff::SignedDuration;
+use jiff::civil::Date;
 use maud::{Markup, html};
 use nestwarden_policy_schema::id::{DeviceId, EntryId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,8 +87,11 @@ async fn listed(
     let found = found.map_err(ApiError::internal)?;
     let counts = registers::list::<Count>(&app.storage, Which::All).await;
     let counts = counts.map_err(ApiError::internal)?;
-    let several = with_several(&found);
-    let rows = found.iter().map(|kept| row(kept, &names, &several, &when));
+    let marks = Marks {
+        several: with_several(&found),
+        may_not: may_not(app, when.today()).await?,
+    };
+    let rows = found.iter().map(|kept| row(kept, &names, &marks, &when));
     let rows: Vec<Vec<Markup>> = rows.collect();
     let out: BTreeSet<DeviceId> = found
         .iter()
@@ -108,14 +113,29 @@ async fn listed(
     Ok(page(visitor, PLACE, "Custody", &content))
 }
 
-fn row(
-    kept: &Kept<Custody>,
-    names: &Names,
-    several: &BTreeMap<EntryId, BTreeSet<EntryId>>,
-    when: &When,
-) -> Vec<Markup> {
+/// What else there is to say of who has one.
+struct Marks {
+    several: BTreeMap<EntryId, BTreeSet<EntryId>>,
+    /// Who may not have a tablet today.
+    may_not: BTreeSet<EntryId>,
+}
+
+async fn may_not(app: &App, today: Date) -> Result<BTreeSet<EntryId>, ApiError> {
+    let staff = registers::every::<Staff>(&app.storage, Which::All).await;
+    let staff = staff.map_err(ApiError::internal)?;
+    let versions = registers::list::<AupVersion>(&app.storage, Which::Open).await;
+    let versions = versions.map_err(ApiError::internal)?;
+    let may_not = staff
+        .iter()
+        .filter(|one| !standing(&one.now, &versions, today).may_take_a_tablet());
+    Ok(may_not.map(|one| one.id).collect())
+}
+
+fn row(kept: &Kept<Custody>, names: &Names, marks: &Marks, when: &When) -> Vec<Markup> {
     let custody = &kept.now;
-    let is_one_of_several = several
+    let is_out = custody.back_at.is_none();
+    let is_one_of_several = marks
+        .several
         .get(&custody.out.staff)
         .is_some_and(|times| times.contains(&kept.id));
     vec![
@@ -123,6 +143,7 @@ fn row(
         html! {
             (names.staff(custody.out.staff))
             @if is_one_of_several { " " (badge(Tone::Bad, "One PIN, two tablets")) }
+            @if is_out && marks.may_not.contains(&custody.out.staff) { " " (badge(Tone::Bad, "May not have one now: get it back")) }
         },
         html! { (place(custody)) ", " (when.at(custody.out_at)) },
         html! { (when.at(custody.out.due)) },
