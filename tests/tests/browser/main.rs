@@ -11,6 +11,7 @@ mod custody;
 mod enrol;
 mod passkeys;
 mod review;
+mod rollout;
 mod without_scripts;
 
 use serde_json::Value;

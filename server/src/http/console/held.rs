@@ -69,6 +69,12 @@ fn by_part(all: &[Effective]) -> Markup {
     }
 }
 
+/// Without what the heading says already.
+fn within(key: &str) -> &str {
+    let key = key.strip_prefix("policy.").unwrap_or(key);
+    key.split_once('.').map_or(key, |(_, rest)| rest)
+}
+
 fn heading(part: &str) -> String {
     let mut letters = part.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string());
@@ -78,7 +84,7 @@ fn heading(part: &str) -> String {
 fn rows(of_part: &[Effective]) -> Vec<Vec<Markup>> {
     let row = |one: &Effective| {
         vec![
-            html! { code { (one.key) } },
+            html! { code { (within(&one.key)) } },
             value(&one.value),
             match one.said_by {
                 SaidBy::Profile => html! { "Profile" },
@@ -97,6 +103,11 @@ fn value(value: &Value) -> Markup {
         Value::Bool(false) => html! { "no" },
         Value::String(text) => html! { (text) },
         Value::Array(all) if all.is_empty() => html! { span.soft { "none" } },
+        Value::Array(all) if all.iter().all(|one| stretch(one).is_some()) => html! {
+            @for (at, one) in all.iter().filter_map(stretch).enumerate() {
+                @if at > 0 { ", " } (one)
+            }
+        },
         Value::Array(all) if all.iter().all(Value::is_string) => html! {
             @for (at, one) in all.iter().filter_map(Value::as_str).enumerate() {
                 @if at > 0 { ", " } (one)
@@ -104,6 +115,12 @@ fn value(value: &Value) -> Markup {
         },
         Value::Number(_) | Value::Array(_) | Value::Object(_) => html! { (value) },
     }
+}
+
+/// "07:30 to 18:30".
+fn stretch(value: &Value) -> Option<String> {
+    let time = |key| value.get(key)?.as_str()?.get(..5);
+    Some(format!("{} to {}", time("from")?, time("to")?))
 }
 
 fn exceptions(profile: &PolicyProfile, when: &When) -> Markup {

@@ -78,7 +78,7 @@ fn shown(visitor: &Visitor, look: &Look, when: &When) -> Markup {
                 }
                 (with_reason(visitor, &format!("/profiles/{profile}/try/take-back"), "Take it back", TAKE_BACK))
             }
-            details { summary { "Its text" } pre { (look.rollout.source) } }
+            details { summary { "The text of the new version" } pre { (look.rollout.source) } }
         }
     }
 }
@@ -169,15 +169,16 @@ pub(super) async fn offer(
         @if change.ends_rollout {
             p.notice { "Some tablets have another new version already. Making this one live ends that: every tablet gets this one." }
         } @else if let (Some(live), false) = (change.live, devices.is_empty()) {
+            section.card { h2 { "Or let one tablet have it first" }
             form method="post" action={ "/profiles/" (change.name) "/try" } {
                 (token(visitor))
                 input type="hidden" name="source" value=(source);
                 input type="hidden" name="live" value=(live);
-                label for="try-first" { "Or let one tablet have it first" }
+                label for="try-first" { "Tablet" }
                 select id="try-first" name="tablet" required { @for device in &devices { option value=(device.id) { (device.name) } } }
                 p.soft { (FIRST) }
                 button { "Give it to this tablet" }
-            }
+            } }
         }
     })
 }

@@ -93,12 +93,14 @@ until = "2020-01-02"
         let rest = &shown[from.unwrap_or_else(|| panic!("{key}: {shown}"))..];
         rest[..rest.find("</tr>").unwrap()].to_owned()
     };
-    let length = row("policy.passcode.min_length");
+    let length = row("min_length");
+    let monday = row("contact_hours.monday");
+    assert!(monday.contains("07:30 to "), "{monday}");
     assert!(
         length.contains(">9<") && length.contains("Override of this tablet"),
         "{length}"
     );
-    let zone = row("calendar.time_zone");
+    let zone = row("time_zone");
     assert!(
         zone.contains("Europe/London") && zone.contains("Profile"),
         "{zone}"
