@@ -129,13 +129,26 @@ pub async fn one(
     device: DeviceId,
     now: Timestamp,
 ) -> Result<Option<Tablet>, StorageError> {
-    let Some(row) = storage.fleet_find(device).await? else {
-        return Ok(None);
-    };
-    let told = storage.inventory_find(device).await?;
+    Ok(some(storage, [device], now).await?.pop())
+}
+
+/// In their order, without those that are not there. For a few of many; profiles are read once.
+pub async fn some(
+    storage: &Storage,
+    devices: impl IntoIterator<Item = DeviceId>,
+    now: Timestamp,
+) -> Result<Vec<Tablet>, StorageError> {
     let in_force = InForce::load(storage).await?;
-    let loss = loss::of(&storage.command_list(device).await?, now);
-    Ok(Some(judge(&in_force, row, (told.map(Arc::new), loss), now)))
+    let mut tablets = Vec::new();
+    for device in devices {
+        let Some(row) = storage.fleet_find(device).await? else {
+            continue;
+        };
+        let told = storage.inventory_find(device).await?;
+        let loss = loss::of(&storage.command_list(device).await?, now);
+        tablets.push(judge(&in_force, row, (told.map(Arc::new), loss), now));
+    }
+    Ok(tablets)
 }
 
 /// Whose profile cannot be read is held to nothing that is known.

@@ -216,8 +216,9 @@ async fn look_at(
     let local = LocalTime::load(storage).await?;
     let read = PolicyProfile::from_toml(&rollout.source).ok();
     let mut tablets = Vec::new();
-    for (device, joined) in &rollout.tablets {
-        let Some(tablet) = fleet::one(storage, *device, now).await? else {
+    let joined = rollout.tablets.keys().copied();
+    for tablet in fleet::some(storage, joined, now).await? {
+        let Some(joined) = rollout.tablets.get(&tablet.device().id) else {
             continue;
         };
         let compliance = tablet.compliance(now);
@@ -282,7 +283,7 @@ pub async fn begin(
     let Some(first) = devices.iter().find(|known| known.id == device) else {
         return Err(RolloutError::NoTablet(change.name));
     };
-    let joined = join(storage, device, now).await?;
+    let tablets = join(storage, &[device], now).await?;
     let heard = fleet::one(storage, device, now).await?;
     let reported_at = heard.and_then(|tablet| tablet.reported_at());
     if reported_at.is_none_or(|at| now.duration_since(at) > super::compliance::STALE_AFTER) {
@@ -295,7 +296,7 @@ pub async fn begin(
         source: source.to_owned(),
         on_version: live,
         stopped: None,
-        tablets: BTreeMap::from([(device, joined)]),
+        tablets,
     };
     let detail = json!({
         "tablets": [device], "on": live, "differences": change.differences.len(), "loosens": change.loosens
@@ -307,14 +308,21 @@ pub async fn begin(
     }
 }
 
-async fn join(storage: &Storage, device: DeviceId, now: Timestamp) -> Result<Joined, StorageError> {
-    let found = fleet::one(storage, device, now).await?;
-    let already = found.map(|tablet| progress::in_trouble(&tablet.compliance(now)));
-    Ok(Joined {
-        at: now,
-        already: already.unwrap_or_default(),
-        excused: false,
-    })
+async fn join(
+    storage: &Storage,
+    devices: &[DeviceId],
+    now: Timestamp,
+) -> Result<BTreeMap<DeviceId, Joined>, StorageError> {
+    let tablets = fleet::some(storage, devices.iter().copied(), now).await?;
+    let joined = tablets.iter().map(|tablet| {
+        let joined = Joined {
+            at: now,
+            already: progress::in_trouble(&tablet.compliance(now)),
+            excused: false,
+        };
+        (tablet.device().id, joined)
+    });
+    Ok(joined.collect())
 }
 
 /// May it go further?
@@ -347,10 +355,9 @@ pub async fn add(
 ) -> Result<Look, RolloutError> {
     let look = under_way(storage, profile, now).await?;
     is_ready(&look)?;
-    let mut more = BTreeMap::new();
-    for device in look.others.iter().filter(|device| chosen(device)) {
-        more.insert(device.id, join(storage, device.id, now).await?);
-    }
+    let chosen = look.others.iter().filter(|device| chosen(device));
+    let chosen: Vec<DeviceId> = chosen.map(|device| device.id).collect();
+    let more = join(storage, &chosen, now).await?;
     if more.is_empty() {
         return Err(RolloutError::NoTablet(profile.to_owned()));
     }
