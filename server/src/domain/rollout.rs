@@ -10,10 +10,12 @@ use crate::storage::{
     AuditEntry, Changed, Device, Joined, Rollout, Stopped, Storage, StorageError,
 };
 use jiff::Timestamp;
+use nestwarden_policy_schema::calendar::Calendar;
 use nestwarden_policy_schema::id::DeviceId;
-use nestwarden_policy_schema::policy::Policy;
+use nestwarden_policy_schema::policy::{DatedException, Policy};
 use nestwarden_policy_schema::profile::PolicyProfile;
 use progress::Progress;
+use serde::Deserialize;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -205,7 +207,53 @@ pub async fn look(
     let Some(rollout) = under_way.into_iter().find(|one| one.profile == profile) else {
         return Ok(None);
     };
-    look_at(storage, rollout, now).await.map(Some)
+    let mut look = look_at(storage, rollout, now).await?;
+    let Ok(new) = PolicyProfile::from_toml(&look.rollout.source) else {
+        return Ok(Some(look));
+    };
+    for trying in &mut look.tablets {
+        let holds = matches!(trying.progress, Progress::Holds { .. });
+        if holds && !has_it(storage, &trying.tablet, &new, now).await? {
+            trying.progress = Progress::OnItsWay;
+        }
+    }
+    Ok(Some(look))
+}
+
+/// Of a bundle, what a profile says.
+#[derive(Deserialize)]
+struct Said {
+    policy: Policy,
+    calendar: Calendar,
+    #[serde(default)]
+    exceptions: Vec<DatedException>,
+}
+
+/// Whether the bundle that the tablet has in force says what this version does, and everything was measured since it was
+/// issued. A tablet can be quite well under the version before, where no bundle could be made or signed.
+async fn has_it(
+    storage: &Storage,
+    tablet: &Tablet,
+    new: &PolicyProfile,
+    now: Timestamp,
+) -> Result<bool, StorageError> {
+    let device = tablet.device();
+    let Some(issued) = storage.bundle_newest(device.id).await? else {
+        return Ok(false);
+    };
+    let Ok(said) = serde_json::from_str::<Said>(&issued.signed.payload) else {
+        return Ok(false);
+    };
+    let says_so = said.policy == new.policy_with(&device.overrides)
+        && said.calendar == new.calendar
+        && said.exceptions == new.exceptions;
+    let found = tablet.compliance(now);
+    let mut asked_for = found.controls.iter().filter(|one| one.mode.is_some());
+    let is_measured = asked_for.all(|one| {
+        let report = one.report.as_ref();
+        report.is_some_and(|report| report.measured_at >= issued.issued_at)
+    });
+    Ok(says_so && is_measured && found.generation_applied >= issued.generation)
 }
 
 async fn look_at(

@@ -135,6 +135,20 @@ fn sign_in(fleet: &Fleet, browser: &mut Browser, secret: &str) {
     sign_in_as(fleet, browser, (DSL, secret));
 }
 
+/// The setting is set up, and a manager of this name signs in.
+pub(super) fn manager(fleet: &Fleet, browser: &mut Browser, name: &str) {
+    browser.go(fleet.server.set_up_link()).unwrap();
+    make_account(fleet, browser, Some("Ivy Deputy"));
+    let server = &fleet.server;
+    server
+        .tell(["operator", "add", "--name", name, "--role", "manager"])
+        .unwrap();
+    let link = server.tell(["operator", "invite", name]).unwrap();
+    browser.go(link["link"].as_str().unwrap()).unwrap();
+    let secret = make_account(fleet, browser, None);
+    sign_in_as(fleet, browser, (name, &secret));
+}
+
 pub(super) fn sign_in_as(fleet: &Fleet, browser: &mut Browser, (name, secret): (&str, &str)) {
     // A code is good once.
     fleet.clock().advance(SignedDuration::from_mins(2)).unwrap();

@@ -1,6 +1,6 @@
 //! A manager lets a tablet in, and the page says so by itself once the tablet is as its profile wants it.
 
-use super::console::{make_account, seen, sign_in_as};
+use super::console::{manager, seen};
 use super::{is_skipped, setting};
 use system_tests::browser::Browser;
 use system_tests::profile;
@@ -15,16 +15,7 @@ fn a_manager_enrols_a_tablet_and_watches_until_it_is_ready() {
     }
     let mut fleet = setting();
     let mut browser = Browser::open(820, 1180).unwrap();
-    browser.go(fleet.server.set_up_link()).unwrap();
-    make_account(&fleet, &mut browser, Some("Ivy Deputy"));
-    let server = &fleet.server;
-    server
-        .tell(["operator", "add", "--name", MANAGER, "--role", "manager"])
-        .unwrap();
-    let link = server.tell(["operator", "invite", MANAGER]).unwrap();
-    browser.go(link["link"].as_str().unwrap()).unwrap();
-    let secret = make_account(&fleet, &mut browser, None);
-    sign_in_as(&fleet, &mut browser, (MANAGER, &secret));
+    manager(&fleet, &mut browser, MANAGER);
 
     let host = fleet.server.console_address();
     browser.go(&format!("https://{host}/enrol")).unwrap();

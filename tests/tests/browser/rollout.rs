@@ -1,6 +1,6 @@
 //! A manager lets one tablet have a new version of its profile, sees that it holds, and makes it live.
 
-use super::console::{make_account, seen, sign_in_as};
+use super::console::{manager, seen};
 use super::{is_skipped, setting};
 use system_tests::browser::Browser;
 use system_tests::patience::until;
@@ -15,16 +15,7 @@ fn a_manager_lets_one_tablet_have_a_new_profile_and_makes_it_live_once_it_holds(
     }
     let fleet = setting();
     let mut browser = Browser::open(820, 1180).unwrap();
-    browser.go(fleet.server.set_up_link()).unwrap();
-    make_account(&fleet, &mut browser, Some("Ivy Deputy"));
-    let server = &fleet.server;
-    server
-        .tell(["operator", "add", "--name", MANAGER, "--role", "manager"])
-        .unwrap();
-    let link = server.tell(["operator", "invite", MANAGER]).unwrap();
-    browser.go(link["link"].as_str().unwrap()).unwrap();
-    let secret = make_account(&fleet, &mut browser, None);
-    sign_in_as(&fleet, &mut browser, (MANAGER, &secret));
+    manager(&fleet, &mut browser, MANAGER);
 
     let host = fleet.server.console_address();
     let page = format!("https://{host}/profiles/{}", profile::NAME);

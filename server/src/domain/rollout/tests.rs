@@ -5,11 +5,15 @@ use crate::domain::bundle::{Inputs, SettingSecrets};
 use crate::domain::task;
 use crate::storage::task::{TaskKind, WithClosed};
 use crate::storage::testing::{TestStorage, enrol, now, told};
-use crate::storage::{Revocation, StoredInventory};
+use crate::storage::{IssuedBundle, Revocation, StoredInventory};
 use jiff::SignedDuration;
-use nestwarden_policy_schema::bytes::Secret;
+use nestwarden_policy_schema::bundle::Bundle;
+use nestwarden_policy_schema::bytes::{Base64, Digest, Secret};
 use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
+use nestwarden_policy_schema::envelope::Signed;
+use nestwarden_policy_schema::generation::Generation;
 use nestwarden_policy_schema::profile::EARLY_YEARS;
+use nestwarden_policy_schema::trust::KeyId;
 
 const BY: &str = "Kim Manager";
 
@@ -88,14 +92,15 @@ impl Setting {
         .unwrap()
     }
 
+    /// The tablet has its newest bundle, which says what is asked of it now.
     async fn tells(&self, tablet: usize, minutes: i64, outcome: &Outcome) {
-        let said = reported(minutes, outcome);
         let id = self.tablets[tablet];
+        let mut said = reported(minutes, outcome);
+        said.inventory.generation = self.issue(id).await;
         self.storage().inventory_put(id, &said).await.unwrap();
     }
 
-    /// What the tablets' next bundles ask of passcodes, in their order.
-    async fn lengths(&self) -> Vec<u8> {
+    async fn bundle(&self, id: DeviceId) -> Bundle {
         let inputs = Inputs::load(self.storage()).await.unwrap();
         let secrets = SettingSecrets {
             setting_name: "Little Acorns".to_owned(),
@@ -103,13 +108,40 @@ impl Setting {
             release_recipient: "age1a".to_owned(),
             recovery_recipient: "age1b".to_owned(),
         };
+        let device = self.storage().device_find(id).await.unwrap().unwrap();
+        inputs.compose(&device, &secrets, now()).unwrap()
+    }
+
+    /// What the tablets' next bundles ask of passcodes, in their order.
+    async fn lengths(&self) -> Vec<u8> {
         let mut lengths = Vec::new();
         for id in self.tablets {
-            let device = self.storage().device_find(id).await.unwrap().unwrap();
-            let bundle = inputs.compose(&device, &secrets, now()).unwrap();
-            lengths.push(bundle.policy.passcode.unwrap().min_length);
+            let policy = self.bundle(id).await.policy;
+            lengths.push(policy.passcode.unwrap().min_length);
         }
         lengths
+    }
+
+    async fn issue(&self, id: DeviceId) -> Generation {
+        let newest = self.storage().bundle_newest(id).await.unwrap();
+        let generation = newest.map_or(1, |newest| newest.generation.get() + 1);
+        let generation = Generation::new(generation);
+        let bundle = self.bundle(id).await;
+        let issued = IssuedBundle {
+            device: id,
+            generation,
+            content_digest: Digest::ZERO,
+            holds_digest: bundle.holds.digest,
+            issued_at: now(),
+            expires_at: bundle.expires_at,
+            signed: Signed {
+                payload: serde_json::to_string(&bundle).unwrap(),
+                key_id: KeyId(Digest::ZERO),
+                signature: Base64(vec![7; 64]),
+            },
+        };
+        assert!(self.storage().bundle_put(&issued).await.unwrap());
+        generation
     }
 
     async fn add_second(&self, minutes: i64) -> Result<Look, RolloutError> {
@@ -164,6 +196,7 @@ async fn it_goes_no_further_before_every_tablet_that_has_it_was_measured_under_i
     // What it says of earlier measurements proves nothing.
     let mut old = reported(0, &Outcome::Compliant);
     old.received_at = after(2);
+    old.inventory.generation = setting.issue(setting.tablets[0]).await;
     setting
         .storage()
         .inventory_put(setting.tablets[0], &old)
@@ -383,4 +416,20 @@ async fn what_is_watched_and_cannot_be_read_is_said_to_be_not_known() {
     setting.tells(0, 1, &unread).await;
     let but_for = ControlName::ALL.into_iter().collect();
     assert_eq!(setting.progress(1).await, Progress::Holds { but_for });
+}
+
+#[tokio::test]
+async fn a_tablet_that_is_well_under_the_version_before_does_not_count_as_holding_the_new_one() {
+    let setting = setting().await;
+    let first = setting.tablets[0];
+    setting.issue(first).await;
+    setting.begin().await;
+    // Nothing was issued since: the signer is down.
+    let well = reported(1, &Outcome::Compliant);
+    setting.storage().inventory_put(first, &well).await.unwrap();
+    assert_eq!(setting.progress(1).await, Progress::OnItsWay);
+    let early = setting.add_second(1).await;
+    assert!(matches!(early, Err(RolloutError::NotYet(_))));
+    setting.tells(0, 2, &Outcome::Compliant).await;
+    assert_eq!(setting.progress(2).await, holds());
 }

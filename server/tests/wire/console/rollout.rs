@@ -2,13 +2,17 @@
 
 use super::person::Person;
 use crate::nursery::Nursery;
+use nestwarden_policy_schema::bytes::{Base64, Digest, Secret};
 use nestwarden_policy_schema::control::{ControlName, ControlReport, Outcome};
 use nestwarden_policy_schema::device_api::Inventory;
+use nestwarden_policy_schema::envelope::Signed;
 use nestwarden_policy_schema::generation::Generation;
 use nestwarden_policy_schema::id::DeviceId;
 use nestwarden_policy_schema::profile::EARLY_YEARS;
+use nestwarden_policy_schema::trust::KeyId;
+use nestwarden_server::domain::bundle::{Inputs, SettingSecrets};
 use nestwarden_server::domain::{profile, rollout};
-use nestwarden_server::storage::{Role, StoredInventory};
+use nestwarden_server::storage::{IssuedBundle, Role, StoredInventory};
 use std::collections::BTreeMap;
 
 const PAGE: &str = "/profiles/early-years";
@@ -23,8 +27,40 @@ async fn nursery() -> (Nursery, [DeviceId; 2]) {
     (nursery, tablets)
 }
 
+/// Its newest bundle, which says what is asked of it now.
+async fn issued(nursery: &Nursery, tablet: DeviceId) -> Generation {
+    let storage = &nursery.storage;
+    let newest = storage.bundle_newest(tablet).await.unwrap();
+    let generation = newest.map_or(1, |newest| newest.generation.get() + 1);
+    let secrets = SettingSecrets {
+        setting_name: "Little Acorns".to_owned(),
+        photo_hash: Secret::new(vec![7; 32]),
+        release_recipient: "age1a".to_owned(),
+        recovery_recipient: "age1b".to_owned(),
+    };
+    let device = storage.device_find(tablet).await.unwrap().unwrap();
+    let inputs = Inputs::load(storage).await.unwrap();
+    let bundle = inputs.compose(&device, &secrets, nursery.now()).unwrap();
+    let issued = IssuedBundle {
+        device: tablet,
+        generation: Generation::new(generation),
+        content_digest: Digest::ZERO,
+        holds_digest: bundle.holds.digest,
+        issued_at: nursery.now(),
+        expires_at: bundle.expires_at,
+        signed: Signed {
+            payload: serde_json::to_string(&bundle).unwrap(),
+            key_id: KeyId(Digest::ZERO),
+            signature: Base64(vec![7; 64]),
+        },
+    };
+    assert!(storage.bundle_put(&issued).await.unwrap());
+    issued.generation
+}
+
 async fn tells(nursery: &Nursery, tablet: DeviceId, outcome: Outcome) {
     let at = nursery.now();
+    let generation = issued(nursery, tablet).await;
     let report = |control| ControlReport {
         control,
         outcome: outcome.clone(),
@@ -34,7 +70,7 @@ async fn tells(nursery: &Nursery, tablet: DeviceId, outcome: Outcome) {
         received_at: at,
         inventory: Inventory {
             at,
-            generation: Generation::new(1),
+            generation,
             agent_version: "0.1.0".to_owned(),
             time_zone_data: "2026a".to_owned(),
             controls: ControlName::ALL.map(report).to_vec(),
